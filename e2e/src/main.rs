@@ -1,0 +1,2 @@
+//! Test-bed programs.
+fn main() {}

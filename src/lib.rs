@@ -1,0 +1,38 @@
+//! syncgate: a control plane for Envoy that never serves a half-synced world.
+//!
+//! ```text
+//!  YAML folder ─► files ─► ingest ─► graph + translate ─► snapshot ─► xds ─► Envoy
+//!                         (the door)      (epochs)       (per Gateway)   ▲ ACK, NACK
+//!                    readiness: every part registers; who never finishes keeps the gate shut
+//! ```
+//!
+//! The modules below stand in the order of the data's flow. Which of them may import which is the table in
+//! ARCHITECTURE.md, enforced by `tests/architecture.rs`.
+
+pub mod model;
+
+pub mod files;
+
+pub mod ingest;
+
+pub mod graph;
+
+pub mod resource;
+
+pub mod translate;
+
+pub mod snapshot;
+
+pub mod xds;
+
+pub mod readiness;
+
+pub mod metrics;
+
+pub mod admin;
+
+pub mod config;
+
+pub mod app;
+
+pub mod cli;

@@ -1,0 +1,3 @@
+//! The `syncgate` program: everything is in the library.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! JSON trees to domain values: tolerant, with the path of every problem.
