@@ -31,6 +31,8 @@ pub mod metrics;
 
 pub mod admin;
 
+pub mod proto;
+
 pub mod config;
 
 pub mod app;
