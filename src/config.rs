@@ -96,10 +96,6 @@ pub struct ServeArgs {
     #[arg(long, env = "SYNCGATE_ADMIN_ADDRESS", default_value = DEFAULT_ADMIN, value_name = "IP:PORT")]
     pub admin_address: SocketAddr,
 
-    /// Longest wait of a change for its counterpart (a route for its Service, say) before it is let in alone.
-    #[arg(long, env = "SYNCGATE_HOLD", default_value = "500ms", value_parser = humantime::parse_duration)]
-    pub hold: Duration,
-
     /// After SIGTERM: time between not ready and the first closed stream, so that load balancers notice.
     #[arg(long, env = "SYNCGATE_LAME_DUCK", default_value = "10s", value_parser = humantime::parse_duration)]
     pub lame_duck: Duration,
@@ -127,8 +123,6 @@ pub struct ServeConfig {
     pub health_address: SocketAddr,
     /// Address of the admin listener.
     pub admin_address: SocketAddr,
-    /// The door's longest hold.
-    pub hold: Duration,
     /// Not ready, still serving.
     pub lame_duck: Duration,
     /// Closing the streams.
@@ -151,7 +145,6 @@ impl ServeArgs {
             ("--admin-address", self.admin_address),
         ])?;
         within("--rescan-interval", self.rescan_interval, Duration::from_millis(100), Duration::from_secs(3600))?;
-        within("--hold", self.hold, Duration::ZERO, Duration::from_secs(10))?;
         within("--lame-duck", self.lame_duck, Duration::ZERO, Duration::from_secs(600))?;
         within("--drain", self.drain, Duration::ZERO, Duration::from_secs(600))?;
         Ok(ServeConfig {
@@ -161,7 +154,6 @@ impl ServeArgs {
             xds_address: self.xds_address,
             health_address: self.health_address,
             admin_address: self.admin_address,
-            hold: self.hold,
             lame_duck: self.lame_duck,
             drain: self.drain,
         })
@@ -205,7 +197,7 @@ mod tests {
     #[test]
     fn defaults_are_valid_with_a_folder() {
         let config = validate("--files manifests").unwrap();
-        assert_eq!(config.hold, Duration::from_millis(500));
+        assert_eq!(config.lame_duck, Duration::from_secs(10));
         assert_eq!(config.xds_address.port(), 18000);
     }
 
@@ -230,7 +222,7 @@ mod tests {
 
     #[test]
     fn durations_have_bounds() {
-        let error = validate("--files d --hold 1h").unwrap_err();
-        assert!(error.to_string().contains("--hold 3600s is out of range"), "{error}");
+        let error = validate("--files d --drain 1h").unwrap_err();
+        assert!(error.to_string().contains("--drain 3600s is out of range"), "{error}");
     }
 }
