@@ -9,6 +9,7 @@
 mod folder;
 mod load;
 mod manifest;
+mod notice;
 mod report;
 mod run;
 mod walk;
@@ -16,4 +17,4 @@ mod yaml;
 
 pub use load::{Loaded, LoadedObject, load};
 pub use report::{FileProblem, FilesError, Origin, Place, Severity};
-pub use run::{FilesConfig, Findings, OnBrokenFile, run};
+pub use run::{FilesConfig, Findings, OnBrokenFile, SOURCE, run};

@@ -18,6 +18,9 @@ use crate::model::{Event, Object, ObjectRef};
 /// How long an object must be missing from its file before it counts as removed.
 pub(super) const CONFIRM_AFTER: Duration = Duration::from_millis(250);
 
+/// Times that a folder is read again because a `..data` in it was replaced meanwhile.
+const MAX_ATTEMPTS: usize = 5;
+
 /// What one scan found.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
@@ -101,23 +104,23 @@ impl Folder {
 
     /// Looks at the folder. On an error nothing changes.
     pub(super) fn scan(&mut self, now: Instant) -> Result<Scan, FilesError> {
-        let listing = walk::list(&self.dir)?;
-        let clock = SystemTime::now();
-        let looks = self.looks(&listing);
-        let mut scan = Scan { dirs: listing.dirs.clone(), ..Scan::default() };
-        if !listing.is_of_one_generation() {
-            // Half of it may be old and half new: believe none of it and look at once.
-            scan.look_again = Some(now);
-            return Ok(scan);
+        for _ in 0..MAX_ATTEMPTS {
+            let listing = walk::list(&self.dir)?;
+            let clock = SystemTime::now();
+            let looks = self.looks(&listing);
+            // Else half of it may be of an old generation and half of a new one.
+            if listing.is_of_one_generation() {
+                return Ok(self.believe(listing, looks, now, clock));
+            }
         }
+        Err(FilesError::Moving(self.dir.clone()))
+    }
+
+    fn believe(&mut self, listing: Listing, looks: Vec<Looked>, now: Instant, clock: SystemTime) -> Scan {
         let mut touched = BTreeSet::new();
-        for looked in looks {
-            let due = self.take(looked, now, clock, &mut touched);
-            scan.look_again = [scan.look_again, due].into_iter().flatten().min();
-        }
+        let due = looks.into_iter().filter_map(|looked| self.take(looked, now, clock, &mut touched)).min();
         self.listing_problems = listing.problems;
-        scan.events = self.settle(touched);
-        Ok(scan)
+        Scan { events: self.settle(touched), look_again: due, dirs: listing.dirs }
     }
 
     /// Takes a look at one file into account. Says when to look again, if something is in doubt.

@@ -36,13 +36,7 @@ pub struct LoadedObject {
 /// is an error.
 pub fn load(dir: impl AsRef<Path>) -> Result<Loaded, FilesError> {
     let mut folder = Folder::new(dir.as_ref());
-    let now = Instant::now();
-    // A ConfigMap that is replaced while it is read is read again.
-    for _ in 0..10 {
-        if folder.scan(now)?.look_again != Some(now) {
-            break;
-        }
-    }
+    folder.scan(Instant::now())?;
     let object = |(at, (object, origin)): (&ObjectRef, (&Object, &Origin))| LoadedObject {
         at: at.clone(),
         object: object.clone(),

@@ -18,8 +18,6 @@ use super::report::{FileProblem, FilesError, Place, Severity};
 const MAX_DEPTH: usize = 32;
 /// Files that a folder may have: three times what the largest budget needs in files of one pod each.
 const MAX_FILES: usize = 300_000;
-/// Times that a folder is listed again because its `..data` was replaced meanwhile.
-const MAX_ATTEMPTS: usize = 5;
 
 /// What tells one state of a file from another without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,21 +90,16 @@ impl Listing {
     }
 }
 
-/// Lists the folder. A folder that was swapped while it was listed is listed again.
+/// Lists the folder.
 pub(super) fn list(root: &Path) -> Result<Listing, FilesError> {
-    for _ in 0..MAX_ATTEMPTS {
-        let meta = fs::metadata(root).map_err(|error| FilesError::new(root, &error))?;
-        let seen = HashSet::from([(meta.dev(), meta.ino())]);
-        let mut walk = Walk { root, listing: Listing::default(), seen };
-        walk.folder(root, 0)?;
-        if let Some(parent) = parent_of_link(root) {
-            walk.listing.dirs.extend(WatchedDir::of(parent));
-        }
-        if walk.listing.is_of_one_generation() {
-            return Ok(walk.listing);
-        }
+    let meta = fs::metadata(root).map_err(|error| FilesError::new(root, &error))?;
+    let seen = HashSet::from([(meta.dev(), meta.ino())]);
+    let mut walk = Walk { root, listing: Listing::default(), seen };
+    walk.folder(root, 0)?;
+    if let Some(parent) = parent_of_link(root) {
+        walk.listing.dirs.extend(WatchedDir::of(parent));
     }
-    Err(FilesError::Moving(root.to_owned()))
+    Ok(walk.listing)
 }
 
 fn parent_of_link(root: &Path) -> Option<&Path> {
