@@ -41,11 +41,7 @@ const EXTENSION_OPTIONS: u32 = 36;
 const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
 /// Transform: a usable Service port → its cluster.
-pub(super) fn of_port(
-    key: &ClusterKey,
-    _: &Arc<PortFacts>,
-    out: &mut Out<ClusterKey, Resource>,
-) -> Result<(), Stop> {
+pub(super) fn of_port(key: &ClusterKey, _: &Arc<PortFacts>, out: &mut Out<ClusterKey, Resource>) -> Result<(), Stop> {
     out.put(key.clone(), cluster(key));
     Ok(())
 }
@@ -82,9 +78,7 @@ fn cluster(key: &ClusterKey) -> Resource {
 /// cluster would go live without endpoints when it comes late (rule 32a).
 fn ads() -> core::ConfigSource {
     core::ConfigSource {
-        config_source_specifier: Some(core::config_source::ConfigSourceSpecifier::Ads(
-            core::AggregatedConfigSource {},
-        )),
+        config_source_specifier: Some(core::config_source::ConfigSourceSpecifier::Ads(core::AggregatedConfigSource {})),
         initial_fetch_timeout: Some(Duration { seconds: 0, nanos: 0 }),
         resource_api_version: core::ApiVersion::V3.into(),
         ..Default::default()

@@ -183,9 +183,9 @@ fn locality(zone: &ArcStr) -> Vec<u8> {
 
 /// One field `lb_endpoints`.
 fn lb_endpoint(at: Address, endpoint: &Endpoint) -> bytes::Bytes {
-    let additional = endpoint.additional.map(|ip| envoy::endpoint::AdditionalAddress {
-        address: Some(socket_address(Address { ip, port: at.port })),
-    });
+    let additional = endpoint
+        .additional
+        .map(|ip| envoy::endpoint::AdditionalAddress { address: Some(socket_address(Address { ip, port: at.port })) });
     let endpoint = envoy::Endpoint {
         address: Some(socket_address(at)),
         additional_addresses: additional.into_iter().collect(),

@@ -38,8 +38,7 @@ pub(super) fn members(
 ) -> Result<(), Stop> {
     let Some((ip, additional)) = addresses(pod) else { return Ok(()) };
     for (label, value) in pod.labels.iter() {
-        let pair =
-            SelectorPair { namespace: key.namespace.clone(), label: label.clone(), value: value.clone() };
+        let pair = SelectorPair { namespace: key.namespace.clone(), label: label.clone(), value: value.clone() };
         for (service_key, service) in selected.of(&pair)? {
             if !selects(&service, pod) {
                 continue;
