@@ -1,23 +1,22 @@
 //! Services, Pods and EndpointSlices in, clusters and load assignments out (F25 to F28).
 
-#[path = "support/golden.rs"]
-mod golden;
-
 use syncgate::graph::GraphBuilder;
 use syncgate::model::Object;
 use syncgate::model::decode::Decoded;
 use syncgate::render;
 use syncgate::translate::endpoints;
 
+use crate::harness;
+
 #[test]
 fn endpoints_are_as_the_golden_files_say() {
-    golden::check("endpoints", |objects| translate(objects));
+    harness::check("endpoints", translate);
 }
 
 #[test]
 fn the_order_of_arrival_does_not_matter() {
-    for case in golden::cases("endpoints") {
-        let mut objects = golden::objects(&case.join("input.yaml"));
+    for case in harness::cases("endpoints") {
+        let mut objects = harness::objects(&case.join("input.yaml"));
         let forwards = translate(&objects);
         objects.reverse();
         assert_eq!(forwards, translate(&objects), "{}", case.display());

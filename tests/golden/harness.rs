@@ -1,4 +1,4 @@
-//! Golden tests: a folder for each case, with manifests in `input.yaml` and what becomes of them in `output.yaml`.
+//! The one way of a golden test: a folder for each case, with manifests in `input.yaml` and what becomes of them in `output.yaml`.
 //!
 //! `UPDATE_GOLDEN=1` writes the outputs again; what changed is then for the reviewer of the diff to judge.
 
@@ -11,7 +11,7 @@ use syncgate::model::decode::{self, Decoded};
 
 /// Runs every case below `tests/golden/<area>`: decodes its input, hands the objects in the order of the file to
 /// `translate`, and compares. Fails with one diff for each case that differs.
-pub fn check(area: &str, translate: impl Fn(&[Decoded]) -> String) {
+pub(crate) fn check(area: &str, translate: impl Fn(&[Decoded]) -> String) {
     let cases = cases(area);
     assert!(!cases.is_empty(), "there are no golden cases in {area}");
     let update = std::env::var_os("UPDATE_GOLDEN").is_some();
@@ -22,7 +22,7 @@ pub fn check(area: &str, translate: impl Fn(&[Decoded]) -> String) {
         if update {
             fs::write(&path, &actual).expect("golden files can be written");
         }
-        let expected = fs::read_to_string(&path).unwrap_or_default();
+        let expected = fs::read_to_string(&path).unwrap_or_else(|_| "# there is no such file\n".to_owned());
         if actual != expected {
             differences += &diff(&path, &expected, &actual);
         }
@@ -31,7 +31,7 @@ pub fn check(area: &str, translate: impl Fn(&[Decoded]) -> String) {
 }
 
 /// The cases of an area, in the order of their names.
-pub fn cases(area: &str) -> Vec<PathBuf> {
+pub(crate) fn cases(area: &str) -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(area);
     let folders = fs::read_dir(&root).unwrap_or_else(|e| panic!("{}: {e}", root.display()));
     let mut cases: Vec<_> = folders.map(|f| f.expect("readable").path()).filter(|p| p.is_dir()).collect();
@@ -40,7 +40,7 @@ pub fn cases(area: &str) -> Vec<PathBuf> {
 }
 
 /// The objects of a file; all of them must be of a kind that syncgate reads. Problems are the case's business.
-pub fn objects(path: &Path) -> Vec<Decoded> {
+pub(crate) fn objects(path: &Path) -> Vec<Decoded> {
     let text = fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let trees: Vec<serde_json::Value> =
         serde_saphyr::from_multiple(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
