@@ -23,6 +23,8 @@ pub mod translate;
 
 pub mod snapshot;
 
+pub mod render;
+
 pub mod xds;
 
 pub mod readiness;
