@@ -24,8 +24,6 @@ pub(super) struct Mark {
 }
 
 impl Mark {
-    pub(super) const START: Mark = Mark { line: 1, column: 1 };
-
     fn of(span: Span) -> Self {
         // The parser counts columns from 0.
         let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
