@@ -88,9 +88,9 @@ impl Rig {
             let crowd = if case == Case::PodsOfOneService && service_at > 0 { 2 } else { pods };
             events.extend((0..crowd).map(|at| put(pod_key(service_at, at), Object::Pod(pod(service_at, at, true)))));
         }
-        events.extend((0..routes).map(|at| {
-            put(key("route", at), Object::HttpRoute(route(at, at % gateways, at % services)))
-        }));
+        events.extend(
+            (0..routes).map(|at| put(key("route", at), Object::HttpRoute(route(at, at % gateways, at % services)))),
+        );
         events.extend(Kind::ALL.map(Event::Listed));
         pipeline.apply(&events);
         assert!(pipeline.complete());
@@ -134,7 +134,7 @@ impl Rig {
 
     fn connect(&mut self, snapshot: &Snapshot) {
         let wildcard = || vec!["*".to_owned()];
-        let names = |kind| snapshot.set(kind).iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>();
+        let names = |kind| snapshot.set(kind).iter().map(|resource| resource.name.to_string()).collect::<Vec<_>>();
         let steps = [
             (ResourceType::Cluster, wildcard()),
             (ResourceType::ClusterLoadAssignment, names(ResourceType::ClusterLoadAssignment)),
@@ -211,12 +211,8 @@ fn pod(service: usize, at: usize, ready: bool) -> Arc<Pod> {
 }
 
 fn route(at: usize, gateway: usize, service: usize) -> Arc<HttpRoute> {
-    let matched = RouteMatch {
-        path: PathMatch::Prefix(ArcStr::from("/")),
-        headers: Vec::new(),
-        query: Vec::new(),
-        method: None,
-    };
+    let matched =
+        RouteMatch { path: PathMatch::Prefix(ArcStr::from("/")), headers: Vec::new(), query: Vec::new(), method: None };
     let backend = BackendRef {
         group: ArcStr::new(),
         kind: ArcStr::from("Service"),

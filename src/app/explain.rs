@@ -108,7 +108,7 @@ fn write_served(out: &mut String, pipeline: &Pipeline, object: &ObjectRef) {
 
 /// Names say what a thing is, so the resources of an object are found by their names.
 fn carried_by(snapshot: &Snapshot, object: &ObjectRef) -> Vec<std::sync::Arc<Resource>> {
-    let all = |kind: ResourceType| snapshot.set(kind).iter().map(|(_, resource)| resource.clone());
+    let all = |kind: ResourceType| snapshot.set(kind).iter().cloned();
     let named = |prefix: String, kinds: &[ResourceType]| -> Vec<_> {
         kinds.iter().flat_map(|&kind| all(kind)).filter(|r| r.name.as_str().starts_with(&prefix)).collect()
     };
@@ -117,10 +117,9 @@ fn carried_by(snapshot: &Snapshot, object: &ObjectRef) -> Vec<std::sync::Arc<Res
         Kind::Gateway if snapshot.gateway() == &arcstr::format!("{}", object.key) => {
             ResourceType::ALL.into_iter().flat_map(all).collect()
         }
-        Kind::Service => named(
-            format!("service/{namespace}/{name}/"),
-            &[ResourceType::Cluster, ResourceType::ClusterLoadAssignment],
-        ),
+        Kind::Service => {
+            named(format!("service/{namespace}/{name}/"), &[ResourceType::Cluster, ResourceType::ClusterLoadAssignment])
+        }
         Kind::Secret => all(ResourceType::Secret).filter(|r| r.name == format!("secret/{namespace}/{name}")).collect(),
         _ => Vec::new(),
     }

@@ -74,7 +74,7 @@ impl Offline {
         let gateways = self.pipeline.world().iter().map(|snapshot| {
             let types = ResourceType::ALL.into_iter().map(|kind| {
                 let set = snapshot.set(kind);
-                (kind.short().to_owned(), set.iter().map(|(_, resource)| render::resource(resource)).collect::<Value>())
+                (kind.short().to_owned(), set.iter().map(|resource| render::resource(resource)).collect::<Value>())
             });
             (snapshot.gateway().to_string(), Value::Object(types.collect()))
         });

@@ -148,7 +148,8 @@ fn split_address(text: &str) -> anyhow::Result<(String, u16)> {
 
 /// This machine's host name, as the kernel knows it; tells the Envoys of one Gateway apart.
 fn host_name() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "envoy".to_owned(), |name| name.trim().to_owned())
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map_or_else(|_| "envoy".to_owned(), |name| name.trim().to_owned())
 }
 
 #[cfg(test)]

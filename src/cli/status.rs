@@ -65,12 +65,7 @@ fn publication_text(publication: &Publication) -> String {
         return format!("\nnothing is published yet ({} epochs so far)\n", publication.epochs);
     }
     let mut out = String::new();
-    let _ = writeln!(
-        out,
-        "\npublished {} ago, after {} epochs",
-        seconds(publication.age_seconds),
-        publication.epochs
-    );
+    let _ = writeln!(out, "\npublished {} ago, after {} epochs", seconds(publication.age_seconds), publication.epochs);
     let header = ["GATEWAY", "CLIENTS", "LISTENERS", "ROUTES", "CLUSTERS", "ASSIGNMENTS", "SECRETS", "VERSION"];
     out += &table(
         &header,
@@ -122,7 +117,8 @@ mod tests {
             reason: "conf: permission denied".to_owned(),
             since_seconds: 75.4,
         };
-        let status = SyncStatus { parts: vec![part], publication: Some(Publication::default()), ..SyncStatus::default() };
+        let status =
+            SyncStatus { parts: vec![part], publication: Some(Publication::default()), ..SyncStatus::default() };
         let text = text(&status, true);
         assert!(text.contains("NOT READY"), "{text}");
         assert!(text.contains("source/files  FAILED  1m 15s  conf: permission denied"), "{text}");
