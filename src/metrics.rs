@@ -1,1 +1,190 @@
-//! metrics
+//! Every metric of the product: name, description, unit, buckets, and the one-line function that records it.
+//!
+//! Invariants: a name is written in this module and nowhere else; labels have few, fixed values, so no node id and no
+//! object name is ever a label (they would grow without bound and leak tenants' names to whoever may scrape).
+//!
+//! Architecture invariant: imports nothing of ours; callers pass plain words and numbers.
+
+mod catalogue;
+mod exporter;
+mod process;
+#[cfg(test)]
+mod tests;
+
+use std::time::{Duration, Instant};
+
+use ::metrics::{Gauge, counter, gauge, histogram};
+
+pub use exporter::{Exporter, InstallError};
+
+use catalogue as name;
+
+// ---- sources and files
+
+/// A source is in one of `states`: exactly that series is 1 (F40).
+pub fn source_state(source: &str, state: &'static str, states: &[&'static str]) {
+    one_of(name::SOURCE_STATE, "source", source, state, states);
+}
+
+/// A source delivered its initial list, this long after it began (F41).
+pub fn source_synced(source: &str, after: Duration) {
+    gauge!(name::SOURCE_SYNC_SECONDS, "source" => source.to_owned()).set(after);
+}
+
+/// The folder was read again; `broken` files keep what they last said.
+pub fn files_reloaded(files: usize, broken: usize, took: Duration) {
+    counter!(name::FILES_RELOADS).increment(1);
+    gauge!(name::FILES).set(files as f64);
+    gauge!(name::FILES_BROKEN).set(broken as f64);
+    histogram!(name::FILES_RELOAD_SECONDS).record(took);
+}
+
+/// How many problems objects of this kind have at present.
+pub fn problems(kind: &'static str, count: usize) {
+    gauge!(name::PROBLEMS, "kind" => kind).set(count as f64);
+}
+
+// ---- the door
+
+/// How many objects are in the mailbox and how many are held.
+pub fn door_waiting(mailbox: usize, held: usize) {
+    gauge!(name::DOOR_MAILBOX).set(mailbox as f64);
+    gauge!(name::DOOR_HELD).set(held as f64);
+}
+
+/// A hold ended. `outcome` is `resolved`, `expired` or `superseded`; `longest` is the longest hold of this process.
+pub fn door_released(outcome: &'static str, held: Duration, longest: Duration) {
+    histogram!(name::DOOR_HOLD_SECONDS, "outcome" => outcome).record(held);
+    gauge!(name::DOOR_LONGEST_HOLD_SECONDS).set(longest);
+}
+
+/// An object that should have been held was let in at once, because as many as allowed were held already.
+pub fn door_overflow() {
+    counter!(name::DOOR_OVERFLOW).increment(1);
+}
+
+// ---- the graph
+
+/// An epoch ran: how long it took and how many rows came in with it.
+pub fn epoch(took: Duration, rows: usize) {
+    counter!(name::EPOCHS).increment(1);
+    histogram!(name::EPOCH_SECONDS).record(took);
+    histogram!(name::EPOCH_ROWS).record(rows as f64);
+}
+
+/// What one node of the graph did up to now; totals since the start of the process.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NodeCounts {
+    /// Rows it holds.
+    pub rows: u64,
+    /// Keys it has worked on.
+    pub recomputed: u64,
+    /// Of these, how many gave what was there before.
+    pub noops: u64,
+    /// Keys that stopped with a fault, at present.
+    pub faults: u64,
+    /// Full scans of a collection.
+    pub scans: u64,
+    /// Whether everything it reads is whole.
+    pub complete: bool,
+}
+
+/// The counts of one collection (F40).
+pub fn collection(collection: &'static str, counts: NodeCounts) {
+    gauge!(name::COLLECTION_COMPLETE, "collection" => collection).set(f64::from(u8::from(counts.complete)));
+    gauge!(name::COLLECTION_ROWS, "collection" => collection).set(counts.rows as f64);
+    gauge!(name::COLLECTION_FAULTS, "collection" => collection).set(counts.faults as f64);
+    counter!(name::COLLECTION_RECOMPUTED, "collection" => collection).absolute(counts.recomputed);
+    counter!(name::COLLECTION_NOOPS, "collection" => collection).absolute(counts.noops);
+    counter!(name::COLLECTION_SCANS, "collection" => collection).absolute(counts.scans);
+}
+
+/// A collection became complete, this long after the process started (F41).
+pub fn collection_synced(collection: &str, after: Duration) {
+    gauge!(name::COLLECTION_SYNC_SECONDS, "collection" => collection.to_owned()).set(after);
+}
+
+// ---- publication
+
+/// A snapshot was published now: how many Gateways it holds and how many of them changed.
+pub fn published(gateways: usize, changed: usize) {
+    exporter::published_at(Instant::now());
+    counter!(name::PUBLICATIONS).increment(1);
+    gauge!(name::GATEWAYS).set(gateways as f64);
+    counter!(name::GATEWAYS_CHANGED).increment(changed as u64);
+}
+
+// ---- streams. `kind` is the short name of a resource type: CDS, EDS, LDS, RDS, SDS
+
+/// A stream opened; `variant` is `sotw` or `delta`.
+pub fn stream_opened(variant: &'static str) {
+    streams(variant).increment(1.0);
+}
+
+/// A stream ended.
+pub fn stream_closed(variant: &'static str) {
+    streams(variant).decrement(1.0);
+}
+
+/// A stream was refused or is held unanswered; `reason` is one of a fixed few, such as `unknown_gateway`.
+pub fn stream_unserved(reason: &'static str) {
+    counter!(name::STREAMS_UNSERVED, "reason" => reason).increment(1);
+}
+
+/// A response left, with this many bytes and resources.
+pub fn pushed(kind: &'static str, bytes: usize, resources: usize) {
+    counter!(name::PUSHES, "type" => kind).increment(1);
+    counter!(name::PUSHED_BYTES, "type" => kind).increment(bytes as u64);
+    counter!(name::PUSHED_RESOURCES, "type" => kind).increment(resources as u64);
+}
+
+/// A client accepted a response, this long after it was sent.
+pub fn ack(kind: &'static str, after: Duration) {
+    counter!(name::ACKS, "type" => kind).increment(1);
+    histogram!(name::ACK_SECONDS, "type" => kind).record(after);
+}
+
+/// A client refused a response.
+pub fn nack(kind: &'static str) {
+    counter!(name::NACKS, "type" => kind).increment(1);
+}
+
+/// A client's first ACK on a stream, this long after the stream opened (F42).
+pub fn first_ack(after: Duration) {
+    histogram!(name::FIRST_ACK_SECONDS).record(after);
+}
+
+/// A response was written, this long after the event that caused it arrived at a source.
+pub fn propagated(kind: &'static str, after: Duration) {
+    histogram!(name::PROPAGATION_SECONDS, "type" => kind).record(after);
+}
+
+// ---- readiness
+
+/// The gate is in one of `states`: exactly that series is 1.
+pub fn gate(state: &'static str, states: &[&'static str]) {
+    for each in states {
+        gauge!(name::READINESS, "state" => *each).set(f64::from(u8::from(*each == state)));
+    }
+}
+
+/// The gate flipped to `state` (F43).
+pub fn gate_transition(state: &'static str) {
+    counter!(name::READINESS_TRANSITIONS, "to" => state).increment(1);
+}
+
+/// How many parts of a layer keep the gate shut.
+pub fn parts_missing(layer: &'static str, count: usize) {
+    gauge!(name::PARTS_MISSING, "layer" => layer).set(count as f64);
+}
+
+fn streams(variant: &'static str) -> Gauge {
+    gauge!(name::STREAMS, "variant" => variant)
+}
+
+/// One series for each state, 1 for the present one: the form that alerts can read without knowing an encoding.
+fn one_of(metric: &'static str, label: &'static str, of: &str, state: &'static str, states: &[&'static str]) {
+    for each in states {
+        gauge!(metric, label => of.to_owned(), "state" => *each).set(f64::from(u8::from(*each == state)));
+    }
+}

@@ -36,7 +36,7 @@ pub enum RenderError {
     #[error("the descriptors hold no message type {0}")]
     UnknownType(String),
     /// The bytes are not a message of the type.
-    #[error("not a {0}: {1}")]
+    #[error("malformed {0}: {1}")]
     Malformed(String, String),
     /// The message carries a field that its descriptor does not have.
     #[error("{0} has no field number {1}")]
@@ -52,6 +52,17 @@ pub fn resource(resource: &Resource) -> Json {
     message(type_url, &resource.body.to_bytes()).unwrap_or_else(
         |error| serde_json::json!({ "@type": type_url, "name": resource.name.as_str(), "error": error.to_string() }),
     )
+}
+
+/// The resources as a stream of YAML documents, in the order given, secrets redacted.
+pub fn yaml<'a>(resources: impl IntoIterator<Item = &'a Resource>) -> String {
+    // In a YAML 1.2 document only what really is a number or a boolean needs quotes to be a string.
+    let options = serde_saphyr::ser_options! { yaml_12: true, no_lang_directive: true, prefer_block_scalars: false };
+    let documents = resources.into_iter().map(|r| {
+        let json = resource(r);
+        serde_saphyr::to_string_with_options(&json, options.clone()).unwrap_or_else(|e| format!("# {}: {e}\n", r.name))
+    });
+    documents.collect::<Vec<_>>().join("---\n")
 }
 
 /// An encoded message of the type as JSON: `@type` and its fields, secrets redacted.

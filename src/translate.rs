@@ -1,9 +1,37 @@
 //! From domain rows to Envoy resources and to the status of each object: the graph's nodes, drawn with pure
 //! transforms.
 //!
+//! ```text
+//!  gateway classes ─┐
+//!  gateways ────────┴► accepted gateways ─┬► bound ports ◄─ certificates ◄─ secrets
+//!  namespaces ──┐            │            │      │          (grants)
+//!  routes ──────┴► attached routes ─┐     ├► tables, bases
+//!      │                            ▼     ▼      │
+//!      └► compiled routes ──────► entries ─► host routes ─► virtual hosts ─► route configurations
+//!           ▲  (services' ports, grants)                                             │
+//!  services, pods, slices ─► clusters, load assignments ──────────► resources ◄──────┴── what each Gateway needs
+//!                              statuses ◄─ everything that was judged on the way
+//! ```
+//!
 //! Architecture invariant: nothing here waits, logs, reads a clock or keeps state of its own; what a transform
 //! yields depends on the rows it read and on nothing else.
 
+mod attachment;
+mod backends;
+mod filters;
+mod grants;
+mod precedence;
+mod refusal;
+mod regex;
+mod route_configs;
+mod routes;
+mod rule_action;
+mod rule_match;
+mod text;
+mod virtual_hosts;
+
+pub mod clusters;
+pub mod endpoints;
 pub mod gateways;
 pub mod hostname;
 pub mod inputs;
@@ -35,9 +63,34 @@ pub struct Outputs {
 /// Draws all of translation.
 pub fn build(graph: &mut GraphBuilder) -> (Inputs, Outputs) {
     let inputs = Inputs::draw(graph);
+    let backends = endpoints::build(graph, inputs.services, inputs.pods, inputs.slices);
+    let grants = graph.index("grants by namespace", inputs.grants, grants::by_namespace);
     let gateways =
         graph.derive("accepted gateways", inputs.gateways).reading(inputs.gateway_classes).rows(gateways::accept);
+    let attached = graph
+        .derive("attached routes", inputs.routes)
+        .reading(gateways)
+        .reading(inputs.gateways)
+        .reading(inputs.namespaces)
+        .rows(attachment::attach);
+    let compiled =
+        graph.derive("compiled routes", inputs.routes).reading(backends.ports).reading(grants).rows(routes::compile);
+    let entries = graph.derive("route entries", attached).reading(compiled).rows(virtual_hosts::entries);
+    let bases = graph.derive("host bases", gateways).rows(virtual_hosts::bases);
+    let host_routes = graph
+        .fold::<virtual_hosts::HostFold, _>("host routes")
+        .from(entries, virtual_hosts::host_of)
+        .from(bases, |key, _| key.clone())
+        .rows();
+    let hosts = graph.derive("virtual hosts", host_routes).reading(host_routes).rows(virtual_hosts::virtual_host);
+    let tables = graph.derive("route tables", gateways).rows(route_configs::tables);
+    let configs = graph
+        .fold::<route_configs::TableFold, _>("route configurations")
+        .from(tables, |key, _| key.clone())
+        .from(hosts, |key, _| key.table.clone())
+        .rows();
     let resources = graph.derive("resources", gateways).rows(|_, _, _| Ok(()));
     let statuses = graph.derive("statuses", gateways).rows(|_, _, _| Ok(()));
+    let _ = configs;
     (inputs, Outputs { gateways, resources, statuses })
 }

@@ -13,6 +13,7 @@ use prost::{Message, Name};
 use serde_json::json;
 
 use super::*;
+use crate::resource::{Parts, ResourceType, encode};
 
 fn certificate() -> TlsCertificate {
     let source = |s: Specifier| Some(DataSource { specifier: Some(s), ..Default::default() });
@@ -107,4 +108,20 @@ fn what_the_descriptors_do_not_explain_is_an_error() {
     assert!(matches!(message(url, &body), Err(RenderError::UnknownField(_, 15_000))));
 
     assert!(matches!(message(url, &[0x0a, 9]), Err(RenderError::Malformed(..))));
+}
+
+#[test]
+fn yaml_is_a_stream_of_documents_and_says_what_cannot_be_shown() {
+    let cluster = Cluster { name: "service/a/b/80/http".into(), ..Default::default() };
+    let good = Resource::new(ResourceType::Cluster, "service/a/b/80/http", Parts::leaf(encode::message(&cluster)), []);
+    let bad = Resource::new(ResourceType::Cluster, "bad", Parts::leaf(vec![0x0a, 9]), []);
+    let expected = "\
+\"@type\": type.googleapis.com/envoy.config.cluster.v3.Cluster
+name: service/a/b/80/http
+---
+\"@type\": type.googleapis.com/envoy.config.cluster.v3.Cluster
+";
+    let yaml = yaml([&good, &bad]);
+    assert!(yaml.starts_with(expected), "{yaml}");
+    assert!(yaml.contains("\nerror: ") && yaml.contains("\nname: bad\n"), "{yaml}");
 }

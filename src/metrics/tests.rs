@@ -1,0 +1,131 @@
+//! Every metric reaches the page with its help text, and nothing else does.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use ::metrics::with_local_recorder;
+
+use super::catalogue::{CATALOGUE, Kind, describe};
+use super::*;
+use ::metrics::Unit;
+
+/// Calls every function of the module once.
+fn record_everything() {
+    gauge!(catalogue::BUILD_INFO, "version" => "1").set(1.0);
+    gauge!(catalogue::SNAPSHOT_AGE_SECONDS).set(1.0);
+    let second = Duration::from_secs(1);
+    source_state("Gateway", "ready", &["waiting", "ready"]);
+    source_synced("Gateway", second);
+    files_reloaded(3, 1, second);
+    problems("HTTPRoute", 2);
+    door_waiting(1, 2);
+    door_released("expired", second, second);
+    door_overflow();
+    epoch(second, 12);
+    collection("pods", NodeCounts { rows: 7, recomputed: 9, noops: 2, faults: 1, scans: 0, complete: true });
+    collection_synced("pods", second);
+    published(2, 1);
+    stream_opened("delta");
+    stream_opened("delta");
+    stream_closed("delta");
+    stream_unserved("unknown_gateway");
+    pushed("CDS", 100, 3);
+    ack("CDS", second);
+    nack("EDS");
+    first_ack(second);
+    propagated("EDS", second);
+    gate("ready", &["starting", "ready"]);
+    gate_transition("ready");
+    parts_missing("source", 4);
+}
+
+fn page() -> String {
+    let recorder = exporter::recorder().expect("the catalogue's buckets are not empty");
+    let handle = recorder.handle();
+    with_local_recorder(&recorder, || {
+        describe();
+        record_everything();
+    });
+    handle.render()
+}
+
+#[test]
+fn every_metric_has_help_and_a_call_that_records_it() {
+    let page = page();
+    for metric in CATALOGUE {
+        let kind = match metric.kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram(_) => "histogram",
+        };
+        assert!(page.contains(&format!("# HELP {} {}", metric.name, metric.help)), "no help: {}", metric.name);
+        assert!(page.contains(&format!("# TYPE {} {kind}\n", metric.name)), "not recorded as {kind}: {}", metric.name);
+    }
+    let known: HashSet<_> = CATALOGUE.iter().map(|metric| metric.name).collect();
+    for line in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let name = line.split(' ').next().unwrap();
+        assert!(known.contains(name), "recorded but not in the catalogue: {name}");
+    }
+    assert_eq!(known.len(), CATALOGUE.len(), "a name is there twice");
+}
+
+#[test]
+fn names_follow_the_conventions() {
+    for metric in CATALOGUE {
+        let name = metric.name;
+        assert!(name.starts_with("syncgate_"), "{name}");
+        assert_eq!(name.ends_with("_total"), matches!(metric.kind, Kind::Counter), "{name}");
+        let unit = match metric.unit {
+            Unit::Seconds => "_seconds",
+            Unit::Bytes => "_bytes",
+            _ => "",
+        };
+        assert!(name.trim_end_matches("_total").ends_with(unit), "{name} does not end with its unit");
+        assert!(metric.help.ends_with('.'), "{name}");
+    }
+}
+
+#[test]
+fn labels_are_few_and_never_name_a_client_or_an_object() {
+    let allowed = [
+        "source",
+        "state",
+        "kind",
+        "outcome",
+        "collection",
+        "reason",
+        "variant",
+        "type",
+        "to",
+        "layer",
+        "version",
+        "le",
+    ];
+    for line in page().lines().filter(|line| !line.starts_with('#')) {
+        let Some((_, rest)) = line.split_once('{') else { continue };
+        for label in rest.split(',').filter_map(|pair| pair.split_once("=\"")) {
+            assert!(allowed.contains(&label.0), "label {} in {line}", label.0);
+        }
+    }
+}
+
+#[test]
+fn a_state_is_one_series_of_one_and_the_rest_zero() {
+    let page = page();
+    assert!(page.contains("syncgate_source_state{source=\"Gateway\",state=\"ready\"} 1\n"), "{page}");
+    assert!(page.contains("syncgate_source_state{source=\"Gateway\",state=\"waiting\"} 0\n"), "{page}");
+    assert!(page.contains("syncgate_streams{variant=\"delta\"} 1\n"), "{page}");
+    assert!(page.contains("syncgate_nacks_total{type=\"EDS\"} 1\n"), "{page}");
+}
+
+#[test]
+fn the_installed_exporter_adds_the_process_and_the_snapshots_age() {
+    let exporter = Exporter::install().expect("the first in this process");
+    published(1, 1);
+    let page = Exporter::install().expect("the same one again").render();
+    assert!(page.contains("syncgate_build_info{version="), "{page}");
+    assert!(page.contains("syncgate_snapshot_age_seconds "), "{page}");
+    assert!(page.contains("process_resident_memory_bytes "), "{page}");
+    assert!(page.contains("process_start_time_seconds "), "{page}");
+    assert!(exporter.render().contains("syncgate_publications_total"));
+}
