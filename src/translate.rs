@@ -16,14 +16,21 @@
 //! Architecture invariant: nothing here waits, logs, reads a clock or keeps state of its own; what a transform
 //! yields depends on the rows it read and on nothing else.
 
+mod ads;
 mod attachment;
 mod backends;
+mod certificates;
 mod filters;
+mod gateway_status;
 mod grants;
+mod listeners;
+mod ports;
 mod precedence;
 mod refusal;
 mod regex;
+mod resources;
 mod route_configs;
+mod route_status;
 mod routes;
 mod rule_action;
 mod rule_match;
@@ -89,8 +96,49 @@ pub fn build(graph: &mut GraphBuilder) -> (Inputs, Outputs) {
         .from(tables, |key, _| key.clone())
         .from(hosts, |key, _| key.table.clone())
         .rows();
-    let resources = graph.derive("resources", gateways).rows(|_, _, _| Ok(()));
-    let statuses = graph.derive("statuses", gateways).rows(|_, _, _| Ok(()));
-    let _ = configs;
+    let certificates = graph.derive("certificates", inputs.secrets).rows(certificates::certificate);
+    let ports = graph.derive("ports", gateways).rows(ports::by_port);
+    let bound = graph.derive("bound ports", ports).reading(certificates).reading(grants).rows(ports::bind);
+    let of_routes = graph.derive("needs of routes", attached).reading(compiled).rows(resources::of_route);
+    let of_tables = graph.derive("needs of tables", configs).rows(resources::of_table);
+    let of_ports = graph.derive("needs of ports", bound).rows(resources::of_port);
+    let needs = graph
+        .fold::<resources::NeedFold, _>("needs")
+        .from(of_routes, |key, _| key.clone())
+        .from(of_tables, |key, _| key.clone())
+        .from(of_ports, |key, _| key.clone())
+        .rows();
+    let resources = graph
+        .derive("resources", needs)
+        .reading(backends.clusters)
+        .reading(backends.assignments)
+        .reading(certificates)
+        .rows(resources::resource);
+    let statuses = {
+        let listener_keys = graph.derive("attachments", attached).rows(gateway_status::attachments);
+        let counts = graph
+            .fold::<gateway_status::Counts, _>("attached counts")
+            .from(listener_keys, |key, _| key.listener.gateway.clone())
+            .rows();
+        let of_classes = graph.derive("statuses of classes", inputs.gateway_classes).rows(gateway_status::of_class);
+        let of_gateways = graph
+            .derive("statuses of gateways", inputs.gateways)
+            .reading(inputs.gateway_classes)
+            .reading(gateways)
+            .reading(bound)
+            .reading(counts)
+            .rows(gateway_status::of_gateway);
+        let of_routes = graph
+            .derive("statuses of routes", inputs.routes)
+            .reading(attached)
+            .reading(compiled)
+            .rows(route_status::of_route);
+        graph
+            .fold::<status::StatusFold, _>("statuses")
+            .from(of_classes, |key, _| key.clone())
+            .from(of_gateways, |key, _| key.clone())
+            .from(of_routes, |key, _| key.clone())
+            .rows()
+    };
     (inputs, Outputs { gateways, resources, statuses })
 }

@@ -1,7 +1,8 @@
 //! Where a rule sends requests: its backends as clusters with weights.
 
-use envoy_types::pb::envoy::config::route::v3 as envoy;
 use envoy::weighted_cluster::ClusterWeight;
+use envoy_types::pb::envoy::config::route::v3 as envoy;
+use envoy_types::pb::google::protobuf::UInt32Value;
 
 use super::endpoints::PortFacts;
 use super::filters::{self, HeaderChanges};
@@ -13,9 +14,9 @@ use crate::model::{BackendRef, Kind, ObjectKey};
 
 /// The lenses that backends are resolved through.
 #[derive(Clone, Copy)]
-pub(crate) struct Read<'a> {
-    pub(crate) ports: Lens<'a, Rows<ClusterKey, PortFacts>>,
-    pub(crate) grants: Lens<'a, Grants>,
+pub(crate) struct Read<'p, 'g> {
+    pub(crate) ports: Lens<'p, Rows<ClusterKey, PortFacts>>,
+    pub(crate) grants: Lens<'g, Grants>,
 }
 
 /// A backend that takes a share of the requests.
@@ -42,7 +43,7 @@ pub(crate) fn resolve(
     route: &ObjectKey,
     backends: &[BackendRef],
     field: &str,
-    read: Read<'_>,
+    read: Read<'_, '_>,
     unresolved: &mut Vec<Unresolved>,
 ) -> Result<Result<Vec<Share>, Refusal>, Stop> {
     let mut shares = Vec::with_capacity(backends.len());
@@ -81,7 +82,7 @@ fn cluster_of(
     route: &ObjectKey,
     backend: &BackendRef,
     field: &str,
-    read: Read<'_>,
+    read: Read<'_, '_>,
 ) -> Result<Result<ClusterKey, Unresolved>, Stop> {
     let unresolved = |reason, field: String, message: arcstr::ArcStr| {
         Ok(Err(Unresolved { reason, problem: crate::model::FieldProblem::new(field, message) }))
@@ -157,7 +158,7 @@ fn cluster_weight(share: Share) -> ClusterWeight {
     };
     ClusterWeight {
         name,
-        weight: Some(share.weight.into()),
+        weight: Some(UInt32Value { value: share.weight }),
         request_headers_to_add: share.request.add,
         request_headers_to_remove: share.request.remove,
         response_headers_to_add: share.response.add,

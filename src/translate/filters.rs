@@ -1,7 +1,7 @@
 //! The filters of a rule or of a backend, sorted out: what Envoy has to do with headers, path and host.
 
-use envoy_types::pb::envoy::config::core::v3 as core;
 use core::header_value_option::HeaderAppendAction;
+use envoy_types::pb::envoy::config::core::v3 as core;
 
 use super::refusal::Refusal;
 use super::text;
@@ -51,9 +51,7 @@ pub(crate) fn sort_out<'r>(filters: &'r [RouteFilter], field: &str) -> Result<Fi
             RouteFilter::Redirect(redirect) => {
                 sorted.redirect.replace((redirect, format!("{field}.requestRedirect"))).is_some()
             }
-            RouteFilter::Rewrite(rewrite) => {
-                sorted.rewrite.replace((rewrite, format!("{field}.urlRewrite"))).is_some()
-            }
+            RouteFilter::Rewrite(rewrite) => sorted.rewrite.replace((rewrite, format!("{field}.urlRewrite"))).is_some(),
             RouteFilter::Unsupported(kind) => {
                 let message = arcstr::format!("filter `{kind}` is not served by this release");
                 return Err(Refusal::unsupported(format!("{field}.type"), message));
@@ -81,7 +79,8 @@ fn header_changes(modifier: &HeaderModifier, field: &str) -> Result<HeaderChange
         for (at, header) in headers.iter().enumerate() {
             let field = format!("{field}.{list}[{at}]");
             check_name(&header.name, format!("{field}.name"))?;
-            text::check_header_value(&header.value).map_err(|why| Refusal::unsupported(format!("{field}.value"), why))?;
+            text::check_header_value(&header.value)
+                .map_err(|why| Refusal::unsupported(format!("{field}.value"), why))?;
             changes.add.push(header_option(header, action));
         }
     }

@@ -35,17 +35,17 @@ pub(crate) fn check(expression: &str) -> Result<(), ArcStr> {
     if expression.chars().any(char::is_control) {
         return Err("the expression holds a control character; write it as an escape".into());
     }
-    let tree = ast::parse::ParserBuilder::new()
-        .nest_limit(MAX_DEPTH)
-        .build()
-        .parse(expression)
-        .map_err(|error| arcstr::format!("the expression cannot be read at column {}: {}", error.span().start.column, error.kind()))?;
+    let tree = ast::parse::ParserBuilder::new().nest_limit(MAX_DEPTH).build().parse(expression).map_err(|error| {
+        arcstr::format!("the expression cannot be read at column {}: {}", error.span().start.column, error.kind())
+    })?;
     let mut size = Size { source: expression, fold_case: false, repeats: 1 };
     if size.of(&tree)? + FRAME > MAX_PROGRAM { Err(too_large()) } else { Ok(()) }
 }
 
 fn too_large() -> ArcStr {
-    arcstr::format!("the expression is too large for Envoy, whose limit is a program of {MAX_PROGRAM} instructions; shorten it or split the rule")
+    arcstr::format!(
+        "the expression is too large for Envoy, whose limit is a program of {MAX_PROGRAM} instructions; shorten it or split the rule"
+    )
 }
 
 fn refuse<T>(what: &str) -> Result<T, ArcStr> {
@@ -162,9 +162,7 @@ impl Size<'_> {
             ClassSetItem::Unicode(_) => refuse("a Unicode class that is too large"),
             ClassSetItem::Perl(class) => Ok(perl(class)),
             ClassSetItem::Bracketed(_) => refuse("a character class within another"),
-            ClassSetItem::Union(union) => {
-                union.items.iter().try_fold(0, |sum, item| Ok(sum + self.class(item)?))
-            }
+            ClassSetItem::Union(union) => union.items.iter().try_fold(0, |sum, item| Ok(sum + self.class(item)?)),
         }
     }
 
@@ -195,9 +193,12 @@ fn perl(class: &ast::ClassPerl) -> usize {
 fn check_assertion(kind: &ast::AssertionKind) -> Result<usize, ArcStr> {
     use ast::AssertionKind as Kind;
     match kind {
-        Kind::StartLine | Kind::EndLine | Kind::StartText | Kind::EndText | Kind::WordBoundary | Kind::NotWordBoundary => {
-            Ok(1)
-        }
+        Kind::StartLine
+        | Kind::EndLine
+        | Kind::StartText
+        | Kind::EndText
+        | Kind::WordBoundary
+        | Kind::NotWordBoundary => Ok(1),
         _ => refuse("a boundary other than ^, $, \\A, \\z, \\b and \\B"),
     }
 }

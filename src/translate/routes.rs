@@ -83,7 +83,7 @@ fn compile_rule(
     key: &ObjectKey,
     rule: &RouteRule,
     at: usize,
-    read: backends::Read<'_>,
+    read: backends::Read<'_, '_>,
     compiled: &mut Compiled,
 ) -> Result<(), Stop> {
     let field = format!("spec.rules[{at}]");
@@ -105,7 +105,8 @@ fn compile_rule(
             return Ok(());
         }
     };
-    let shares = backends::resolve(key, &rule.backends, &format!("{field}.backendRefs"), read, &mut compiled.unresolved)?;
+    let shares =
+        backends::resolve(key, &rule.backends, &format!("{field}.backendRefs"), read, &mut compiled.unresolved)?;
     let served = match rule.problems.first() {
         Some(problem) => Err(problem.clone().into()),
         None => serve(key, rule, at, &matched, shares),
@@ -169,9 +170,10 @@ fn encode_matches(
     let name = route_name(key, rule.name.as_ref());
     let mut compiled = Vec::with_capacity(matched.len());
     for (nth, (matched, source)) in matched.iter().zip(&rule.matches).enumerate() {
-        let routes = served.action.routes(matched.clone()).map_err(|why| {
-            Refusal::incompatible(format!("spec.rules[{at}].matches[{nth}].path.type"), why)
-        })?;
+        let routes = served
+            .action
+            .routes(matched.clone())
+            .map_err(|why| Refusal::incompatible(format!("spec.rules[{at}].matches[{nth}].path.type"), why))?;
         let encoded = routes.into_iter().map(|(matched, action)| {
             encode::message(&envoy::Route {
                 name: name.clone(),

@@ -5,13 +5,13 @@
 
 use std::time::Duration;
 
-use envoy_types::pb::envoy::config::route::v3 as envoy;
-use envoy_types::pb::envoy::r#type::matcher::v3 as matcher;
-use envoy_types::pb::google::protobuf;
 use envoy::redirect_action::{PathRewriteSpecifier, RedirectResponseCode, SchemeRewriteSpecifier};
 use envoy::route::Action;
 use envoy::route_action::HostRewriteSpecifier;
 use envoy::route_match::PathSpecifier;
+use envoy_types::pb::envoy::config::route::v3 as envoy;
+use envoy_types::pb::envoy::r#type::matcher::v3 as matcher;
+use envoy_types::pb::google::protobuf;
 
 use super::backends::{self, Share};
 use super::filters::Filters;

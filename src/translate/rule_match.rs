@@ -1,11 +1,11 @@
 //! One match of a rule as Envoy's `RouteMatch`, or why it cannot be one.
 
 use arcstr::ArcStr;
-use envoy_types::pb::envoy::config::route::v3 as envoy;
-use envoy_types::pb::envoy::r#type::matcher::v3 as matcher;
 use envoy::header_matcher::HeaderMatchSpecifier;
 use envoy::query_parameter_matcher::QueryParameterMatchSpecifier;
 use envoy::route_match::PathSpecifier;
+use envoy_types::pb::envoy::config::route::v3 as envoy;
+use envoy_types::pb::envoy::r#type::matcher::v3 as matcher;
 use matcher::string_matcher::MatchPattern;
 
 use super::{regex, text};

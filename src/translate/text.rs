@@ -66,13 +66,17 @@ fn check_characters(path: &str, punctuation: &[u8]) -> Result<(), ArcStr> {
     }
     let mut bytes = path.bytes();
     while let Some(b) = bytes.next() {
-        let escape = |bytes: &mut std::str::Bytes<'_>| (0..2).all(|_| bytes.next().is_some_and(|b| b.is_ascii_hexdigit()));
+        let escape =
+            |bytes: &mut std::str::Bytes<'_>| (0..2).all(|_| bytes.next().is_some_and(|b| b.is_ascii_hexdigit()));
         let fine = match b {
             b'%' => escape(&mut bytes),
             b => b.is_ascii_alphanumeric() || punctuation.contains(&b),
         };
         if !fine {
-            return Err(arcstr::format!("`{}` is not allowed in a path; escape it as %XX", char::from(b).escape_debug()));
+            return Err(arcstr::format!(
+                "`{}` is not allowed in a path; escape it as %XX",
+                char::from(b).escape_debug()
+            ));
         }
     }
     Ok(())
@@ -87,7 +91,9 @@ mod tests {
         for good in ["/", "/a/b.c", "/a%20b", "/a/", "/~x;y=1,2:@"] {
             assert_eq!(check_path(good), Ok(()), "{good}");
         }
-        for bad in ["", "a", "/a//b", "/a/./b", "/a/..", "/a?b", "/a#b", "/a b", "/a%2", "/a%zz", "/a%2Fb", "/é", "/a\n"] {
+        for bad in
+            ["", "a", "/a//b", "/a/./b", "/a/..", "/a?b", "/a#b", "/a b", "/a%2", "/a%zz", "/a%2Fb", "/é", "/a\n"]
+        {
             assert!(check_path(bad).is_err(), "{bad}");
         }
         assert!(check_path(&format!("/{}", "a".repeat(1024))).is_err());

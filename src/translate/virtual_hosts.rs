@@ -7,8 +7,8 @@
 //! Invariant: a host name stands in a route table once (Envoy refuses the table otherwise), since the listeners of a
 //! table have different names and each host name belongs to one of them.
 
-use std::collections::BTreeMap;
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -82,8 +82,7 @@ pub(crate) fn entries(
                 }
             };
             for (host, asked) in &place.hosts {
-                let at =
-                    HostKey { table: place.table.clone(), listener: place.listener.clone(), host: host.clone() };
+                let at = HostKey { table: place.table.clone(), listener: place.listener.clone(), host: host.clone() };
                 let order = RowOrder {
                     asked: Reverse(*asked),
                     matched: matched.order,
@@ -132,11 +131,7 @@ pub(crate) enum Base {
 }
 
 /// Accepted Gateway → the host names that exist without any route.
-pub(crate) fn bases(
-    key: &ObjectKey,
-    gateway: &Arc<Accepted>,
-    out: &mut Out<HostKey, Base>,
-) -> Result<(), Stop> {
+pub(crate) fn bases(key: &ObjectKey, gateway: &Arc<Accepted>, out: &mut Out<HostKey, Base>) -> Result<(), Stop> {
     let served = || gateway.listeners.iter().filter(|listener| listener.refusal.is_none());
     for listener in served() {
         let at = PortKey { gateway: key.clone(), port: listener.port };
@@ -292,10 +287,8 @@ fn union(one: &Arc<[ClusterKey]>, other: &Arc<[ClusterKey]>) -> Arc<[ClusterKey]
 fn misdirected() -> Bytes {
     use envoy::route::Action;
     use envoy::route_match::PathSpecifier;
-    let matched = envoy::RouteMatch {
-        path_specifier: Some(PathSpecifier::Prefix("/".to_owned())),
-        ..Default::default()
-    };
+    let matched =
+        envoy::RouteMatch { path_specifier: Some(PathSpecifier::Prefix("/".to_owned())), ..Default::default() };
     let action = Action::DirectResponse(envoy::DirectResponseAction { status: 421, ..Default::default() });
     encode::message_field(
         ROUTES,
