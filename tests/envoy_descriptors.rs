@@ -27,15 +27,17 @@ const ROOTS: &[&str] = &[
 #[test]
 fn descriptors_are_those_of_envoy_types() {
     let protos = envoy_types_source().join("proto");
-    let includes: Vec<PathBuf> =
-        std::fs::read_dir(&protos).expect("envoy-types ships its protos").map(|entry| entry.unwrap().path()).collect();
-    let mut compiler = protox::Compiler::new(includes).unwrap();
-    compiler.include_imports(true).open_files(ROOTS).unwrap();
+    let includes: Vec<PathBuf> = std::fs::read_dir(&protos)
+        .expect("envoy-types ships its protos")
+        .map(|entry| entry.expect("readable").path())
+        .collect();
+    let mut compiler = protox::Compiler::new(includes).expect("folders of protos");
+    compiler.include_imports(true).open_files(ROOTS).expect("the roots compile");
     let compiled = compiler.encode_file_descriptor_set();
 
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/render/envoy.binpb");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::write(&path, &compiled).unwrap();
+        std::fs::write(&path, &compiled).expect("the source folder can be written");
     }
     let committed = std::fs::read(&path).unwrap_or_default();
     assert!(
@@ -53,8 +55,9 @@ fn envoy_types_source() -> PathBuf {
         .output()
         .expect("cargo runs");
     assert!(metadata.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&metadata.stderr));
-    let metadata: serde_json::Value = serde_json::from_slice(&metadata.stdout).unwrap();
-    let package = metadata["packages"].as_array().unwrap().iter().find(|p| p["name"] == "envoy-types");
-    let manifest = package.expect("envoy-types is a dependency")["manifest_path"].as_str().unwrap().to_owned();
-    PathBuf::from(manifest).parent().unwrap().to_owned()
+    let metadata: serde_json::Value = serde_json::from_slice(&metadata.stdout).expect("JSON");
+    let packages = metadata["packages"].as_array().expect("a list of packages");
+    let package = packages.iter().find(|p| p["name"] == "envoy-types").expect("envoy-types is a dependency");
+    let manifest = Path::new(package["manifest_path"].as_str().expect("a path"));
+    manifest.parent().expect("a folder").to_owned()
 }
