@@ -217,6 +217,16 @@ pub(super) struct With<'a> {
     pub(super) changes: &'a Changes,
 }
 
+impl With<'_> {
+    /// Whether the change of `object` could take anything from anyone. An ordinary update does not, and then its referrers,
+    /// who may be many, need not be asked.
+    pub(super) fn takes(&self, object: &ObjectRef) -> bool {
+        let Some(old) = self.table.facts(object) else { return false };
+        let Some(new) = self.facts(object) else { return true };
+        old.grant != new.grant || !old.ports.iter().all(|port| new.ports.contains(port))
+    }
+}
+
 impl View for With<'_> {
     fn facts(&self, object: &ObjectRef) -> Option<&Facts> {
         match self.changes.get(object) {
