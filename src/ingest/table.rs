@@ -79,10 +79,13 @@ impl Facts {
     }
 }
 
-/// The ports of a Service that a route names.
+/// The ports of a Service that a route's backends name, in rules that have an effect.
 fn ports_of(route: &HttpRoute, service: &ObjectKey) -> BTreeSet<Option<u16>> {
-    let backends = route.rules.iter().flat_map(|rule| &rule.backends);
-    backends.filter(|backend| backend.target == *service).map(|backend| backend.port).collect()
+    let backends = route.rules.iter().filter(|rule| rule.problems.is_empty()).flat_map(|rule| &rule.backends);
+    let named = backends.filter(|backend| {
+        backend.target == *service && Kind::find(&backend.group, &backend.kind) == Some(Kind::Service)
+    });
+    named.map(|backend| backend.port).collect()
 }
 
 /// Why a reference dangles.
