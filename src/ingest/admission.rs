@@ -122,7 +122,7 @@ impl Culprits {
     fn find(table: &Table, changes: &Changes) -> Self {
         let after = With { table, changes };
         let mut culprits = Self::default();
-        for object in changes.keys() {
+        for object in changes.keys().filter(|object| after.takes(object)) {
             culprits.check_target(after, object);
         }
         for (object, facts) in changes {

@@ -79,10 +79,13 @@ impl Facts {
     }
 }
 
-/// The ports of a Service that a route names.
+/// The ports of a Service that a route's backends name, in rules that have an effect.
 fn ports_of(route: &HttpRoute, service: &ObjectKey) -> BTreeSet<Option<u16>> {
-    let backends = route.rules.iter().flat_map(|rule| &rule.backends);
-    backends.filter(|backend| backend.target == *service).map(|backend| backend.port).collect()
+    let backends = route.rules.iter().filter(|rule| rule.problems.is_empty()).flat_map(|rule| &rule.backends);
+    let named = backends.filter(|backend| {
+        backend.target == *service && Kind::find(&backend.group, &backend.kind) == Some(Kind::Service)
+    });
+    named.map(|backend| backend.port).collect()
 }
 
 /// Why a reference dangles.
@@ -215,6 +218,16 @@ pub(super) type Changes = BTreeMap<ObjectRef, Option<Arc<Facts>>>;
 pub(super) struct With<'a> {
     pub(super) table: &'a Table,
     pub(super) changes: &'a Changes,
+}
+
+impl With<'_> {
+    /// Whether the change of `object` could take anything from anyone. An ordinary update does not, and then its referrers,
+    /// who may be many, need not be asked.
+    pub(super) fn takes(&self, object: &ObjectRef) -> bool {
+        let Some(old) = self.table.facts(object) else { return false };
+        let Some(new) = self.facts(object) else { return true };
+        old.grant != new.grant || !old.ports.iter().all(|port| new.ports.contains(port))
+    }
 }
 
 impl View for With<'_> {
