@@ -6,11 +6,12 @@
 
 use std::collections::HashMap;
 
-use granit_parser::{Event, Parser, ScalarStyle, Span, Tag};
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, Span, Tag};
 use serde_json::{Map, Number, Value};
 
 /// Nested collections that a document may have: far more than any object of Kubernetes.
 pub(super) const MAX_DEPTH: usize = 64;
+const TOO_DEEP: &str = "is nested deeper than 64 levels";
 /// Nodes that a file may have, each use of an alias counted in full: some 20,000 pods.
 pub(super) const MAX_NODES: usize = 4_000_000;
 /// Bytes of text that the aliases of a file may expand to.
@@ -175,7 +176,11 @@ impl<'a> Composer<'a> {
             Some(Ok(next)) => Ok(Some(next)),
             Some(Err(error)) => {
                 let marker = *error.marker();
-                fault(Mark::of(Span::empty(marker)), error.info())
+                let reason = match error.kind() {
+                    ErrorKind::RecursionLimitExceeded => TOO_DEEP.to_owned(),
+                    _ => error.info(),
+                };
+                fault(Mark::of(Span::empty(marker)), reason)
             }
         }
     }
@@ -199,7 +204,7 @@ impl<'a> Composer<'a> {
     fn node(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Document, SyntaxError> {
         let at = Mark::of(span);
         if depth > MAX_DEPTH {
-            return fault(at, format!("is nested deeper than {MAX_DEPTH} levels"));
+            return fault(at, TOO_DEEP);
         }
         self.count(at, 1)?;
         let before = self.nodes;
@@ -372,3 +377,6 @@ fn number(text: &str) -> Option<Number> {
     }
     text.parse::<f64>().ok().and_then(Number::from_f64)
 }
+
+#[cfg(test)]
+mod tests;
