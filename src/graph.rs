@@ -9,27 +9,36 @@
 //!
 //! This module knows no Kubernetes, no Envoy and no tokio; it holds no clock and no last value.
 
+mod batch;
 mod builder;
+mod candidates;
 mod collection;
+mod derive;
 mod epoch;
 mod explain;
 mod fold;
 mod handle;
 mod index;
+mod input;
+mod interner;
 mod lens;
+mod mutant;
 mod node;
+mod parallel;
 mod reads;
 mod stats;
 mod stop;
 mod table;
 mod view;
+mod watch;
 
 use std::fmt::Debug;
 use std::hash::Hash;
 
+pub use batch::Batch;
 pub use builder::{Derive, FoldBuilder, GraphBuilder};
-pub use epoch::{Batch, Epoch, Graph};
-pub use explain::{Answer, Explanation};
+pub use epoch::{Epoch, Graph};
+pub use explain::{Answer, Explanation, Role};
 pub use fold::{Fold, Member};
 pub use handle::{Index, Input, Rows};
 pub use lens::{Lens, Out};
