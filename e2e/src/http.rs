@@ -84,7 +84,16 @@ impl Connection {
 
     /// Sends a GET and reads the whole answer.
     pub async fn get(&mut self, host: &str, path: &str) -> Result<Answer> {
-        let request = hyper::Request::get(path).header(HOST, host).body(Empty::new())?;
+        self.get_with(host, path, &[]).await
+    }
+
+    /// The same with more headers.
+    pub async fn get_with(&mut self, host: &str, path: &str, headers: &[(String, String)]) -> Result<Answer> {
+        let mut request = hyper::Request::get(path).header(HOST, host);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(Empty::new())?;
         self.sender.ready().await?;
         let (head, body) = self.sender.send_request(request).await?.into_parts();
         Ok(Answer { status: head.status.as_u16(), headers: head.headers, body: body.collect().await?.to_bytes() })

@@ -6,11 +6,15 @@
 pub mod address;
 pub mod backend;
 pub mod bed;
+pub mod certificates;
+pub mod demo;
 pub mod envoy;
+pub mod example;
 pub mod folder;
 pub mod http;
 pub mod load;
 pub mod manifests;
 pub mod process;
+pub mod scenario;
 pub mod syncgate;
 pub mod wait;

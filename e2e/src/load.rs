@@ -27,7 +27,13 @@ impl Allowed {
     /// Only these.
     #[must_use]
     pub fn only<const N: usize>(backends: [&str; N]) -> Self {
-        Self(watch::Sender::new(backends.map(str::to_owned).into()))
+        Self::any_of(backends.map(str::to_owned).into())
+    }
+
+    /// Any of these.
+    #[must_use]
+    pub fn any_of(backends: BTreeSet<String>) -> Self {
+        Self(watch::Sender::new(backends))
     }
 
     /// From now on these.

@@ -80,6 +80,9 @@ impl Syncgate {
             format!("--xds-address={}", at.xds),
             format!("--health-address={}", at.health),
             format!("--admin-address={}", at.admin),
+            // Two seconds tell a graceful end from an abrupt one as well as the default twenty.
+            "--lame-duck=1s".to_owned(),
+            "--drain=1s".to_owned(),
         ];
         Ok(Self { process: Process::spawn("syncgate", program, arguments, log)?, health: at.health })
     }
