@@ -23,11 +23,11 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: build $(envoy_new) ## Run EXAMPLE=quickstart|https-split live: backends, syncgate, Envoy; Ctrl-C stops all
-	@$(e2e) demo --envoy $(envoy_new) --variant $(VARIANT) --example examples/$(EXAMPLE)
+	@$(e2e) demo --envoy $(envoy_new) --variant $(VARIANT) --work target/demo --example examples/$(EXAMPLE)
 
 demo-check: build $(envoy_new) ## Run both examples, assert every answer, exit
-	$(e2e) demo --check --envoy $(envoy_new) --variant $(VARIANT) --example examples/quickstart
-	$(e2e) demo --check --envoy $(envoy_new) --variant $(VARIANT) --example examples/https-split
+	$(e2e) demo --check --envoy $(envoy_new) --variant $(VARIANT) --work target/demo --example examples/quickstart
+	$(e2e) demo --check --envoy $(envoy_new) --variant $(VARIANT) --work target/demo --example examples/https-split
 
 test: check unit e2e demo-check ## Everything that must be green before a merge
 	@echo "make test: all green (check, unit, e2e on Envoy $(ENVOY) and $(ENVOY_OLDEST), demo-check)"
@@ -57,9 +57,9 @@ bench: $(envoy_new) ## Cost of one change as the state grows, beside its budget;
 	cargo bench --package syncgate
 	$(MAKE) fuzz-validate
 
-fuzz-validate: $(envoy_new) ## Feed random routes to `envoy --mode validate` for FUZZ_SECONDS
+fuzz-validate: build $(envoy_new) ## Feed random routes to `envoy --mode validate` for FUZZ_SECONDS
 	SYNCGATE_ENVOY=$(CURDIR)/$(envoy_new) SYNCGATE_FUZZ_SECONDS=$(FUZZ_SECONDS) \
-		cargo test --package syncgate --test fuzz_validate -- --nocapture
+		cargo test --package syncgate-e2e --test fuzz_validate the_newest -- --nocapture
 
 clean: ## Remove what was built and fetched
 	rm -rf target .venv .tools

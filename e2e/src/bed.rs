@@ -1,5 +1,6 @@
 //! One scenario's world: backends, a folder of manifests, syncgate and an Envoy, on addresses of its own.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -163,6 +164,28 @@ impl Bed {
             Ok(())
         });
         settled.await.map_err(|reason| self.with_logs(reason))
+    }
+
+    /// Waits until Envoy runs exactly the clusters, listeners and route configurations that the folder stands for.
+    pub async fn converged(&self) -> Result<()> {
+        let envoy = self.envoy.as_ref().context("Envoy was not started")?;
+        let translated = syncgate::translated(&self.setup.syncgate, self.folder.path()).await?;
+        let kinds = ["Cluster", "Listener", "RouteConfiguration"];
+        let key =
+            |resource: &Value| Some((resource["@type"].as_str()?.to_owned(), resource["name"].as_str()?.to_owned()));
+        let mut wanted: BTreeMap<_, _> =
+            translated.into_iter().filter_map(|resource| Some((key(&resource)?, resource))).collect();
+        wanted.retain(|(kind, _), _| kind.rsplit('.').next().is_some_and(|kind| kinds.contains(&kind)));
+        ensure!(!wanted.is_empty(), "the folder stands for nothing");
+        let equal = eventually("Envoy to run what the folder stands for", PATIENCE, async || {
+            let running = envoy.running().await?;
+            for key in wanted.keys().chain(running.keys()) {
+                let (wanted, running) = (wanted.get(key), running.get(key));
+                ensure!(wanted == running, "{key:?}: wanted {wanted:#?}, running {running:#?}");
+            }
+            Ok(())
+        });
+        equal.await.map_err(|reason| self.with_logs(reason))
     }
 
     /// Starts a load on the HTTP listener.

@@ -41,7 +41,7 @@ impl Place {
         let address = IpAddr::from(Ipv4Addr::LOCALHOST);
         let at = |port| SocketAddr::from((address, port));
         let syncgate = Addresses { xds: at(18000), health: at(8081), admin: at(19000) };
-        Self { address, syncgate, envoy_admin: at(9901), _claim: None }
+        Self { address, syncgate, envoy_admin: at(19001), _claim: None }
     }
 
     /// Addresses of its own, so that a check disturbs nothing that runs on this machine and is disturbed by nothing.

@@ -83,6 +83,25 @@ impl Envoy {
         Ok(serde_json::from_slice(&self.admin_get("/config_dump?include_eds").await?)?)
     }
 
+    /// The clusters, listeners and route configurations that it runs, by type and name.
+    pub async fn running(&self) -> Result<BTreeMap<(String, String), Value>> {
+        let dump = self.config_dump().await?;
+        let sections = dump["configs"].as_array().context("no configs in the dump")?.iter();
+        let entries = sections.flat_map(|section| {
+            let of = |kind: &str, path: &'static str| {
+                let entries = section[kind].as_array().into_iter().flatten();
+                entries.filter_map(move |entry| entry.pointer(path)).collect::<Vec<_>>()
+            };
+            let clusters =
+                of("dynamic_active_clusters", "/cluster").into_iter().chain(of("dynamic_warming_clusters", "/cluster"));
+            let listeners = of("dynamic_listeners", "/active_state/listener");
+            clusters.chain(listeners).chain(of("dynamic_route_configs", "/route_config"))
+        });
+        let key =
+            |resource: &Value| Some((resource["@type"].as_str()?.to_owned(), resource["name"].as_str()?.to_owned()));
+        Ok(entries.filter_map(|resource| Some((key(resource)?, resource.clone()))).collect())
+    }
+
     async fn admin_get(&self, path: &str) -> Result<bytes::Bytes> {
         let answer = http::get(self.admin, "envoy", path).await?;
         if answer.status != 200 {

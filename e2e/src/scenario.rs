@@ -93,19 +93,26 @@ pub enum Release {
     Oldest,
 }
 
-/// Plays a scenario for a test, with its files in `work`. Without the variable that names the Envoy it says so and counts as passed;
-/// `make e2e` always sets it.
-pub async fn test(scenario: Scenario, release: Release, variant: Variant, work: &str) -> Result<()> {
+/// What a test runs on, with its files in `work`. Without the variable that names the Envoy it says so and gives nothing: the test counts as
+/// passed. `make e2e` always sets it.
+pub fn setup(test: &str, release: Release, variant: Variant, work: &str) -> Result<Option<Setup>> {
     let variable = match release {
         Release::Newest => "SYNCGATE_ENVOY",
         Release::Oldest => "SYNCGATE_ENVOY_OLDEST",
     };
     let Some(envoy) = std::env::var_os(variable) else {
-        say(&format!("SKIPPED {scenario:?}: {variable} does not name an Envoy; `make e2e` fetches one and sets it"));
-        return Ok(());
+        say(&format!("SKIPPED {test}: {variable} does not name an Envoy; `make e2e` fetches one and sets it"));
+        return Ok(None);
     };
-    let setup = Setup { envoy: envoy.into(), variant, syncgate: syncgate::built_program()?, work: work.into() };
-    scenario.play(&setup).await
+    Ok(Some(Setup { envoy: envoy.into(), variant, syncgate: syncgate::built_program()?, work: work.into() }))
+}
+
+/// Plays a scenario for a test.
+pub async fn test(scenario: Scenario, release: Release, variant: Variant, work: &str) -> Result<()> {
+    match setup(&format!("{scenario:?}"), release, variant, work)? {
+        Some(setup) => scenario.play(&setup).await,
+        None => Ok(()),
+    }
 }
 
 /// Declares one test for each line `name: Scenario on Release Variant;`.

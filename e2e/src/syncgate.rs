@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 use tokio::process::Command;
 
 use crate::http::{self, Answer};
@@ -58,10 +59,33 @@ pub async fn bootstrap(
 ) -> Result<String> {
     let mut command = Command::new(program);
     command.args(["bootstrap", "--gateway", gateway, "--variant", variant.as_str()]);
-    command.args(["--xds", &xds.to_string(), "--admin-address", &admin.to_string()]);
+    command.args(["--xds", &xds.to_string(), "--envoy-admin-address", &admin.to_string()]);
     let output = command.output().await.with_context(|| format!("run {}", program.display()))?;
     ensure!(output.status.success(), "syncgate bootstrap: {}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?)
+}
+
+/// The Envoy resources that `syncgate check` makes of a folder, secrets redacted.
+pub async fn translated(program: &Path, folder: &Path) -> Result<Vec<Value>> {
+    let mut command = Command::new(program);
+    command.args(["check", "--output", "json"]).arg(folder);
+    let output = command.output().await.with_context(|| format!("run {}", program.display()))?;
+    let resources = serde_json::from_slice(&output.stdout).with_context(|| {
+        format!("syncgate check ({}) prints no JSON: {}", output.status, String::from_utf8_lossy(&output.stderr))
+    })?;
+    let mut found = Vec::new();
+    collect(&resources, &mut found);
+    Ok(found)
+}
+
+/// The outermost messages of a tree.
+fn collect(tree: &Value, found: &mut Vec<Value>) {
+    match tree {
+        Value::Object(fields) if fields.contains_key("@type") => found.push(tree.clone()),
+        Value::Object(fields) => fields.values().for_each(|inner| collect(inner, found)),
+        Value::Array(items) => items.iter().for_each(|inner| collect(inner, found)),
+        _ => {}
+    }
 }
 
 /// A running `syncgate serve`.

@@ -42,6 +42,7 @@ pub(super) async fn edit_route(setup: &Setup) -> Result<()> {
         load.ensure_clean_so_far().map_err(|reason| bed.with_logs(reason))?;
         sleep(Duration::from_millis(300)).await;
     }
+    bed.converged().await?;
     let report = load.stop().await?;
     say(&format!("edit-route: {report}"));
     report.ensure_clean(REQUIRED_RATE).map_err(|reason| bed.with_logs(reason))
@@ -80,6 +81,7 @@ pub(super) async fn new_service(setup: &Setup) -> Result<()> {
         sleep(Duration::from_millis(500)).await;
         load.ensure_clean_so_far().map_err(|reason| bed.with_logs(reason))?;
     }
+    bed.converged().await?;
     let report = load.stop().await?;
     say(&format!("new-service: {report}"));
     report.ensure_clean(REQUIRED_RATE).map_err(|reason| bed.with_logs(reason))

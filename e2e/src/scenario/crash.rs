@@ -25,7 +25,7 @@ const RESENT_SHARE: f64 = 0.25;
 /// What Envoy counts for clusters, listeners and routes that it was given and took as new.
 const TAKEN: &str = r"^(cluster_manager\.cluster_(added|modified|removed)|listener_manager\.listener_(added|modified|removed|create_success|in_place_updated)|http\..*\.rds\..*\.config_reload)$";
 /// What Envoy counts for responses and bytes that it was sent.
-const SENT: &str = r"^(cluster_manager\.cds\.update_success|listener_manager\.lds\.update_success|http\..*\.rds\..*\.update_success|cluster\.[^.]*\.upstream_cx_rx_bytes_total)$";
+const SENT: &str = r"^(cluster_manager\.cds\.update_success|listener_manager\.lds\.update_success|http\..*\.rds\..*\.update_success|cluster\.syncgate\.upstream_cx_rx_bytes_total)$";
 
 /// `kill -9`; a route and an endpoint change; start.
 pub(super) async fn crash(setup: &Setup) -> Result<()> {
@@ -77,6 +77,7 @@ pub(super) async fn crash(setup: &Setup) -> Result<()> {
     sleep(Duration::from_secs(2)).await;
 
     let after = Seen::of(&mut bed).await?;
+    bed.converged().await?;
     let report = load.stop().await?;
     say(&format!("crash: {report}"));
     let shown =
@@ -106,6 +107,7 @@ pub(super) async fn rollout(setup: &Setup) -> Result<()> {
         bed.answered_by("shop.example.com", "/", new).await?;
         allowed.set([new]);
     }
+    bed.converged().await?;
     let report = load.stop().await?;
     say(&format!("rollout: {report}"));
     report.ensure_clean(REQUIRED_RATE).map_err(|reason| bed.with_logs(reason))

@@ -38,6 +38,7 @@ pub(super) async fn move_rules(setup: &Setup) -> Result<()> {
             load.ensure_clean_so_far().map_err(|reason| bed.with_logs(reason))?;
         }
     }
+    bed.converged().await?;
     let report = load.stop().await?;
     say(&format!("move-rules: {report}"));
     report.ensure_clean(REQUIRED_RATE).map_err(|reason| bed.with_logs(reason))
@@ -67,6 +68,7 @@ pub(super) async fn replace_route(setup: &Setup) -> Result<()> {
         load.ensure_clean_so_far().map_err(|reason| bed.with_logs(reason))?;
         sleep(Duration::from_millis(200)).await;
     }
+    bed.converged().await?;
     let report = load.stop().await?;
     say(&format!("replace-route: {report}"));
     report.ensure_clean(REQUIRED_RATE).map_err(|reason| bed.with_logs(reason))
