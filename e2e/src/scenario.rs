@@ -4,6 +4,7 @@
 mod changes;
 mod crash;
 mod moves;
+mod refusal;
 mod start;
 
 use std::io::Write;
@@ -44,6 +45,8 @@ pub enum Scenario {
     EnvoyFirst,
     /// The folder cannot be read at first, then holds a broken file, then is whole.
     LateFolder,
+    /// Envoy refuses a response; the change is reverted, and later made again when its cause is gone.
+    Nack,
 }
 
 impl Scenario {
@@ -62,6 +65,7 @@ impl Scenario {
             Self::ReplaceRoute => moves::replace_route(setup).await,
             Self::EnvoyFirst => start::envoy_first(setup).await,
             Self::LateFolder => start::late_folder(setup).await,
+            Self::Nack => refusal::nack(setup).await,
         };
         let outcome = if result.is_ok() { "ok" } else { "FAILED" };
         say(&format!(
