@@ -104,9 +104,8 @@ impl GraphBuilder {
         if kind == NodeKind::Input {
             inputs.insert(id);
         }
-        let complete = inputs.is_empty();
         let (last, total) = (Work::default(), Work::default());
-        self.plans.push(Plan { name: name.into(), kind, inputs, readers: Vec::new(), complete, last, total });
+        self.plans.push(Plan { name: name.into(), kind, inputs, readers: Vec::new(), complete: false, last, total });
         self.nodes.push(Box::new(node));
         NodeId { graph: self.graph, node: id }
     }

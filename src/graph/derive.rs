@@ -277,11 +277,11 @@ impl<K: Key, V: Value, R: ReadSet, K2: Key, V2: Value> Node for DeriveNode<K, V,
         losers.sort_unstable_by_key(|loser| primary.table.key(*loser));
         let from = |role| {
             move |slot: Slot, teller: &mut Teller| {
-                Some(above.explain(nodes, primary.table.key(slot), teller)?.as_a(role))
+                Some(above.explain(nodes, primary.table.key(slot), teller)?.in_role(role))
             }
         };
         let look = |dep: &Dep, teller: &mut Teller| {
-            Some(self.reads.explain(&self.watches, *dep, nodes, teller)?.as_a(Role::LookUp))
+            Some(self.reads.explain(&self.watches, *dep, nodes, teller)?.in_role(Role::LookUp))
         };
         let told = Explanation::new(&rows.name, key, Answer::Found)
             .tell([source], teller, from(Role::Primary))

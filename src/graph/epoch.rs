@@ -26,11 +26,7 @@ pub struct Graph {
 }
 
 impl Graph {
-    pub(crate) fn new(id: u32, mut nodes: Vec<Box<dyn Node>>, plans: Vec<Plan>) -> Self {
-        for (node, plan) in nodes.iter_mut().zip(&plans) {
-            node.set_complete(plan.complete);
-            node.settle();
-        }
+    pub(crate) fn new(id: u32, nodes: Vec<Box<dyn Node>>, plans: Vec<Plan>) -> Self {
         Self { id, nodes, plans, queue: BTreeSet::new() }
     }
 
@@ -65,7 +61,7 @@ impl Graph {
             inputs[*input as usize] = *complete;
         }
         for ((plan, node), id) in self.plans.iter_mut().zip(&mut self.nodes).zip(0..) {
-            let complete = plan.inputs.iter().all(|input| inputs[*input as usize]);
+            let complete = !plan.inputs.is_empty() && plan.inputs.iter().all(|input| inputs[*input as usize]);
             if plan.complete != complete {
                 plan.complete = complete;
                 node.set_complete(complete);

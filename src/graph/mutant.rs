@@ -43,6 +43,15 @@ pub(crate) enum Mutant {
 }
 
 #[cfg(test)]
+pub(crate) use chosen::{is, with};
+
+/// Never: this is not a test.
+#[cfg(not(test))]
+pub(crate) const fn is(_: Mutant) -> bool {
+    false
+}
+
+#[cfg(test)]
 mod chosen {
     use std::cell::Cell;
 
@@ -87,13 +96,4 @@ mod chosen {
     pub(crate) fn is(mutant: Mutant) -> bool {
         CHOSEN.get() == Some(mutant)
     }
-}
-
-#[cfg(test)]
-pub(crate) use chosen::{is, with};
-
-/// Never: this is not a test.
-#[cfg(not(test))]
-pub(crate) const fn is(_: Mutant) -> bool {
-    false
 }

@@ -1,6 +1,7 @@
 //! The set of lenses that a derive declares: tuples of up to six handles.
 
 use std::cmp::Ordering;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::builder::GraphBuilder;
@@ -78,7 +79,8 @@ macro_rules! read_set {
         impl<$($h: View),*> ReadSet for ($($h,)*) {
             type Transform<K: Key, V: Value, K2: Key, V2: Value> =
                 fn(&K, &Arc<V>, $(Lens<'_, $h>,)* &mut Out<K2, V2>) -> Result<(), Stop>;
-            type Sources<'a> = ($($h::Source<'a>,)*);
+            /// The last part keeps the tuple of nothing from being `()`.
+            type Sources<'a> = ($($h::Source<'a>,)* PhantomData<&'a ()>,);
             type Logs = ($(Log<$h::Key>,)*);
             type Watches = ($(Watch<$h>,)*);
 
@@ -87,7 +89,7 @@ macro_rules! read_set {
             }
 
             fn open<'a>(self, _nodes: Nodes<'a>) -> Self::Sources<'a> {
-                ($(self.$n.open(_nodes),)*)
+                ($(self.$n.open(_nodes),)* PhantomData,)
             }
 
             fn call<'a, K: Key, V: Value, K2: Key, V2: Value>(

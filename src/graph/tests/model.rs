@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::naive::{Derived, Naive};
-use super::world::{Expected, Facts, Pod, Service, World};
+use super::world::{Expected, Facts, Listing, Pod, Service, Text, World};
 use crate::graph::mutant::{self, Mutant};
 use crate::graph::{Batch, Epoch, Graph, Key, Rows, Value};
 
@@ -161,9 +161,9 @@ struct Replay {
     pods: Told<u16, Pod>,
     members: Told<(u16, u16), u8>,
     checked: Told<u8, (u8, u8)>,
-    joined: Told<u16, String>,
-    totals: Told<u8, Vec<String>>,
-    last: Told<(u8, u8), String>,
+    joined: Told<u16, Text>,
+    totals: Told<u8, Listing>,
+    last: Told<(u8, u8), Text>,
 }
 
 impl Replay {
