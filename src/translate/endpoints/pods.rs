@@ -1,0 +1,56 @@
+//! Which endpoints a pod is.
+
+use std::sync::Arc;
+
+use arcstr::ArcStr;
+
+use crate::graph::{Index, Lens, Out, Stop};
+use crate::model::{ObjectKey, Pod, Service};
+
+use super::judge::{self, Addresses};
+use super::{Address, Endpoint, MemberKey, Source, ports};
+
+/// One pair of a Service's selector in the Service's namespace. Each Service is filed under one pair only, and each pod
+/// looks its own pairs up: filing the pods under theirs would cost memory for each pair of each pod.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct SelectorPair {
+    namespace: ArcStr,
+    label: ArcStr,
+    value: ArcStr,
+}
+
+/// Index keys of a Service: the first pair of its selector.
+pub(super) fn first_selector_pair(key: &ObjectKey, service: &Service, out: &mut Vec<SelectorPair>) {
+    let first = service.selector.as_ref().and_then(|selector| selector.iter().next());
+    out.extend(first.map(|(label, value)| SelectorPair {
+        namespace: key.namespace.clone(),
+        label: label.clone(),
+        value: value.clone(),
+    }));
+}
+
+/// Transform: a pod → an endpoint of each port of each Service that selects it.
+pub(super) fn members(
+    key: &ObjectKey,
+    pod: &Arc<Pod>,
+    selected: Lens<'_, Index<SelectorPair, ObjectKey, Service>>,
+    out: &mut Out<MemberKey, Endpoint>,
+) -> Result<(), Stop> {
+    let Ok(Addresses { primary, additional }) = judge::addresses(pod) else { return Ok(()) };
+    for (label, value) in pod.labels.iter() {
+        let pair = SelectorPair { namespace: key.namespace.clone(), label: label.clone(), value: value.clone() };
+        for (service_key, service) in selected.of(&pair)? {
+            if judge::selects(&service, pod).is_err() {
+                continue;
+            }
+            for (cluster, port) in ports::usable(&service_key, &service) {
+                let Ok(port) = judge::target_port(port, pod) else { continue };
+                let address = Address { ip: primary, port };
+                let source = Source::Pod(key.name.clone());
+                let endpoint = Endpoint { zone: pod.zone.clone().unwrap_or_default(), additional };
+                out.put(MemberKey { cluster, address, source }, endpoint);
+            }
+        }
+    }
+    Ok(())
+}
