@@ -1,6 +1,8 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn namespace(name: &str) -> String {
@@ -343,5 +345,71 @@ fn writes_within_one_tick_of_the_file_systems_clock_are_seen() {
         // Same length, and often the same time stamp.
         world.write("a.yaml", &labelled("a", &format!("{round:04}")));
         assert_eq!(world.scan(), ["+Namespace a"], "round {round}");
+    }
+}
+
+/// A change of one of a few files.
+#[derive(Debug, Clone)]
+enum Step {
+    Write(usize, Vec<(usize, usize)>),
+    Break(usize),
+    Remove(usize),
+    Wait,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let objects = prop::collection::vec((0..4usize, 0..3usize), 0..4);
+    let step = prop_oneof![
+        4 => (0..3usize, objects).prop_map(|(file, objects)| Step::Write(file, objects)),
+        1 => (0..3usize).prop_map(Step::Break),
+        1 => (0..3usize).prop_map(Step::Remove),
+        2 => Just(Step::Wait),
+    ];
+    prop::collection::vec(step, 1..16)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever happened to a folder, once it stands still its state is that of a folder read for the first time; and
+    /// what was said adds up to that state at every moment.
+    #[test]
+    fn incremental_reading_equals_reading_from_scratch(steps in steps()) {
+        let mut world = World::new();
+        let mut said = BTreeMap::new();
+        let mut hear = |world: &mut World| {
+            for event in world.folder.scan(world.now).expect("scans").events {
+                match event {
+                    Event::Put(at, object) => drop(said.insert(at, object)),
+                    Event::Delete(at) => assert!(said.remove(&at).is_some(), "{at} was never put"),
+                    Event::Listed(_) => {}
+                }
+            }
+            let held: BTreeMap<_, _> = world.folder.objects().into_iter().map(|(at, (o, _))| (at.clone(), o.clone())).collect();
+            assert_eq!(said, held);
+        };
+        for step in steps {
+            match step {
+                Step::Write(file, objects) => {
+                    let texts: Vec<_> = objects.iter().map(|(n, v)| labelled(&format!("n{n}"), &v.to_string())).collect();
+                    world.write(&format!("{file}.yaml"), &texts.join("---\n"));
+                }
+                Step::Break(file) => world.write(&format!("{file}.yaml"), "kind: ["),
+                Step::Remove(file) => drop(fs::remove_file(world.path(&format!("{file}.yaml")))),
+                Step::Wait => world.now += CONFIRM_AFTER,
+            }
+            hear(&mut world);
+        }
+        for broken in world.folder.broken() {
+            fs::remove_file(&broken.place.path).expect("removes");
+        }
+        for _ in 0..4 {
+            world.now += CONFIRM_AFTER;
+            hear(&mut world);
+        }
+        let mut fresh = Folder::new(world.root.path());
+        fresh.scan(world.now).expect("scans");
+        prop_assert_eq!(fresh.objects(), world.folder.objects());
+        prop_assert_eq!(fresh.problems(), world.folder.problems());
     }
 }

@@ -89,14 +89,19 @@ fn filters_are_read() {
     assert_eq!(mirror, RouteFilter::Unsupported("RequestMirror".into()));
 }
 
+/// Checks that a rule beside a good one keeps its one problem and harms no other.
+fn check_rule(rule: Value, field: &str, message: &str) {
+    let tree = with_rule(rule);
+    check_problem(&tree, &format!("spec.rules[1]{field}"), message);
+    let found = route(&tree);
+    assert_eq!((found.problems.len(), found.rules[0].problems.len()), (0, 0), "{tree}");
+    assert_eq!(found.rules[1].problems.len(), 1, "{tree}");
+}
+
 #[test]
 fn a_malformed_rule_keeps_its_problems_and_harms_no_other() {
     let long = "a".repeat(4097);
     let many_matches: Vec<_> = (0..65).map(|i| json!({"path": {"value": format!("/{i}")}})).collect();
-    let redirect = json!({"type": "RequestRedirect", "requestRedirect": {}});
-    let rewrite = json!({"type": "URLRewrite", "urlRewrite": {}});
-    let replace = json!({"type": "URLRewrite", "urlRewrite": {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}}});
-    let exact = json!({"path": {"type": "Exact", "value": "/a"}});
     let cases = [
         (json!(3), "", "must be a mapping, is a number"),
         (json!({"name": "A b"}), ".name", "lower-case"),
@@ -133,6 +138,19 @@ fn a_malformed_rule_keeps_its_problems_and_harms_no_other() {
         (json!({"backendRefs": [{"name": "b", "port": 80, "weight": -1}]}), ".backendRefs[0].weight", "from 0 to"),
         (json!({"timeouts": {"request": "1.5s"}}), ".timeouts.request", "must be a duration"),
         (json!({"timeouts": {"request": "1s", "backendRequest": "2s"}}), ".timeouts.backendRequest", "not be longer"),
+    ];
+    for (rule, field, message) in cases {
+        check_rule(rule, field, message);
+    }
+}
+
+#[test]
+fn filters_that_contradict_their_rule_are_its_problem() {
+    let redirect = json!({"type": "RequestRedirect", "requestRedirect": {}});
+    let rewrite = json!({"type": "URLRewrite", "urlRewrite": {}});
+    let replace = json!({"type": "URLRewrite", "urlRewrite": {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}}});
+    let exact = json!({"path": {"type": "Exact", "value": "/a"}});
+    let cases = [
         (json!({"filters": [redirect, rewrite]}), ".filters", "not both"),
         (json!({"filters": [redirect, redirect]}), ".filters[1].type", "must not be repeated"),
         (
@@ -149,11 +167,7 @@ fn a_malformed_rule_keeps_its_problems_and_harms_no_other() {
         ),
     ];
     for (rule, field, message) in cases {
-        let tree = with_rule(rule);
-        check_problem(&tree, &format!("spec.rules[1]{field}"), message);
-        let found = route(&tree);
-        assert_eq!((found.problems.len(), found.rules[0].problems.len()), (0, 0), "{tree}");
-        assert_eq!(found.rules[1].problems.len(), 1, "{tree}");
+        check_rule(rule, field, message);
     }
 }
 
