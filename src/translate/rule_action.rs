@@ -17,7 +17,7 @@ use super::backends::{self, Share};
 use super::filters::Filters;
 use super::hostname::Hostname;
 use super::refusal::Refusal;
-use super::rule_match::regex_matcher;
+use super::rule_match::{header_matcher, regex_matcher, string};
 use super::text;
 use crate::model::{PathModifier, Redirect, Rewrite, RouteRule};
 
@@ -28,7 +28,7 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(99_999 * 3600);
 #[derive(Debug, Clone)]
 pub(crate) enum RuleAction {
     /// Forwards to clusters.
-    Forward(envoy::RouteAction, PathChange),
+    Forward(Box<envoy::RouteAction>, PathChange),
     /// Redirects.
     Redirect(envoy::RedirectAction, PathChange, RedirectPort),
     /// Answers 500 to everything.
@@ -42,6 +42,8 @@ pub(crate) enum RedirectPort {
     Encoded,
     /// The Gateway listener's, known only where the route attaches.
     Listener,
+    /// None, as this is the scheme's own; but named if the request's host has a port, which would be kept otherwise.
+    SchemesOwn(u16),
 }
 
 /// What becomes of the path.
@@ -74,7 +76,8 @@ pub(crate) fn rule_action(
     };
     let Some(action) = backends::route_action(shares) else { return Ok(RuleAction::Error) };
     let host_rewrite_specifier = host.map(HostRewriteSpecifier::HostRewriteLiteral);
-    Ok(RuleAction::Forward(envoy::RouteAction { timeout, host_rewrite_specifier, ..action }, path))
+    let action = envoy::RouteAction { timeout, host_rewrite_specifier, ..action };
+    Ok(RuleAction::Forward(Box::new(action), path))
 }
 
 /// The time-out of a request, which is also that of its one try at a backend: the shorter of both, where zero means
@@ -152,12 +155,7 @@ fn redirect_action(redirect: &Redirect, field: &str) -> Result<RuleAction, Refus
     if redirect.port == Some(0) {
         return Err(Refusal::unsupported(format!("{field}.port"), "the port is a number from 1 to 65535"));
     }
-    let (port, kind) = match (redirect.port, scheme) {
-        (Some(port), _) => (u32::from(port), RedirectPort::Encoded),
-        (None, Some("https")) => (443, RedirectPort::Encoded),
-        (None, Some(_)) => (80, RedirectPort::Encoded),
-        (None, None) => (0, RedirectPort::Listener),
-    };
+    let (port, kind) = redirect_port(redirect.port, scheme, host.is_some());
     let action = envoy::RedirectAction {
         host_redirect: host.unwrap_or_default(),
         port_redirect: port,
@@ -166,6 +164,20 @@ fn redirect_action(redirect: &Redirect, field: &str) -> Result<RuleAction, Refus
         ..Default::default()
     };
     Ok(RuleAction::Redirect(action, path_change(redirect.path.as_ref(), field)?, kind))
+}
+
+/// The port that Envoy is told, and what else it needs.
+///
+/// The API has a redirect to another scheme name that scheme's own port, which is best done by naming none.
+fn redirect_port(port: Option<u16>, scheme: Option<&str>, host: bool) -> (u32, RedirectPort) {
+    let own = scheme.map(|scheme| if scheme == "https" { 443 } else { 80 });
+    match (port, own) {
+        (None, None) => (0, RedirectPort::Listener),
+        (Some(port), own) if own != Some(port) => (port.into(), RedirectPort::Encoded),
+        // Envoy would keep the port of the request's host, unless the host is another anyway.
+        (_, Some(own)) if !host => (0, RedirectPort::SchemesOwn(own)),
+        _ => (0, RedirectPort::Encoded),
+    }
 }
 
 impl RuleAction {
@@ -185,18 +197,27 @@ impl RuleAction {
                         PathRewrite::Prefix(prefix) => action.prefix_rewrite = prefix,
                         PathRewrite::Full(path) => action.regex_rewrite = Some(whole_path(&path)),
                     }
-                    (matched, Action::Route(action))
+                    (matched, Action::Route(*action))
                 })
                 .collect()),
-            RuleAction::Redirect(action, change, _) => Ok(rewritten(matched, change)?
+            RuleAction::Redirect(action, change, port) => Ok(rewritten(matched, change)?
                 .into_iter()
-                .map(|(matched, rewrite)| {
+                .flat_map(|(matched, rewrite)| {
                     let path_rewrite_specifier = match rewrite {
                         PathRewrite::Keep => None,
                         PathRewrite::Prefix(prefix) => Some(PathRewriteSpecifier::PrefixRewrite(prefix)),
                         PathRewrite::Full(path) => Some(PathRewriteSpecifier::PathRedirect(path)),
                     };
-                    (matched, Action::Redirect(envoy::RedirectAction { path_rewrite_specifier, ..action.clone() }))
+                    let action = envoy::RedirectAction { path_rewrite_specifier, ..action.clone() };
+                    let named = match port {
+                        RedirectPort::SchemesOwn(port) => Some((with_port(matched.clone()), *port)),
+                        RedirectPort::Encoded | RedirectPort::Listener => None,
+                    };
+                    let named = named.map(|(matched, port)| {
+                        let action = envoy::RedirectAction { port_redirect: port.into(), ..action.clone() };
+                        (matched, Action::Redirect(action))
+                    });
+                    named.into_iter().chain([(matched, Action::Redirect(action))])
                 })
                 .collect()),
         }
@@ -209,6 +230,13 @@ impl RuleAction {
             _ => RedirectPort::Encoded,
         }
     }
+}
+
+/// The same match, for requests whose host has a port.
+fn with_port(mut matched: envoy::RouteMatch) -> envoy::RouteMatch {
+    let colon = matcher::string_matcher::MatchPattern::Contains(":".to_owned());
+    matched.headers.push(header_matcher(":authority", string(colon)));
+    matched
 }
 
 /// An answer of 500, for backends that lead nowhere.

@@ -97,7 +97,7 @@ fn exact(value: &ArcStr) -> matcher::StringMatcher {
     string(MatchPattern::Exact(value.to_string()))
 }
 
-fn string(pattern: MatchPattern) -> matcher::StringMatcher {
+pub(crate) fn string(pattern: MatchPattern) -> matcher::StringMatcher {
     matcher::StringMatcher { match_pattern: Some(pattern), ..Default::default() }
 }
 
@@ -105,7 +105,7 @@ pub(crate) fn regex_matcher(expression: &str) -> matcher::RegexMatcher {
     matcher::RegexMatcher { regex: expression.to_owned(), ..Default::default() }
 }
 
-fn header_matcher(name: &str, value: matcher::StringMatcher) -> envoy::HeaderMatcher {
+pub(crate) fn header_matcher(name: &str, value: matcher::StringMatcher) -> envoy::HeaderMatcher {
     envoy::HeaderMatcher {
         name: name.to_owned(),
         header_match_specifier: Some(HeaderMatchSpecifier::StringMatch(value)),

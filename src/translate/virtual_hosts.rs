@@ -75,7 +75,7 @@ pub(crate) fn entries(
         let shared = Arc::new(shared);
         for place in &attached.places {
             let entry = match matched.redirect_port {
-                RedirectPort::Encoded => shared.clone(),
+                RedirectPort::Encoded | RedirectPort::SchemesOwn(_) => shared.clone(),
                 RedirectPort::Listener => {
                     let routes = fields(matched, Some(&place.table));
                     Arc::new(Entry { routes, clusters: matched.clusters.clone() })
