@@ -4,9 +4,8 @@
 //! would not take. It is parsed as Rust's regex syntax, whose tree is then walked: only what RE2 reads in the same
 //! way passes. The size of RE2's program is estimated from above.
 //!
-//! Envoy matches bytes (RE2's Latin-1), so a character outside of ASCII would be several of them, in a class or before a
-//! `*` with another meaning: those are refused, and with them Unicode classes. Refused too, although RE2 knows
-//! them: `\C`, `\Q…\E`, and braces, brackets and operators as literals without a backslash.
+//! Envoy 1.37 reads expressions as UTF-8, Envoy 1.40 as bytes (RE2's Latin-1), where a character outside of ASCII is
+//! several: those are refused, and with them Unicode classes. Refused too, although RE2 knows them: `\C`, `\Q…\E`, and braces, brackets and operators as literals without a backslash.
 
 use arcstr::ArcStr;
 use regex_syntax::ast::{
@@ -17,6 +16,10 @@ use regex_syntax::ast::{
 const MAX_PROGRAM: usize = 100;
 /// What every program has beside its expression: fail, match, and the loop that looks for a beginning.
 const FRAME: usize = 4;
+/// The third forms of `k` and `s`, in UTF-8: what ignoring case adds to a range, at most.
+const FOLDED: usize = 5;
+/// What a class costs, at most, that holds everything outside of ASCII: the ranges of the bytes of UTF-8.
+const OUTSIDE_ASCII: usize = 6;
 /// RE2 refuses higher counts, also as the product of nested ones.
 const MAX_REPEAT: usize = 1000;
 /// How deep groups may be nested; the size limit leaves no use for more.
@@ -67,16 +70,16 @@ impl Size<'_> {
         match tree {
             Ast::Empty(_) => Ok(1),
             Ast::Flags(flags) => self.flags(&flags.flags).map(|()| 1),
-            Ast::Literal(literal) => check_literal(literal).map(|()| 1),
-            // Any character but a line break: two ranges.
-            Ast::Dot(_) => Ok(2),
+            Ast::Literal(literal) => check_literal(literal).map(|()| self.literal(literal.c)),
+            // Any character but a line break.
+            Ast::Dot(_) => Ok(2 + OUTSIDE_ASCII),
             Ast::Assertion(assertion) => check_assertion(&assertion.kind),
             Ast::ClassUnicode(_) => refuse("a Unicode class"),
             Ast::ClassPerl(class) => Ok(perl(class)),
             Ast::ClassBracketed(class) => match &class.kind {
                 ClassSet::Item(item) => {
                     let ranges = self.class(item)?;
-                    Ok(if class.negated { ranges + 1 } else { ranges })
+                    Ok(if class.negated { ranges + 1 + OUTSIDE_ASCII } else { ranges })
                 }
                 ClassSet::BinaryOp(_) => refuse("an operation on sets in a character class"),
             },
@@ -144,18 +147,25 @@ impl Size<'_> {
         Ok(one * copies.max(1) + extra)
     }
 
+    /// One character.
+    fn literal(&self, c: char) -> usize {
+        if self.fold_case && matches!(c, 'k' | 'K' | 's' | 'S') { 1 + FOLDED } else { 1 }
+    }
+
     /// The ranges of a class, at most.
     fn class(&self, item: &ClassSetItem) -> Result<usize, ArcStr> {
         match item {
             ClassSetItem::Empty(_) => Ok(0),
-            ClassSetItem::Literal(literal) => check_literal(literal).map(|()| if self.fold_case { 2 } else { 1 }),
+            ClassSetItem::Literal(literal) => {
+                check_literal(literal).map(|()| self.literal(literal.c) + usize::from(self.fold_case))
+            }
             ClassSetItem::Range(range) => {
                 check_literal(&range.start)?;
                 check_literal(&range.end)?;
-                // Its letters in the other case: up to two ranges more, and what lies between them.
-                Ok(if self.fold_case { 4 } else { 1 })
+                // Its letters in the other case: up to two ranges more, what lies between them, and the third forms.
+                Ok(if self.fold_case { 4 + FOLDED } else { 1 })
             }
-            ClassSetItem::Ascii(class) => Ok(if class.negated { 6 } else { 5 }),
+            ClassSetItem::Ascii(class) => Ok(if class.negated { 6 + OUTSIDE_ASCII } else { 5 }),
             ClassSetItem::Unicode(_) => refuse("a Unicode class"),
             ClassSetItem::Perl(class) => Ok(perl(class)),
             ClassSetItem::Bracketed(_) => refuse("a character class within another"),
@@ -171,7 +181,7 @@ fn perl(class: &ast::ClassPerl) -> usize {
         ast::ClassPerlKind::Space => 3,
         ast::ClassPerlKind::Word => 4,
     };
-    if class.negated { ranges + 1 } else { ranges }
+    if class.negated { ranges + 1 + OUTSIDE_ASCII } else { ranges }
 }
 
 fn check_assertion(kind: &ast::AssertionKind) -> Result<usize, ArcStr> {
