@@ -58,7 +58,7 @@
 //! services.rows().get(&1);
 //! ```
 //! nor is there a lens for it:
-//! ```compile_fail,E0308
+//! ```compile_fail,E0593
 //! # use syncgate::graph::{GraphBuilder, Input, Lens, Rows};
 //! # let mut builder = GraphBuilder::new();
 //! # let (pods, services): (Input<u8, u8>, Input<u8, u8>) = (builder.input("pods"), builder.input("services"));
@@ -73,7 +73,7 @@
 //! builder.derive("members", pods).rows::<u8, u8>(|_, _, _| Ok(seen.set(seen.get() + 1)));
 //! ```
 //! Nor can a transform keep a lens for later, since it lives for one run only:
-//! ```compile_fail
+//! ```compile_fail,E0521
 //! # use std::cell::Cell;
 //! # use syncgate::graph::{GraphBuilder, Input, Lens, Rows};
 //! # let mut builder = GraphBuilder::new();
@@ -86,6 +86,7 @@ mod batch;
 mod builder;
 mod candidates;
 mod collection;
+mod dependents;
 mod derive;
 mod epoch;
 mod explain;
@@ -98,6 +99,7 @@ mod lens;
 mod mutant;
 mod node;
 mod parallel;
+mod puts;
 mod reads;
 mod stats;
 mod stop;

@@ -30,7 +30,8 @@ impl Graph {
         Self { id, nodes, plans, queue: BTreeSet::new() }
     }
 
-    /// Applies the batch and runs every affected node once, in topological order.
+    /// Applies the batch and runs every affected node once, in topological order. A transform that panics takes the
+    /// graph with it: what an epoch left half done is not repaired.
     pub fn epoch(&mut self, change: impl FnOnce(&mut Batch<'_>)) -> Epoch {
         let start = Instant::now();
         let mut batch = Batch { graph: self, completeness: Vec::new(), misaddressed: 0 };

@@ -40,7 +40,7 @@ pub trait ReadSet: Copy + Send + 'static {
         logs: &'a Self::Logs,
         out: &mut Out<K2, V2>,
     ) -> Result<(), Stop>;
-    /// Adds the primary rows that this epoch's changes make dirty, with repetitions.
+    /// Adds the sets of dependencies that this epoch's changes make dirty, with repetitions.
     #[doc(hidden)]
     fn dirty(watches: &Self::Watches, sources: Self::Sources<'_>, dirty: &mut Vec<u32>);
     /// The dependencies made by one logged run, sorted, and the number of scans in it.
