@@ -89,13 +89,14 @@ pub struct NodeCounts {
 }
 
 /// The counts of one collection (F40).
-pub fn collection(collection: &'static str, counts: NodeCounts) {
-    gauge!(name::COLLECTION_COMPLETE, "collection" => collection).set(f64::from(u8::from(counts.complete)));
-    gauge!(name::COLLECTION_ROWS, "collection" => collection).set(counts.rows as f64);
-    gauge!(name::COLLECTION_FAULTS, "collection" => collection).set(counts.faults as f64);
-    counter!(name::COLLECTION_RECOMPUTED, "collection" => collection).absolute(counts.recomputed);
-    counter!(name::COLLECTION_NOOPS, "collection" => collection).absolute(counts.noops);
-    counter!(name::COLLECTION_SCANS, "collection" => collection).absolute(counts.scans);
+pub fn collection(collection: &str, counts: NodeCounts) {
+    let label = || collection.to_owned();
+    gauge!(name::COLLECTION_COMPLETE, "collection" => label()).set(f64::from(u8::from(counts.complete)));
+    gauge!(name::COLLECTION_ROWS, "collection" => label()).set(counts.rows as f64);
+    gauge!(name::COLLECTION_FAULTS, "collection" => label()).set(counts.faults as f64);
+    counter!(name::COLLECTION_RECOMPUTED, "collection" => label()).absolute(counts.recomputed);
+    counter!(name::COLLECTION_NOOPS, "collection" => label()).absolute(counts.noops);
+    counter!(name::COLLECTION_SCANS, "collection" => label()).absolute(counts.scans);
 }
 
 /// A collection became complete, this long after the process started (F41).

@@ -105,6 +105,52 @@ fn every_module_says_why_it_exists() {
     assert!(silent.is_empty(), "without module documentation: {}", silent.join(", "));
 }
 
+/// The twelve invariants of ARCHITECTURE.md; each is the beginning of at least one test's name.
+const INVARIANTS: [&str; 12] = [
+    "pure",
+    "gated",
+    "doubt_keeps",
+    "no_dangling",
+    "make_before_break",
+    "nack_is_unknown",
+    "one_harms_one",
+    "own_only",
+    "bounded",
+    "cost_of_change",
+    "gone_is_gone",
+    "explained",
+];
+
+#[test]
+fn every_invariant_is_a_test_of_its_name() {
+    let mut files = Vec::new();
+    for folder in ["src", "tests", "e2e"] {
+        collect(&root().join(folder), &mut files);
+    }
+    let tests: BTreeSet<String> =
+        files.iter().flat_map(|file| test_names(&fs::read_to_string(file).unwrap())).collect();
+    assert!(tests.len() > 100, "the tests were not found");
+    let untested: Vec<&str> =
+        INVARIANTS.into_iter().filter(|invariant| !tests.iter().any(|test| test.starts_with(invariant))).collect();
+    assert!(untested.is_empty(), "no test is named after {}", untested.join(", "));
+}
+
+/// The names of the functions that stand under a `#[test]` or `#[tokio::test]`, also inside `proptest!`.
+fn test_names(text: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut under_attribute = false;
+    for line in text.lines().map(str::trim) {
+        if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
+            under_attribute = true;
+        } else if let Some(rest) = line.strip_prefix("async fn ").or_else(|| line.strip_prefix("fn ")) {
+            if std::mem::take(&mut under_attribute) {
+                names.extend(leading_name(rest));
+            }
+        }
+    }
+    names
+}
+
 /// The text without its tests, which may use any module.
 fn product<'t>(file: &Path, text: &'t str) -> &'t str {
     let is_test = |name: &std::ffi::OsStr| name == "tests" || name == "tests.rs";

@@ -89,7 +89,7 @@ fn check_names_file_line_and_field() {
     assert_eq!(output.status.code(), Some(1), "{report}");
     assert!(report.contains("bad.yaml:"), "{report}");
     let line = report.lines().find(|line| line.contains("HTTPRoute demo/shop")).unwrap();
-    assert!(line.contains("shop.yaml:27"), "{line}");
+    assert!(line.contains("shop.yaml:25"), "{line}");
     assert!(line.contains("spec.rules[0].backendRefs[0]"), "{line}");
     assert!(line.contains("gone"), "{line}");
 }
