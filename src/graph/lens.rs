@@ -74,9 +74,9 @@ impl<I: Key, K: Key, V: Value> Lens<'_, Index<I, K, V>> {
     pub fn any(&self, index: &I) -> Result<bool, Stop> {
         self.log.looked_up(index);
         let (node, rows): (&IndexNode<I, K, V>, &Collection<K, V>) = self.source;
-        match node.has(index) {
-            false if !rows.complete => Err(node.pending(index)),
-            has => Ok(has),
+        match node.slots(index) {
+            [] if !rows.complete => Err(node.pending(index)),
+            slots => Ok(!slots.is_empty()),
         }
     }
 }

@@ -1,0 +1,383 @@
+//! Objects made up at random, hostile in every field that reaches Envoy.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arcstr::ArcStr;
+use bytes::Bytes;
+use syncgate::model::{
+    AllowedRoutes, BackendRef, CertificateRef, FromNamespaces, Gateway, GatewayClass, HeaderMatch, HeaderModifier,
+    HeaderValue, HttpRoute, KeyBytes, Listener, ListenerProtocol, ListenerTls, Matcher, Meta, Object, ObjectKey,
+    ParentRef, PathMatch, PathModifier, Protocol, QueryMatch, Redirect, Rewrite, RouteFilter, RouteMatch, RouteRule,
+    Secret, Service, ServicePort, TargetPort,
+};
+
+const GATEWAY_API: &str = "gateway.networking.k8s.io";
+
+/// SplitMix64: reproducible from its seed.
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((z ^ (z >> 31)) % n as u64).expect("below n")
+    }
+
+    fn one_in(&mut self, n: usize) -> bool {
+        self.below(n) == 0
+    }
+
+    fn pick<T: Clone>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len())].clone()
+    }
+
+    fn some<T>(&mut self, one_in: usize, make: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        self.one_in(one_in).then(|| make(self))
+    }
+
+    fn list<T>(&mut self, below: usize, mut make: impl FnMut(&mut Self) -> T) -> Vec<T> {
+        (0..self.below(below)).map(|_| make(self)).collect()
+    }
+
+    /// Mostly one of the fine ones; else something nasty.
+    fn text(&mut self, fine: &[&str]) -> ArcStr {
+        if !self.one_in(12) {
+            return self.pick(fine).into();
+        }
+        match self.below(8) {
+            0 => "".into(),
+            1 => "a".repeat(self.pick(&[64, 257, 1025, 5000, 20_000])).into(),
+            2 => arcstr::format!("{}\r\nx: y", self.pick(fine)),
+            3 => arcstr::format!("{}\0", self.pick(fine)),
+            4 => arcstr::format!("{}é☃", self.pick(fine)),
+            5 => arcstr::format!("{}%", self.pick(fine)),
+            6 => self
+                .pick(&[":path", ":authority", "host", "Host", "%START_TIME%", "%REQ(", "*", "**", "\\1", "{x}"])
+                .into(),
+            _ => (0..=self.below(12))
+                .map(|_| char::from(u8::try_from(self.below(128)).expect("ASCII")))
+                .collect::<String>()
+                .into(),
+        }
+    }
+
+    fn hostname(&mut self) -> ArcStr {
+        self.text(&["a.com", "b.com", "x.a.com", "y.x.a.com", "*.a.com", "*.x.a.com", "*.com", "A.com", "1.2.3.4", "*"])
+    }
+
+    fn path(&mut self) -> ArcStr {
+        let fine = ["/", "/a", "/a/", "/a/b", "/a%20b", "/*", "/a?b", "/a#b", "//", "/a//b", "/..", "/:x", "/a;b=c"];
+        self.text(&fine)
+    }
+
+    fn header_name(&mut self) -> ArcStr {
+        self.text(&["x-a", "X-B", "x_c", "host", "content-type", "a.b", "te", "connection", "x-envoy-retries"])
+    }
+
+    fn header_value(&mut self) -> ArcStr {
+        self.text(&["a", "50%", "%%", "%FOO%", "a b", "\"", "a,b", " ", "%REQ(:path)%"])
+    }
+
+    /// An expression of RE2, or something like one.
+    fn expression(&mut self) -> ArcStr {
+        let mut out = String::new();
+        self.tree(&mut out, 3);
+        if self.one_in(10) {
+            out.push_str(&self.text(&["(", "[", "\\", "{2}", "**", ")", "|", "$", "^"]));
+        }
+        out.into()
+    }
+
+    fn tree(&mut self, out: &mut String, depth: usize) {
+        for _ in 0..=self.below(4) {
+            match self.below(if depth == 0 { 6 } else { 9 }) {
+                0..=2 => out.push_str(self.pick(&ATOMS)),
+                3 => out.push_str(&"xyz/"[..=self.below(4)].repeat(1 + self.below(6))),
+                4 | 5 => self.class(out),
+                6 => {
+                    out.push_str(self.pick(&[
+                        "(", "(?:", "(?i:", "(?P<n>", "(?s:", "(?U:", "(?-i:", "(?P<é>", "(?<n>", "(?x:", "(?=",
+                        "(?i)(",
+                    ]));
+                    self.tree(out, depth - 1);
+                    out.push(')');
+                }
+                7 => {
+                    self.tree(out, depth - 1);
+                    out.push('|');
+                    self.tree(out, depth - 1);
+                }
+                _ => {
+                    out.push('(');
+                    self.tree(out, depth - 1);
+                    out.push(')');
+                    out.push_str(self.pick(&REPEATS));
+                }
+            }
+            if self.one_in(3) {
+                out.push_str(self.pick(&REPEATS));
+            }
+        }
+    }
+
+    fn class(&mut self, out: &mut String) {
+        out.push_str(self.pick(&["[", "[^", "[", "[^", "[]", "[-", "[^]"]));
+        for _ in 0..=self.below(5) {
+            out.push_str(self.pick(&CLASS_ITEMS));
+        }
+        out.push(']');
+    }
+}
+
+const ATOMS: [&str; 34] = [
+    "a", "k", ".", "\\d", "\\w", "\\S", "\\W", "\\s", "\\D", "\\.", "\\-", "\\/", "\\_", "^", "$", "\\b", "\\B", "\\A",
+    "\\z", "\\Z", "\\pL", "\\x41", "\\x{41}", "\\xe9", "\\u0041", "\\1", "\\Qa\\E", "\\C", "é", "{", "]", "\\n", "\\v",
+    "\\ ",
+];
+const REPEATS: [&str; 18] = [
+    "*", "+", "?", "*?", "+?", "??", "{2}", "{2,}", "{2,5}", "{0,3}", "{0}", "{1001}", "{3}?", "**", "{,2}", "{a}",
+    "{5,2}", "{ 2 }",
+];
+const CLASS_ITEMS: [&str; 30] = [
+    "a",
+    "-",
+    "a-z",
+    "A-Z",
+    "0-9",
+    "\\d",
+    "\\W",
+    "\\s",
+    "\\S",
+    "\\w",
+    ".",
+    "/",
+    "[:alpha:]",
+    "[:^punct:]",
+    "[:word:]",
+    "[",
+    "&&",
+    "--",
+    "~~",
+    "z-a",
+    "\\]",
+    "é",
+    "à-ü",
+    "\\x20-\\x7e",
+    "!-/",
+    "a-c-e",
+    "\\b",
+    "[a-z]",
+    "Z-b",
+    "\\pL",
+];
+
+/// A Gateway with several listeners, Secrets good and bad, Services, and this many routes.
+pub(crate) fn world(random: &mut Random, routes: usize) -> Vec<(ObjectKey, Object)> {
+    let mut objects = frame(random);
+    for at in 0..routes {
+        let key = ObjectKey::new("ns", arcstr::format!("route-{at}"));
+        objects.push((key, Object::HttpRoute(Arc::new(route(random)))));
+    }
+    objects
+}
+
+/// The same Gateway with routes of nothing but expressions, each with a host of its own.
+pub(crate) fn expressions(random: &mut Random, routes: usize) -> Vec<(ObjectKey, Object)> {
+    let mut objects = frame(random);
+    for at in 0..routes {
+        let key = ObjectKey::new("ns", arcstr::format!("route-{at}"));
+        // Every other one is brought near Envoy's limit on the size of programs.
+        let padding = if random.one_in(2) { "y".repeat(random.below(96)) } else { String::new() };
+        let matched = RouteMatch {
+            path: PathMatch::Regex(arcstr::format!("{}{padding}", random.expression())),
+            headers: Vec::new(),
+            query: Vec::new(),
+            method: None,
+        };
+        let rule = RouteRule { matches: vec![matched], ..RouteRule::default() };
+        let route = HttpRoute {
+            parents: vec![parent(Some("first"))],
+            hostnames: vec![arcstr::format!("h{at}.com")],
+            rules: vec![rule],
+            ..HttpRoute::default()
+        };
+        objects.push((key, Object::HttpRoute(Arc::new(route))));
+    }
+    objects
+}
+
+fn parent(section: Option<&str>) -> ParentRef {
+    ParentRef {
+        group: GATEWAY_API.into(),
+        kind: "Gateway".into(),
+        target: ObjectKey::new("ns", "gateway"),
+        section: section.map(ArcStr::from),
+        port: None,
+    }
+}
+
+fn frame(random: &mut Random) -> Vec<(ObjectKey, Object)> {
+    let class = GatewayClass { controller: translate_controller(), ..GatewayClass::default() };
+    let mut listeners = vec![listener("first".into(), ListenerProtocol::Http, 80, None)];
+    for at in 0..12 {
+        let protocol = random.pick(&[ListenerProtocol::Http, ListenerProtocol::Https, ListenerProtocol::Https]);
+        let port =
+            if protocol == ListenerProtocol::Http { random.pick(&[81, 82, 0]) } else { random.pick(&[443, 8443]) };
+        let hostname = random.some(2, Random::hostname);
+        let mut listener = listener(arcstr::format!("l{at}"), protocol, port, hostname);
+        let reference = |r: &mut Random| CertificateRef {
+            group: "".into(),
+            kind: "Secret".into(),
+            target: ObjectKey::new("ns", r.pick(&["rsa", "p256", "p384", "ed25519", "mixed", "garbage", "absent"])),
+        };
+        listener.tls = Some(ListenerTls { passthrough: random.one_in(20), certificates: random.list(4, reference) });
+        listeners.push(listener);
+    }
+    let addresses =
+        random.list(3, |r| r.pick(&["127.0.0.1", "::1", "0.0.0.0", "10.0.0.1"]).parse().expect("an address"));
+    let gateway = Gateway { class: "class".into(), addresses, listeners, ..Gateway::default() };
+    let mut objects = vec![
+        (ObjectKey::cluster("class"), Object::GatewayClass(Arc::new(class))),
+        (ObjectKey::new("ns", "gateway"), Object::Gateway(Arc::new(gateway))),
+    ];
+    for name in ["s1", "s2"] {
+        let port = ServicePort {
+            name: "".into(),
+            port: 80,
+            target: TargetPort::Number(80),
+            protocol: Protocol::Tcp,
+            app_protocol: (name == "s2").then(|| "kubernetes.io/h2c".into()),
+        };
+        let service = Service { ports: vec![port], ..Service::default() };
+        objects.push((ObjectKey::new("ns", name), Object::Service(Arc::new(service))));
+    }
+    objects.extend(
+        secrets().into_iter().map(|(name, secret)| (ObjectKey::new("ns", name), Object::Secret(Arc::new(secret)))),
+    );
+    objects
+}
+
+fn translate_controller() -> ArcStr {
+    syncgate::translate::CONTROLLER.into()
+}
+
+fn listener(name: ArcStr, protocol: ListenerProtocol, port: u16, hostname: Option<ArcStr>) -> Listener {
+    let allowed = AllowedRoutes { from: FromNamespaces::All, kinds: Vec::new() };
+    Listener { name, hostname, port, protocol, tls: None, allowed, problems: Vec::new() }
+}
+
+/// Key pairs that Envoy takes, and such that it does not.
+fn secrets() -> Vec<(&'static str, Secret)> {
+    let pair = |algorithm| {
+        let key = rcgen::KeyPair::generate_for(algorithm).expect("a key");
+        let params = rcgen::CertificateParams::new(vec!["a.com".to_owned()]).expect("parameters");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        (certificate.pem(), key.serialize_pem())
+    };
+    let secret = |certificate: &str, key: &str| Secret {
+        certificate: Some(Bytes::copy_from_slice(certificate.as_bytes())),
+        key: Some(KeyBytes::new(key.as_bytes().to_vec())),
+    };
+    let p256 = pair(&rcgen::PKCS_ECDSA_P256_SHA256);
+    let p384 = pair(&rcgen::PKCS_ECDSA_P384_SHA384);
+    let ed25519 = pair(&rcgen::PKCS_ED25519);
+    let chain = format!("{}{}", p256.0, p384.0);
+    let garbage = format!("{}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", p256.0);
+    vec![
+        ("p256", secret(&p256.0, &p256.1)),
+        ("p384", secret(&p384.0, &p384.1)),
+        ("ed25519", secret(&ed25519.0, &ed25519.1)),
+        ("mixed", secret(&p256.0, &p384.1)),
+        ("rsa", secret(&chain, &p256.1)),
+        ("garbage", secret(&garbage, &p256.1)),
+    ]
+}
+
+fn route(random: &mut Random) -> HttpRoute {
+    HttpRoute {
+        meta: Meta { created: i64::try_from(random.below(3)).expect("small"), ..Meta::default() },
+        parents: vec![parent(None)],
+        hostnames: random.list(4, Random::hostname),
+        rules: (0..=random.below(3)).map(|_| rule(random)).collect(),
+        problems: Vec::new(),
+    }
+}
+
+fn rule(random: &mut Random) -> RouteRule {
+    let time = |r: &mut Random| Duration::from_millis(r.pick(&[0, 1, 1500, 86_400_000, u64::MAX]));
+    RouteRule {
+        name: random.some(3, |r| r.text(&["rule", "other"])),
+        matches: (0..=random.below(2)).map(|_| route_match(random)).collect(),
+        filters: random.list(3, filter),
+        backends: random.list(4, backend),
+        request_timeout: random.some(3, time),
+        backend_timeout: random.some(3, time),
+        problems: Vec::new(),
+    }
+}
+
+fn route_match(random: &mut Random) -> RouteMatch {
+    let matcher = |r: &mut Random| {
+        if r.one_in(3) { Matcher::Regex(r.expression()) } else { Matcher::Exact(r.header_value()) }
+    };
+    let path = match random.below(5) {
+        0 | 1 => PathMatch::Exact(random.path()),
+        2 | 3 => PathMatch::Prefix(random.path()),
+        _ => PathMatch::Regex(random.expression()),
+    };
+    RouteMatch {
+        path,
+        headers: random.list(3, |r| HeaderMatch { name: r.header_name(), value: matcher(r) }),
+        query: random.list(3, |r| QueryMatch { name: r.text(&["q", "Q", "a b"]), value: matcher(r) }),
+        method: random.some(4, |r| r.text(&["GET", "CONNECT", "get", "FOO"])),
+    }
+}
+
+fn modifier(random: &mut Random) -> HeaderModifier {
+    let value = |r: &mut Random| HeaderValue { name: r.header_name(), value: r.header_value() };
+    HeaderModifier {
+        set: random.list(3, value),
+        add: random.list(3, value),
+        remove: random.list(3, Random::header_name),
+    }
+}
+
+fn filter(random: &mut Random) -> RouteFilter {
+    let path = |r: &mut Random| {
+        let path = r.path();
+        if r.one_in(2) { PathModifier::Full(path) } else { PathModifier::Prefix(path) }
+    };
+    match random.below(9) {
+        0..=2 => RouteFilter::RequestHeaders(modifier(random)),
+        3 | 4 => RouteFilter::ResponseHeaders(modifier(random)),
+        5 | 6 => {
+            RouteFilter::Rewrite(Rewrite { hostname: random.some(2, Random::hostname), path: random.some(2, path) })
+        }
+        7 => RouteFilter::Redirect(Redirect {
+            scheme: random.some(2, |r| r.text(&["http", "https"])),
+            hostname: random.some(2, Random::hostname),
+            path: random.some(2, path),
+            port: random.some(2, |r| r.pick(&[0, 80, 443, 65535])),
+            status: random.pick(&[301, 302, 303, 307, 308, 200, 0]),
+        }),
+        _ => RouteFilter::Unsupported("Cors".into()),
+    }
+}
+
+fn backend(random: &mut Random) -> BackendRef {
+    BackendRef {
+        group: "".into(),
+        kind: random.text(&["Service", "Service", "Service", "Pod"]),
+        target: ObjectKey::new(random.pick(&["ns", "ns", "other"]), random.text(&["s1", "s2", "absent"])),
+        port: random.some(1, |r| r.pick(&[80, 80, 81])),
+        weight: random.pick(&[0, 1, 1, 1, 10, u32::MAX, u32::MAX / 2]),
+        filters: random.list(2, filter),
+    }
+}
