@@ -1,0 +1,152 @@
+//! A persistent set of named resources of one type.
+
+use std::sync::{Arc, OnceLock};
+
+use arcstr::ArcStr;
+use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
+
+use crate::resource::{Domain, Resource, Version, VersionHasher};
+
+/// Resources of one type by name, in the order of their names. Cheap to clone; clones share their structure.
+#[derive(Debug, Clone, Default)]
+pub struct ResourceSet {
+    resources: OrdMap<ArcStr, Arc<Resource>>,
+    /// Computed at most once for all clones; a set that is changed gets a cell of its own.
+    version: Arc<OnceLock<Version>>,
+}
+
+impl ResourceSet {
+    /// The resource of this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Arc<Resource>> {
+        self.resources.get(name)
+    }
+
+    /// Whether there is a resource of this name.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.resources.contains_key(name)
+    }
+
+    /// The resources, sorted by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        self.resources.values()
+    }
+
+    /// The number of resources.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.resources.len()
+    }
+
+    /// Whether there are no resources.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.resources.is_empty()
+    }
+
+    /// Whether both are the same set in memory; if so they are equal, at no cost.
+    #[must_use]
+    pub fn ptr_eq(&self, other: &ResourceSet) -> bool {
+        self.resources.ptr_eq(&other.resources)
+    }
+
+    /// What turns `old` into this set. The work is proportional to what differs if one was made from the other.
+    #[must_use]
+    pub fn difference(&self, old: &ResourceSet) -> Difference {
+        let mut difference = Difference::default();
+        for item in old.resources.diff(&self.resources) {
+            match item {
+                DiffItem::Add(_, new) => difference.upserts.push(new.clone()),
+                DiffItem::Update { old, new } if old.1.version == new.1.version => {}
+                DiffItem::Update { new, .. } => difference.upserts.push(new.1.clone()),
+                DiffItem::Remove(name, _) => difference.removed.push(name.clone()),
+            }
+        }
+        difference
+    }
+
+    /// This set with what only `other` has: the interim set of make-before-break in the state-of-the-world variant
+    /// (rule 27) is `new.union(&old)`. Where both have a name, this set's resource stays. The work is proportional
+    /// to what differs if one was made from the other.
+    #[must_use]
+    pub fn union(&self, other: &ResourceSet) -> ResourceSet {
+        let mut union = self.clone();
+        for item in self.resources.diff(&other.resources) {
+            if let DiffItem::Add(_, missing) = item {
+                union.insert(missing.clone());
+            }
+        }
+        union
+    }
+
+    /// The hash of the sorted names and versions: the `version_info` of a set in the state-of-the-world variant.
+    /// Hashes every name at the first call, and nothing afterwards, for all clones; delta has no need of it.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        *self.version.get_or_init(|| {
+            let mut hasher = VersionHasher::new(Domain::Set);
+            for resource in self.iter() {
+                hasher.sized(resource.name.as_bytes());
+                hasher.version(resource.version);
+            }
+            hasher.finish()
+        })
+    }
+
+    /// Puts a resource in. Says whether the set changed; an equal one that is there stays, so that structure and
+    /// version stay shared.
+    pub(super) fn insert(&mut self, resource: Arc<Resource>) -> bool {
+        if self.resources.get(&resource.name).is_some_and(|there| *there == resource) {
+            return false;
+        }
+        self.resources.insert(resource.name.clone(), resource);
+        self.version = Arc::default();
+        true
+    }
+
+    /// Takes the resource of this name out. Says whether there was one.
+    pub(super) fn remove(&mut self, name: &str) -> bool {
+        // Looked for first: removing what is not there would still copy the path to it.
+        if !self.contains(name) {
+            return false;
+        }
+        self.resources.remove(name);
+        self.version = Arc::default();
+        true
+    }
+}
+
+impl PartialEq for ResourceSet {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.resources.diff(&other.resources).next().is_none()
+    }
+}
+
+impl Eq for ResourceSet {}
+
+impl FromIterator<Arc<Resource>> for ResourceSet {
+    /// A set of these; of several with one name the last counts.
+    fn from_iter<I: IntoIterator<Item = Arc<Resource>>>(resources: I) -> Self {
+        let resources = resources.into_iter().map(|resource| (resource.name.clone(), resource)).collect();
+        ResourceSet { resources, version: Arc::default() }
+    }
+}
+
+/// What turns one set into another. Both halves are sorted by name, and no name is in both.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Difference {
+    /// Resources that are new or have another version.
+    pub upserts: Vec<Arc<Resource>>,
+    /// Names that are gone.
+    pub removed: Vec<ArcStr>,
+}
+
+impl Difference {
+    /// Whether the sets hold the same versions.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.upserts.is_empty() && self.removed.is_empty()
+    }
+}
