@@ -29,7 +29,7 @@ use arcstr::ArcStr;
 use self::making::Making;
 use self::retirement::{Retirement, Routing};
 pub use self::type_state::Refusal;
-use self::type_state::{InFlight, Todo, TypeState, Why};
+use self::type_state::{Todo, TypeState, Why};
 use crate::resource::{Resource, ResourceType};
 use crate::snapshot::{ResourceSet, Snapshot};
 use crate::xds::message::{Request, Response, Variant};
@@ -175,8 +175,10 @@ impl Session {
     pub fn on_snapshot(&mut self, snapshot: &Snapshot, now: Instant) {
         self.generation += 1;
         for kind in ResourceType::ALL {
-            let changed = self.types[kind.index()].retarget(snapshot.set(kind));
-            if changed && kind == ResourceType::Cluster {
+            let upserts = self.types[kind.index()].retarget(snapshot.set(kind));
+            if kind == ResourceType::Cluster {
+                // Also one that only comes back: its load assignment may not be there any more.
+                upserts.iter().for_each(|cluster| self.making.announce(cluster.name.clone(), now));
                 self.announce_clusters(now);
             }
         }
@@ -238,33 +240,20 @@ impl Session {
 
     fn on_answer(&mut self, kind: ResourceType, error: Option<String>, now: Instant) {
         let state = &mut self.types[kind.index()];
-        let sent = match error {
-            None => state.accept().inspect(|sent| {
-                self.answers.push(Answer::Accepted(kind, now.saturating_duration_since(sent.sent)));
-            }),
+        match error {
+            None => {
+                let sent = state.accept();
+                self.answers.extend(sent.map(|at| Answer::Accepted(kind, now.saturating_duration_since(at))));
+            }
             Some(message) => {
-                let sent = state.refuse(message, now);
+                state.refuse(message, now);
                 self.answers.extend(state.refusal.clone().map(Answer::Refused));
-                sent
-            }
-        };
-        if let (ResourceType::Cluster, Some(sent)) = (kind, sent) {
-            self.on_clusters_answered(&sent);
-        }
-    }
-
-    /// Clusters that were accepted wait for their parts; nothing waits for refused ones. Both may be in use now, so
-    /// their load assignments follow (rule 29).
-    fn on_clusters_answered(&mut self, sent: &InFlight) {
-        let clusters = &self.types[ResourceType::Cluster.index()];
-        for name in &sent.names {
-            match clusters.todo.get(name).map(|todo| todo.why) {
-                None => self.making.acknowledge(name),
-                Some(Why::Refused) => self.making.forget(name),
-                Some(_) => {}
             }
         }
-        self.release_assignments();
+        if kind == ResourceType::Cluster {
+            // Whether accepted or refused, they may be in use now, so their load assignments follow (rule 29).
+            self.release_assignments();
+        }
     }
 
     fn release_assignments(&mut self) {
@@ -278,7 +267,7 @@ impl Session {
     fn assignments_wait(&self) -> Option<Instant> {
         let mut assignments = self.state(ResourceType::ClusterLoadAssignment).todo.values();
         let waiting = assignments.any(|todo| todo.why == Why::AfterCluster);
-        self.state(ResourceType::Cluster).in_flight.as_ref().filter(|_| waiting).map(|sent| sent.sent)
+        self.state(ResourceType::Cluster).in_flight.as_ref().filter(|_| waiting).map(|sent| sent.at)
     }
 
     // ---- the order of sending
@@ -398,7 +387,9 @@ impl Session {
             state.subscription.is_none() || !state.target.contains(name) || state.has_settled(name)
         };
         self.making.update(now, self.limits.hold, |name| match clusters.target.get(name) {
-            Some(cluster) => cluster.refs.iter().all(|to| has_part(to.kind, &to.name)),
+            // After a NACK the others go on.
+            Some(_) if clusters.is_refused_name(name) || !clusters.wants(name) => true,
+            Some(cluster) => clusters.has_settled(name) && cluster.refs.iter().all(|to| has_part(to.kind, &to.name)),
             None => true,
         });
     }

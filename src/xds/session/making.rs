@@ -12,13 +12,8 @@ use arcstr::ArcStr;
 
 #[derive(Debug, Default)]
 pub(super) struct Making {
-    clusters: BTreeMap<ArcStr, Progress>,
-}
-
-#[derive(Debug)]
-struct Progress {
-    since: Instant,
-    acknowledged: bool,
+    /// Since when each is waited for.
+    clusters: BTreeMap<ArcStr, Instant>,
 }
 
 impl Making {
@@ -34,31 +29,16 @@ impl Making {
 
     /// The cluster is to be sent. One that changes all the time does not start its clock anew.
     pub(super) fn announce(&mut self, name: ArcStr, now: Instant) {
-        self.clusters.entry(name).or_insert(Progress { since: now, acknowledged: false }).acknowledged = false;
+        self.clusters.entry(name).or_insert(now);
     }
 
-    /// The client accepted the cluster as it now is.
-    pub(super) fn acknowledge(&mut self, name: &str) {
-        if let Some(progress) = self.clusters.get_mut(name) {
-            progress.acknowledged = true;
-        }
-    }
-
-    /// The cluster is refused or not wanted any more: nothing waits for it.
-    pub(super) fn forget(&mut self, name: &str) {
-        self.clusters.remove(name);
-    }
-
-    /// Strikes off what is made, as `has_all_parts` says of acknowledged clusters, and what was waited for too long.
-    pub(super) fn update(&mut self, now: Instant, hold: Duration, has_all_parts: impl Fn(&str) -> bool) {
-        self.clusters.retain(|name, progress| {
-            let is_made = progress.acknowledged && has_all_parts(name);
-            !is_made && now < progress.since + hold
-        });
+    /// Strikes off what is made, and what was waited for too long.
+    pub(super) fn update(&mut self, now: Instant, hold: Duration, is_made: impl Fn(&str) -> bool) {
+        self.clusters.retain(|name, since| !is_made(name) && now < *since + hold);
     }
 
     /// When the first cluster is waited for too long.
     pub(super) fn deadline(&self, hold: Duration) -> Option<Instant> {
-        self.clusters.values().map(|progress| progress.since + hold).min()
+        self.clusters.values().min().map(|since| *since + hold)
     }
 }

@@ -101,7 +101,7 @@ impl TypeState {
             Resume::Holds(held) => match held.get(name.as_str()) {
                 // New to the client, by itself or by its own wish.
                 None if subscription.names().contains(name) => Some(Todo::unknown(Why::Asked)),
-                None => Some(Todo { why: Why::Changed, held: Held::Nothing }),
+                None => Some(Todo { why: Why::Changed, held: Held::known(None) }),
                 // Some releases wait for the load assignments of clusters they already have (rule 18).
                 Some(_) if self.kind == ResourceType::ClusterLoadAssignment => Some(Todo::unknown(Why::Asked)),
                 Some(version) if self.is_believed(name, version) => None,

@@ -12,7 +12,7 @@ use arcstr::ArcStr;
 use super::Progress;
 use super::subscription::{Subscription, Update};
 use crate::resource::{Resource, ResourceType};
-use crate::snapshot::ResourceSet;
+use crate::snapshot::{Difference, ResourceSet};
 use crate::xds::message::{Body, Response, Variant};
 
 /// A refused response (NACK), as operators see it.
@@ -31,23 +31,28 @@ pub struct Refusal {
 }
 
 /// What the client has under a name that is to be sent.
-#[derive(Debug, Clone)]
-pub(super) enum Held {
-    /// Nothing.
-    Nothing,
-    /// This.
-    This(Arc<Resource>),
-    /// Something or nothing: refused, sent before, or of an earlier stream.
-    Unknown,
+#[derive(Debug, Clone, Default)]
+pub(super) struct Held {
+    /// What it last accepted, if it accepted something on this stream.
+    last: Option<Arc<Resource>>,
+    /// Whether it has just that: nothing was sent or refused since, and it came with nothing from an earlier stream.
+    known: bool,
 }
 
 impl Held {
+    /// Just this.
+    pub(super) fn known(last: Option<Arc<Resource>>) -> Held {
+        Held { last, known: true }
+    }
+
+    /// Something of an earlier stream, or nothing.
+    fn is_unheard_of(&self) -> bool {
+        !self.known && self.last.is_none()
+    }
+
     fn is(&self, resource: Option<&Arc<Resource>>) -> bool {
-        match (self, resource) {
-            (Held::Nothing, None) => true,
-            (Held::This(held), Some(resource)) => held.version == resource.version,
-            _ => false,
-        }
+        let version = |resource: &Arc<Resource>| resource.version;
+        self.known && self.last.as_ref().map(version) == resource.map(version)
     }
 }
 
@@ -72,21 +77,31 @@ pub(super) struct Todo {
 
 impl Todo {
     pub(super) fn unknown(why: Why) -> Todo {
-        Todo { why, held: Held::Unknown }
+        Todo { why, held: Held::default() }
     }
 }
 
 /// The one response that is not answered yet (rule 33).
 #[derive(Debug)]
 pub(super) struct InFlight {
-    /// Sorted.
-    pub(super) names: Vec<ArcStr>,
+    /// Sorted by name.
+    pub(super) sent: Vec<Sent>,
     pub(super) has_upserts: bool,
     /// The generation that the client has reached with this response's ACK, if it leaves nothing out.
     completes: Option<u64>,
     /// [`TypeState::changes`] when it was sent.
     changes: u64,
-    pub(super) sent: Instant,
+    pub(super) at: Instant,
+}
+
+/// One name in a response.
+#[derive(Debug)]
+pub(super) struct Sent {
+    pub(super) name: ArcStr,
+    /// None for a removal.
+    now: Option<Arc<Resource>>,
+    /// What the client last accepted before.
+    before: Option<Arc<Resource>>,
 }
 
 /// What can be sent now.
@@ -168,6 +183,11 @@ impl TypeState {
         self.todo.values().any(|todo| todo.why == Why::Refused)
     }
 
+    /// Whether this name is refused and waits for a change.
+    pub(super) fn is_refused_name(&self, name: &str) -> bool {
+        self.todo.get(name).is_some_and(|todo| todo.why == Why::Refused)
+    }
+
     /// Whether an upsert waits to be sent or to be acknowledged.
     pub(super) fn has_open_upserts(&self) -> bool {
         self.in_flight.as_ref().is_some_and(|sent| sent.has_upserts)
@@ -191,7 +211,7 @@ impl TypeState {
 
     fn is_in_flight(&self, name: &str) -> bool {
         let sent = self.in_flight.as_ref();
-        sent.is_some_and(|sent| sent.names.binary_search_by(|other| other.as_str().cmp(name)).is_ok())
+        sent.is_some_and(|sent| sent.sent.binary_search_by(|other| other.name.as_str().cmp(name)).is_ok())
     }
 
     /// Whether every response holds the whole set (rule 13).
@@ -201,43 +221,40 @@ impl TypeState {
 
     // ---- what is wanted and what there is
 
-    /// Takes a new target over and notes what of it this client wants. Says whether there is any such thing.
-    pub(super) fn retarget(&mut self, target: &ResourceSet) -> bool {
+    /// Takes a new target over and notes what of it this client wants. Returns what is new or different of that.
+    pub(super) fn retarget(&mut self, target: &ResourceSet) -> Vec<Arc<Resource>> {
         if self.subscription.is_none() || self.target.ptr_eq(target) {
             self.target = target.clone();
-            return false;
+            return Vec::new();
         }
-        let difference = target.difference(&self.target);
-        let before = self.changes;
-        for resource in &difference.upserts {
+        let Difference { mut upserts, mut removed } = target.difference(&self.target);
+        upserts.retain(|resource| self.wants(&resource.name));
+        removed.retain(|name| self.wants(name));
+        for resource in &upserts {
             self.note_change(&resource.name, Some(resource));
         }
-        for name in &difference.removed {
+        for name in &removed {
             self.note_change(name, None);
         }
         self.target = target.clone();
-        if self.changes == before {
-            return false;
+        if !(upserts.is_empty() && removed.is_empty()) {
+            self.changes += 1;
+            self.retry_refused();
         }
-        self.retry_refused();
-        true
+        upserts
     }
 
     fn note_change(&mut self, name: &ArcStr, now: Option<&Arc<Resource>>) {
-        if !self.wants(name) {
-            return;
-        }
-        self.changes += 1;
         match self.todo.get(name) {
             Some(todo) if todo.why == Why::Changed && todo.held.is(now) => {
                 self.todo.remove(name);
             }
             Some(_) => {}
             None => {
-                let held = match self.target.get(name) {
-                    _ if self.is_in_flight(name) => Held::Unknown,
-                    Some(resource) => Held::This(resource.clone()),
-                    None => Held::Nothing,
+                // Of what is in flight it is known with the ACK.
+                let held = match self.is_in_flight(name) {
+                    true => Held::default(),
+                    false => Held::known(self.target.get(name).cloned()),
                 };
                 self.todo.insert(name.clone(), Todo { why: Why::Changed, held });
             }
@@ -247,7 +264,7 @@ impl TypeState {
     /// Content changed: what was refused has its chance again, and whatever it now is, it is sent (rule 25).
     fn retry_refused(&mut self) {
         for todo in self.todo.values_mut().filter(|todo| todo.why == Why::Refused) {
-            *todo = Todo::unknown(Why::Changed);
+            todo.why = Why::Changed;
         }
     }
 
@@ -270,7 +287,9 @@ impl TypeState {
     }
 
     fn ask(&mut self, name: ArcStr) {
-        self.todo.insert(name, Todo::unknown(Why::Asked));
+        let held = self.todo.remove(&name).map(|todo| todo.held.last);
+        let last = held.unwrap_or_else(|| self.target.get(&name).cloned());
+        self.todo.insert(name, Todo { why: Why::Asked, held: Held { last, known: false } });
     }
 
     fn forget_unwanted(&mut self) {
@@ -303,7 +322,27 @@ impl TypeState {
                 (Why::Changed, None) => selection.lingering = true,
             }
         }
+        if self.sends_full_sets() {
+            self.keep_unknown_whole(&mut selection);
+        }
         selection
+    }
+
+    /// A full set cannot leave a name as it is if it is not known how it is. So all of it waits, or none.
+    fn keep_unknown_whole(&self, selection: &mut Selection) {
+        let is_unknown = |name: &ArcStr| self.todo.get(name).is_some_and(|todo| todo.held.is_unheard_of());
+        if !selection.withheld.iter().any(is_unknown) {
+            return;
+        }
+        let asked = self.todo.values().any(|todo| todo.why == Why::Asked);
+        if asked {
+            let withheld = std::mem::take(&mut selection.withheld);
+            selection.upserts.extend(withheld.iter().filter_map(|name| self.target.get(name).cloned()));
+        } else {
+            selection.withheld.extend(selection.upserts.drain(..).map(|resource| resource.name.clone()));
+            selection.lingering |= !selection.removals.is_empty();
+            selection.removals.clear();
+        }
     }
 
     /// Drops what the variant has no words for: state of the world cannot say that a load assignment, a route
@@ -324,7 +363,7 @@ impl TypeState {
         now: Instant,
     ) -> Option<Response> {
         let has_upserts = !selection.upserts.is_empty();
-        let removals: &[ArcStr] = if has_upserts || self.keeps_refused(selection) { &[] } else { &selection.removals };
+        let removals: &[ArcStr] = if self.removals_wait(selection) { &[] } else { &selection.removals };
         let nothing = !has_upserts && removals.is_empty();
         if nothing && (!self.answer_due || !selection.withheld.is_empty()) {
             return None;
@@ -334,23 +373,25 @@ impl TypeState {
             Variant::StateOfTheWorld => self.state_of_the_world(selection, removals),
         };
         let refused = self.is_refused() && !self.sends_full_sets();
-        let names = self.take_sent(selection, removals);
+        let sent = self.take_sent(selection, removals);
         let is_whole = selection.withheld.is_empty() && !refused && !self.has_open_removals();
         self.answer_due = false;
         self.nonce = nonce();
         self.in_flight = Some(InFlight {
-            names,
+            sent,
             has_upserts,
             completes: is_whole.then_some(generation),
             changes: self.changes,
-            sent: now,
+            at: now,
         });
         Some(Response { kind: self.kind, nonce: self.nonce.clone(), body })
     }
 
-    /// A full set cannot leave out what is refused: it waits for the change that ends the refusal (rule 9).
-    fn keeps_refused(&self, selection: &Selection) -> bool {
-        self.sends_full_sets() && self.is_refused() && !selection.answers
+    /// Removals go after upserts, those that have to wait included, unless a request asked for the name. And a full
+    /// set cannot leave out what is refused: it waits for the change that ends the refusal (rule 9).
+    fn removals_wait(&self, selection: &Selection) -> bool {
+        let in_turn = selection.withheld.is_empty() && !(self.sends_full_sets() && self.is_refused());
+        !selection.upserts.is_empty() || !(in_turn || selection.answers)
     }
 
     /// Listeners are removed by this type alone; other removals are steps of their own, later than the routes.
@@ -358,8 +399,8 @@ impl TypeState {
         self.kind == ResourceType::Listener && self.stale().next().is_some()
     }
 
-    /// Moves what is sent out of the to-do list. Returns its names, sorted.
-    fn take_sent(&mut self, selection: &Selection, removals: &[ArcStr]) -> Vec<ArcStr> {
+    /// Moves what is sent out of the to-do list.
+    fn take_sent(&mut self, selection: &Selection, removals: &[ArcStr]) -> Vec<Sent> {
         let mut names: Vec<ArcStr> = selection.upserts.iter().map(|resource| resource.name.clone()).collect();
         names.extend_from_slice(removals);
         if self.sends_full_sets() {
@@ -367,10 +408,11 @@ impl TypeState {
             names.extend(refused.map(|(name, _)| name.clone()));
         }
         names.sort_unstable();
-        for name in &names {
-            self.todo.remove(name);
-        }
-        names
+        let mut sent = |name: ArcStr| {
+            let before = self.todo.remove(&name).and_then(|todo| todo.held.last);
+            Sent { now: self.target.get(&name).cloned(), before, name }
+        };
+        names.into_iter().map(&mut sent).collect()
     }
 
     fn state_of_the_world(&self, selection: &Selection, removals: &[ArcStr]) -> Body {
@@ -397,10 +439,7 @@ impl TypeState {
         selection: &'a Selection,
         removals: &'a [ArcStr],
     ) -> impl Iterator<Item = Arc<Resource>> + 'a {
-        let held = |name: &ArcStr| match self.todo.get(name).map(|todo| &todo.held) {
-            Some(Held::This(resource)) => Some(resource.clone()),
-            _ => None,
-        };
+        let held = |name: &ArcStr| self.todo.get(name).and_then(|todo| todo.held.last.clone());
         let wanted = self.target.iter().filter(|resource| self.wants(&resource.name));
         let wanted = wanted.filter_map(move |resource| match selection.withheld.contains(&resource.name) {
             true => held(&resource.name),
@@ -423,42 +462,49 @@ impl TypeState {
         self.nonce == nonce
     }
 
-    /// The response in flight was accepted.
-    pub(super) fn accept(&mut self) -> Option<InFlight> {
+    /// The response in flight was accepted. Returns when it was made.
+    pub(super) fn accept(&mut self) -> Option<Instant> {
         let sent = self.in_flight.take()?;
+        for Sent { name, now, .. } in &sent.sent {
+            let Some(todo) = self.todo.get_mut(name) else { continue };
+            todo.held = Held { last: now.clone(), known: todo.why == Why::Changed };
+            if todo.held.is(self.target.get(name)) {
+                self.todo.remove(name);
+            }
+        }
         if let Some(generation) = sent.completes {
             self.settled = self.settled.max(generation);
             self.refusal = None;
-            self.doubts.clear();
         }
-        Some(sent)
+        Some(sent.at)
     }
 
     /// The response in flight was refused: everything in it is unknown, and waits for a change of content, which may
     /// have come already (rules 9 and 25).
-    pub(super) fn refuse(&mut self, message: String, now: Instant) -> Option<InFlight> {
-        let sent = self.in_flight.take()?;
+    pub(super) fn refuse(&mut self, message: String, now: Instant) {
+        let Some(sent) = self.in_flight.take() else { return };
         let why = if self.changes == sent.changes { Why::Refused } else { Why::Changed };
-        let names = sent.names.clone();
-        for name in names.iter().filter(|name| self.subscription.as_ref().is_some_and(|s| s.wants(name))) {
-            let todo = self.todo.entry(name.clone()).or_insert(Todo::unknown(why));
-            todo.held = Held::Unknown;
+        for Sent { name, before, .. } in &sent.sent {
+            if self.wants(name) {
+                let todo = self.todo.entry(name.clone()).or_insert(Todo::unknown(why));
+                todo.held = Held { last: before.clone(), known: false };
+            }
         }
+        let names = sent.sent.iter().map(|sent| sent.name.clone()).collect();
         self.refusal = Some(Refusal { kind: self.kind, nonce: self.nonce.clone(), message, names, at: now });
-        Some(sent)
     }
 
     /// Names of which it is not known what the client has: to be told to the client's next stream.
     pub(super) fn unknown_names(&self) -> BTreeSet<ArcStr> {
-        let refused = self.todo.iter().filter(|(_, todo)| matches!(todo.held, Held::Unknown)).map(|(name, _)| name);
-        let sent = self.in_flight.iter().flat_map(|sent| &sent.names);
-        refused.chain(sent).chain(&self.doubts).cloned().collect()
+        let unknown = self.todo.iter().filter(|(_, todo)| !todo.held.known).map(|(name, _)| name);
+        let sent = self.in_flight.iter().flat_map(|sent| &sent.sent).map(|sent| &sent.name);
+        unknown.chain(sent).chain(&self.doubts).cloned().collect()
     }
 
     /// For views.
     pub(super) fn progress(&self) -> Option<Progress> {
         let subscription = self.subscription.as_ref()?;
-        let open = self.todo.len() + self.in_flight.as_ref().map_or(0, |sent| sent.names.len());
+        let open = self.todo.len() + self.in_flight.as_ref().map_or(0, |sent| sent.sent.len());
         Some(Progress {
             kind: self.kind,
             wildcard: subscription.is_wildcard(),

@@ -101,6 +101,8 @@ mod model {
     struct Envoy {
         held: [BTreeMap<String, Arc<Resource>>; 5],
         unanswered: VecDeque<Response>,
+        /// For each type: the nonce of the last response that was looked at.
+        nonce: [String; 5],
     }
 
     fn world(random: &mut Random) -> String {
@@ -146,8 +148,8 @@ mod model {
                 envoy.check(seed);
             }
         }
-        // One more change ends every refusal.
-        client.snapshot("");
+        // One more change of every type ends every refusal.
+        client.snapshot("c:x=1 e:x=1 l:x=1>x r:x=1>x");
         settle(&mut client, &mut envoy);
         client.snapshot(&text);
         settle(&mut client, &mut envoy);
@@ -182,11 +184,13 @@ mod model {
     fn answer(client: &mut Client, envoy: &mut Envoy, refuses: bool) {
         let Some(response) = envoy.unanswered.pop_front() else { return };
         let kind = response.kind;
+        envoy.nonce[kind.index()] = response.nonce.clone();
         if refuses {
             // The first resource is applied and nothing else.
             if let (Some(first), Body::Delta { .. }) = (response.resources().first(), &response.body) {
                 envoy.put(first);
             }
+            client.nonce[kind.index()] = response.nonce;
             client.nack(kind.short());
             return collect(client, envoy);
         }
@@ -204,6 +208,7 @@ mod model {
             }
         }
         envoy.follow(client, kind);
+        client.nonce[kind.index()] = response.nonce;
         client.ack(kind.short());
         collect(client, envoy);
     }
@@ -243,6 +248,7 @@ mod model {
                 self.held[child.index()].remove(name);
             }
             if !new.is_empty() || !gone.is_empty() {
+                client.nonce[child.index()] = self.nonce[child.index()].clone();
                 client.change(child.short(), &new.join(" "), &gone.join(" "));
                 self.unanswered.extend(client.received.drain(..));
             }
