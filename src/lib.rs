@@ -23,6 +23,8 @@ pub mod translate;
 
 pub mod snapshot;
 
+pub mod render;
+
 pub mod xds;
 
 pub mod readiness;
@@ -30,6 +32,8 @@ pub mod readiness;
 pub mod metrics;
 
 pub mod admin;
+
+pub mod proto;
 
 pub mod config;
 

@@ -46,13 +46,17 @@ pub fn problems(kind: &'static str, count: usize) {
 
 // ---- the door
 
-/// How many objects are in the mailbox and how many are held.
-pub fn door_waiting(mailbox: usize, held: usize) {
-    gauge!(name::DOOR_MAILBOX).set(mailbox as f64);
-    gauge!(name::DOOR_HELD).set(held as f64);
+/// How many distinct objects wait in the mailbox for the next epoch.
+pub fn mailbox(objects: usize) {
+    gauge!(name::DOOR_MAILBOX).set(objects as f64);
 }
 
-/// A hold ended. `outcome` is `resolved`, `expired` or `superseded`; `longest` is the longest hold of this process.
+/// How many objects are held at the door.
+pub fn door_held(objects: usize) {
+    gauge!(name::DOOR_HELD).set(objects as f64);
+}
+
+/// A hold ended. `outcome` is `resolved`, `expired` or `overflow`; `longest` is the longest hold of this process.
 pub fn door_released(outcome: &'static str, held: Duration, longest: Duration) {
     histogram!(name::DOOR_HOLD_SECONDS, "outcome" => outcome).record(held);
     gauge!(name::DOOR_LONGEST_HOLD_SECONDS).set(longest);

@@ -7,6 +7,7 @@
 //! Architecture invariant: this module knows no kube, prost or tokio, and imports nothing of ours.
 
 pub mod decode;
+pub mod delta;
 pub mod endpoint_slice;
 pub mod gateway;
 pub mod key;
@@ -21,6 +22,7 @@ pub mod route;
 pub mod secret;
 pub mod service;
 
+pub use delta::{Delta, Event};
 pub use endpoint_slice::{EndpointSlice, SliceEndpoint, SlicePort};
 pub use gateway::{
     AllowedRoutes, CertificateRef, FromNamespaces, Gateway, GatewayClass, Listener, ListenerProtocol, ListenerTls,

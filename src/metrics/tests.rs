@@ -18,7 +18,8 @@ fn record_everything() {
     source_synced("Gateway", second);
     files_reloaded(3, 1, second);
     problems("HTTPRoute", 2);
-    door_waiting(1, 2);
+    mailbox(1);
+    door_held(2);
     door_released("expired", second, second);
     door_overflow();
     epoch(second, 12);

@@ -1,0 +1,123 @@
+//! Where requests can go: Services, Pods and hand-written EndpointSlices → clusters and load assignments.
+//!
+//! ```text
+//!  services ──► service ports ───────────────┬─► clusters
+//!     │  └─(by one selector pair)─┐          │
+//!  pods ──────────────────────────┴► members ┼─► load assignments
+//!  slices ─(service by name)─► slice members ┘
+//! ```
+//!
+//! Endpoints come from the pods themselves, by the rules of Kubernetes' endpoint-slice controller (F25 to F28):
+//!
+//! | Case | Here |
+//! |---|---|
+//! | pod `Failed` or `Succeeded`, or without an IP | no endpoint, whatever else it says |
+//! | pod terminating or not ready | no endpoint, unless the Service says `publishNotReadyAddresses` |
+//! | several pod IPs (dual stack) | one endpoint at the first; the first of the other family is its additional address, which Envoy tries when the first does not answer, so a dual-stack pod gets no double share |
+//! | host network | the pod's IP is the node's: an endpoint like any other |
+//! | target port by name | each pod's own TCP port of this name; a pod without it is no endpoint of that port |
+//! | no selector | nothing from pods; hand-written EndpointSlices count, beside a selector too |
+//! | ExternalName | no ports, so no cluster |
+//! | headless | like any other Service |
+//! | UDP and SCTP ports | not routable over HTTP: no cluster |
+//! | no endpoint at all | an empty load assignment, present (rule 30) |
+//!
+//! An endpoint that is not ready is left out rather than sent as `UNHEALTHY`: Envoy routes to unhealthy hosts when too
+//! many of them are (its panic threshold), and a pod that is not ready is not to be routed to.
+//!
+//! Invariant: a load assignment is a function of the endpoints it holds, so a change of a pod or a Service that moves
+//! no endpoint changes no row (F31). A cluster and its load assignment are made once and shared by all Gateways.
+//!
+//! Must not know: routes, Gateways, and which of these clusters anyone uses.
+
+mod assignment;
+mod pods;
+mod ports;
+mod slices;
+
+use std::net::IpAddr;
+
+use arcstr::ArcStr;
+
+use crate::graph::{GraphBuilder, Input, Rows};
+use crate::model::{EndpointSlice, ObjectKey, Pod, Service};
+use crate::resource::Resource;
+
+use super::clusters;
+use super::keys::ClusterKey;
+use assignment::LoadAssignment;
+pub use ports::PortFacts;
+
+/// What this stage derives, all by the same key.
+#[derive(Debug, Clone, Copy)]
+pub struct Endpoints {
+    /// Each Service port that a route can name.
+    pub ports: Rows<ClusterKey, PortFacts>,
+    /// For each of them its cluster.
+    pub clusters: Rows<ClusterKey, Resource>,
+    /// For each of them its load assignment, with zero endpoints too.
+    pub assignments: Rows<ClusterKey, Resource>,
+}
+
+/// Draws the nodes from Services, Pods and EndpointSlices to clusters and load assignments.
+pub fn build(
+    graph: &mut GraphBuilder,
+    services: Input<ObjectKey, Service>,
+    pods: Input<ObjectKey, Pod>,
+    slices: Input<ObjectKey, EndpointSlice>,
+) -> Endpoints {
+    let ports = graph.derive("service ports", services).rows(ports::of_service);
+    let selected = graph.index("services by selector", services, pods::first_selector_pair);
+    let members = graph.derive("pod members", pods).reading(selected).rows(pods::members);
+    let slice_members = graph.derive("slice members", slices).reading(services).rows(slices::members);
+    let assignments = graph
+        .fold::<LoadAssignment, _>("load assignments")
+        .from(ports, |key, _| key.clone())
+        .from(members, |member, _| member.cluster.clone())
+        .from(slice_members, |member, _| member.cluster.clone())
+        .rows();
+    let clusters = graph.derive("clusters", ports).rows(clusters::of_port);
+    Endpoints { ports, clusters, assignments }
+}
+
+/// One claim to be an endpoint of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct MemberKey {
+    pub(crate) cluster: ClusterKey,
+    pub(crate) address: Address,
+    pub(crate) source: Source,
+}
+
+/// Where an endpoint listens. Two claims to one address in one cluster are one endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Address {
+    pub(crate) ip: IpAddr,
+    pub(crate) port: u16,
+}
+
+/// Who says that there is an endpoint. Of several claims to one address the first in this order counts: a pod's
+/// before a slice's, then by name. The namespace is the Service's.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Source {
+    /// A Pod of this name.
+    Pod(ArcStr),
+    /// An EndpointSlice of this name.
+    Slice(ArcStr),
+}
+
+impl Source {
+    /// Not after any other: names are not empty.
+    pub(crate) const FIRST: Source = Source::Pod(ArcStr::new());
+}
+
+/// What else is known of an endpoint.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Endpoint {
+    /// The zone; empty when unknown.
+    pub(crate) zone: ArcStr,
+    /// The address of the other family, of a dual-stack pod.
+    pub(crate) additional: Option<IpAddr>,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,6 @@
+//! Golden tests: manifests in, Envoy resources out. One module for each area, one folder for each case.
+
+#[cfg(test)]
+mod endpoints;
+#[cfg(test)]
+mod harness;
