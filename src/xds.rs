@@ -11,5 +11,10 @@
 //!
 //! This module knows no Kubernetes and no graph: it serves [snapshots](crate::snapshot) of encoded resources.
 
+mod client;
+mod grpc;
 pub mod message;
 pub mod session;
+mod wire;
+
+pub use client::ClientName;
