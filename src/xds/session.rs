@@ -210,6 +210,12 @@ impl Session {
         [self.making.deadline(hold), routes, assignments, removals].into_iter().flatten().min()
     }
 
+    /// Whether the client has answered everything that it was sent.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.types.iter().all(|state| state.in_flight.is_none())
+    }
+
     /// What this stream leaves unknown; to be passed to the client's next session.
     #[must_use]
     pub fn doubts(&self) -> Doubts {
