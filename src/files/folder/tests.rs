@@ -1,3 +1,5 @@
+//! The folder's state machine: doubts, duplicates, swaps, and equality with reading from scratch.
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 

@@ -1,3 +1,5 @@
+//! What is YAML, where it is wrong, and what it may not cost.
+
 use proptest::prelude::*;
 use serde_json::json;
 

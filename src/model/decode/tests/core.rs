@@ -1,3 +1,5 @@
+//! The kinds of Kubernetes itself, and ReferenceGrant.
+
 use serde_json::{Value, json};
 
 use super::{check_problem, decoded, object, problems};

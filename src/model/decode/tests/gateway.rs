@@ -1,3 +1,5 @@
+//! GatewayClass and Gateway.
+
 use serde_json::{Value, json};
 
 use super::{check_problem, decoded, object, problems};

@@ -1,3 +1,5 @@
+//! HTTPRoute and its filters.
+
 use std::time::Duration;
 
 use serde_json::{Value, json};

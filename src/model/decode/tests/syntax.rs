@@ -1,3 +1,5 @@
+//! Names, hosts, paths, durations and times.
+
 use std::time::Duration;
 
 use crate::model::decode::syntax::*;
