@@ -142,10 +142,10 @@ fn test_names(text: &str) -> Vec<String> {
     for line in text.lines().map(str::trim) {
         if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
             under_attribute = true;
-        } else if let Some(rest) = line.strip_prefix("async fn ").or_else(|| line.strip_prefix("fn ")) {
-            if std::mem::take(&mut under_attribute) {
-                names.extend(leading_name(rest));
-            }
+        } else if let Some(rest) = line.strip_prefix("async fn ").or_else(|| line.strip_prefix("fn "))
+            && std::mem::take(&mut under_attribute)
+        {
+            names.extend(leading_name(rest));
         }
     }
     names
@@ -213,17 +213,17 @@ fn sources() -> Vec<(String, PathBuf, String)> {
     files
         .into_iter()
         .map(|file| {
-            let first = file.strip_prefix(&src).unwrap().components().next().unwrap();
-            let module = Path::new(first.as_os_str()).file_stem().unwrap().to_string_lossy().into_owned();
-            let text = fs::read_to_string(&file).unwrap();
+            let first = file.strip_prefix(&src).expect("below src").components().next().expect("a file");
+            let module = Path::new(first.as_os_str()).file_stem().expect("a name").to_string_lossy().into_owned();
+            let text = fs::read_to_string(&file).expect("readable sources");
             (module, file, text)
         })
         .collect()
 }
 
 fn collect(dir: &Path, files: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in fs::read_dir(dir).expect("a readable folder") {
+        let path = entry.expect("a readable entry").path();
         if path.is_dir() {
             collect(&path, files);
         } else if path.extension().is_some_and(|e| e == "rs") {

@@ -12,11 +12,7 @@ use syncgate::{
     },
     resource::ResourceType,
     snapshot::Snapshot,
-    xds::{
-        message::{Ask, Request, Response, Variant},
-        session::{Limits, Session},
-        wire,
-    },
+    xds::{self, Ask, Limits, Request, Response, Session, Variant},
 };
 
 /// What grows.
@@ -119,7 +115,8 @@ impl Rig {
         let snapshot = snapshot(&self.pipeline);
         self.session.on_snapshot(&snapshot, Instant::now());
         self.sent = self.session.poll_responses();
-        self.sent.iter().map(|response| wire::frames(response).map(|frame| frame.len()).sum::<usize>()).sum()
+        let frames = self.sent.iter().flat_map(|response| xds::encode(response).expect("small enough to send"));
+        frames.map(|frame| frame.len()).sum()
     }
 
     /// The client accepts what was sent, and what follows from that.
