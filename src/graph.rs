@@ -117,7 +117,7 @@ pub use explain::{Answer, Explanation, Role};
 pub use fold::{Fold, Member};
 pub use handle::{Index, Input, Rows};
 pub use lens::{Lens, Out};
-pub use reads::{Extend, ReadSet};
+pub use reads::{ReadSet, RoomFor};
 pub use stats::{NodeKind, NodeStats, Work};
 pub use stop::{Fault, Scope, Stop};
 pub use view::{Address, Readable, View};

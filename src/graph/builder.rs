@@ -12,7 +12,7 @@ use super::handle::NodeId;
 use super::index::IndexNode;
 use super::input::InputNode;
 use super::node::Node;
-use super::reads::{Extend, ReadSet};
+use super::reads::{ReadSet, RoomFor};
 use super::stats::{NodeKind, Work};
 use super::view::Readable;
 use super::{Graph, Index, Input, Key, Rows, Value};
@@ -136,7 +136,7 @@ impl<'g, K: Key, V: Value, R: ReadSet> Derive<'g, K, V, R> {
     /// Lets the transform read this input, collection or index through its next lens; up to six.
     pub fn reading<H: Readable>(self, handle: H) -> Derive<'g, K, V, R::Extended>
     where
-        R: Extend<H::View>,
+        R: RoomFor<H::View>,
     {
         let Self { builder, name, primary, reads } = self;
         let reads = reads.with(handle.view(), builder);

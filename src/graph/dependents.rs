@@ -81,7 +81,9 @@ impl<R: ReadSet> Dependents<R> {
                 }
             }
         }
-        rows.add(row);
+        if rows.is_empty() || !mutant::is(Mutant::SharesNothing) {
+            rows.add(row);
+        }
         SetId::MIN.saturating_add(set)
     }
 

@@ -40,6 +40,10 @@ pub(crate) enum Mutant {
     RetractUnheard,
     /// Look-ups of an absent row in an incomplete collection say absent.
     UnknownIsAbsent,
+    /// Of rows with equal dependencies only the first is found again.
+    SharesNothing,
+    /// A full scan is not run again.
+    ScanUnheard,
 }
 
 #[cfg(test)]
@@ -58,7 +62,7 @@ mod chosen {
     use super::Mutant;
 
     impl Mutant {
-        pub(crate) const ALL: [Mutant; 18] = [
+        pub(crate) const ALL: [Mutant; 20] = [
             Mutant::ForgetsLookUpsOfStops,
             Mutant::ForgetsNegativeLookUps,
             Mutant::KeepsFirstLookUps,
@@ -77,6 +81,8 @@ mod chosen {
             Mutant::StopKeepsRows,
             Mutant::RetractUnheard,
             Mutant::UnknownIsAbsent,
+            Mutant::SharesNothing,
+            Mutant::ScanUnheard,
         ];
     }
 

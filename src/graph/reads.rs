@@ -66,7 +66,7 @@ pub trait ReadSet: Copy + Send + 'static {
 }
 
 /// A set of handles that has room for one more.
-pub trait Extend<H: View>: ReadSet {
+pub trait RoomFor<H: View>: ReadSet {
     /// The set with `H` at its end.
     type Extended: ReadSet;
     /// Adds the handle.
@@ -152,7 +152,7 @@ macro_rules! read_set {
 
 macro_rules! extend {
     ($($h:ident $n:tt),*) => {
-        impl<$($h: View,)* Next: View> Extend<Next> for ($($h,)*) {
+        impl<$($h: View,)* Next: View> RoomFor<Next> for ($($h,)*) {
             type Extended = ($($h,)* Next,);
 
             fn with(self, view: Next, builder: &mut GraphBuilder) -> Self::Extended {
