@@ -6,6 +6,7 @@ use syncgate::graph::GraphBuilder;
 use syncgate::model::Kind;
 use syncgate::model::decode::Decoded;
 use syncgate::render;
+use syncgate::resource::ResourceType;
 use syncgate::translate::{self, Condition, Status};
 
 use crate::harness;
@@ -40,8 +41,14 @@ fn translate(objects: &[Decoded]) -> String {
     let mut rows: Vec<_> = graph.iter(outputs.resources).collect();
     rows.sort_by_key(|(key, _)| (*key).clone());
     for (key, resource) in rows {
-        writeln!(out, "--- # of Gateway {}", key.gateway).expect("strings can be written");
-        out += &render::yaml([&**resource]);
+        if matches!(key.kind, ResourceType::Listener | ResourceType::RouteConfiguration) {
+            writeln!(out, "--- # of Gateway {}", key.gateway).expect("strings can be written");
+            out += &render::yaml([&**resource]);
+            resource.refs.iter().for_each(|to| writeln!(out, "# names {to}").expect("strings can be written"));
+        } else {
+            // What they hold is the business of the cases of endpoints; a Secret's bytes are redacted anyway.
+            writeln!(out, "# of Gateway {}: {} {}", key.gateway, key.kind, key.name).expect("strings can be written");
+        }
     }
     out
 }
