@@ -86,7 +86,7 @@ mod tests {
 
     fn routes_in(resources: &[Resource]) -> usize {
         let configs = resources.iter().filter(|resource| resource.kind == ResourceType::RouteConfiguration);
-        configs.map(|config| Oracle::routes(config)).sum()
+        configs.map(Oracle::routes).sum()
     }
 
     fn translated(objects: &[(ObjectKey, Object)]) -> Vec<Resource> {
