@@ -15,6 +15,7 @@ use bytes::Bytes;
 use envoy_types::pb::envoy::config::route::v3 as envoy;
 
 use super::attachment::Attached;
+use super::cluster_count::ClusterCount;
 use super::gateways::Accepted;
 use super::hostname::Hostname;
 use super::keys::ClusterKey;
@@ -180,8 +181,7 @@ impl HostFold {
     fn count(&mut self, before: Option<&Entry>, after: Option<&Entry>) {
         self.catch_alls += usize::from(after.is_some_and(|entry| entry.catches_all));
         self.catch_alls -= usize::from(before.is_some_and(|entry| entry.catches_all));
-        let clusters = |entry: Option<&Entry>| entry.map(|entry| entry.clusters.clone());
-        self.clusters.replace(clusters(before).as_deref(), clusters(after).as_deref());
+        self.clusters.replace(before.map(|entry| &entry.clusters), after.map(|entry| &entry.clusters));
     }
 }
 
@@ -215,42 +215,6 @@ impl Member<HostKey, Base> for HostFold {
 
     fn del(&mut self, _: &HostKey, _: &Arc<Base>) {
         self.base = None;
-    }
-}
-
-/// How often each cluster is named, and the set of those named at all, made anew only when it changes.
-#[derive(Debug, Default)]
-pub(crate) struct ClusterCount {
-    counts: BTreeMap<ClusterKey, usize>,
-    set: Option<Arc<[ClusterKey]>>,
-}
-
-impl ClusterCount {
-    /// Counts `after` instead of `before`.
-    pub(crate) fn replace(&mut self, before: Option<&[ClusterKey]>, after: Option<&[ClusterKey]>) {
-        if before == after {
-            return;
-        }
-        for cluster in after.into_iter().flatten() {
-            let count = self.counts.entry(cluster.clone()).or_insert_with(|| {
-                self.set = None;
-                0
-            });
-            *count += 1;
-        }
-        for cluster in before.into_iter().flatten() {
-            let Some(count) = self.counts.get_mut(cluster) else { continue };
-            *count -= 1;
-            if *count == 0 {
-                self.counts.remove(cluster);
-                self.set = None;
-            }
-        }
-    }
-
-    /// The clusters named, sorted.
-    pub(crate) fn set(&mut self) -> Arc<[ClusterKey]> {
-        self.set.get_or_insert_with(|| self.counts.keys().cloned().collect()).clone()
     }
 }
 
