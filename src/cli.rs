@@ -25,11 +25,26 @@ pub struct Cli {
     pub command: Command,
 
     /// How log lines are written (to standard error).
-    #[arg(long, global = true, env = "SYNCGATE_LOG_FORMAT", value_enum, default_value_t)]
+    #[arg(
+        long,
+        global = true,
+        env = "SYNCGATE_LOG_FORMAT",
+        help_heading = "Logging",
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t
+    )]
     pub log_format: LogFormat,
 
     /// What is logged: a level, or `tracing` directives such as `info,syncgate::xds=debug`.
-    #[arg(long, global = true, env = "SYNCGATE_LOG", default_value = "info", value_name = "FILTER")]
+    #[arg(
+        long,
+        global = true,
+        env = "SYNCGATE_LOG",
+        help_heading = "Logging",
+        default_value = "info",
+        value_name = "FILTER"
+    )]
     pub log: String,
 }
 

@@ -74,11 +74,12 @@ impl Offline {
         let resources: usize =
             world.iter().flat_map(|snapshot| ResourceType::ALL.map(|kind| snapshot.set(kind).len())).sum();
         format!(
-            "{} files, {} objects ({} of other kinds passed over) became {resources} Envoy resources for {} gateways",
+            "{} files, {} objects ({} of other kinds passed over) became {resources} Envoy resources for {} Gateway{}",
             loaded.files,
             loaded.objects.len(),
             loaded.ignored,
-            world.len()
+            world.len(),
+            if world.len() == 1 { "" } else { "s" },
         )
     }
 
