@@ -84,8 +84,15 @@ fn cluster(name: &str, seconds: i64) -> Resource {
     resource(ResourceType::Cluster, name, &cluster_message(name, seconds), refs)
 }
 
-/// A cluster that Envoy refuses: its ring is larger than its largest ring.
-fn bad_cluster(name: &str) -> Resource {
+/// A cluster that Envoy refuses: it does not say where its endpoints come from.
+fn refused_cluster(name: &str) -> Resource {
+    let message = Cluster { eds_cluster_config: None, ..cluster_message(name, 1) };
+    resource(ResourceType::Cluster, name, &message, vec![])
+}
+
+/// A cluster that Envoy refuses and never says so: its ring is larger than its largest ring. Envoy counts it as
+/// warming for ever, and as long as one is warming it answers no CDS response.
+fn stuck_cluster(name: &str) -> Resource {
     let size = |value| Some(UInt64Value { value });
     let ring = RingHashLbConfig { minimum_ring_size: size(8), maximum_ring_size: size(4), ..Default::default() };
     let message = Cluster {
@@ -93,8 +100,7 @@ fn bad_cluster(name: &str) -> Resource {
         lb_config: Some(LbConfig::RingHashLbConfig(ring)),
         ..cluster_message(name, 1)
     };
-    let refs = vec![Ref::new(ResourceType::ClusterLoadAssignment, name)];
-    resource(ResourceType::Cluster, name, &message, refs)
+    resource(ResourceType::Cluster, name, &message, vec![])
 }
 
 fn assignment(name: &str, port: u16) -> Resource {
@@ -347,6 +353,36 @@ impl Stage {
         vec![cluster("a", 1), assignment("a", self.a), routes("a"), listener(self.port)]
     }
 
+    /// The cluster `a` in another version, and a bad one.
+    fn good_and(&self, bad: Resource) -> Vec<Resource> {
+        let mut world = self.only_a();
+        world[0] = cluster("a", 2);
+        world.push(bad);
+        world
+    }
+
+    async fn is_refused(&self) {
+        let rejected = async || self.envoy.stat("cluster_manager.cds.update_rejected").await.checked_sub(1);
+        eventually("the bad cluster is refused", rejected).await;
+    }
+
+    /// What Envoy holds is the snapshot: the cluster `a` as it was first.
+    async fn holds_only_a(&self, variant: Variant) {
+        let what = format!("{variant:?}: the snapshot is what Envoy holds");
+        eventually(&what, async || {
+            let clusters = self.envoy.clusters().await;
+            let held: Vec<_> = clusters.into_iter().map(|(name, _, timeout)| (name, timeout)).collect();
+            (held == [("a".to_owned(), "1s".to_owned())]).then_some(())
+        })
+        .await;
+        answers(self.port, "a").await;
+        let snapshot = self.served.hub.snapshot(GATEWAY).expect("published");
+        let version = snapshot.set(ResourceType::Cluster).get("a").expect("there").version.to_string();
+        if variant == Variant::Delta {
+            assert_eq!(self.envoy.clusters().await[0].1, version);
+        }
+    }
+
     fn only_b(&self) -> Vec<Resource> {
         vec![cluster("b", 1), assignment("b", self.b), routes("b"), listener(self.port)]
     }
@@ -412,37 +448,30 @@ async fn gated() {
 async fn nack_is_unknown() {
     for variant in BOTH {
         let Some(stage) = Stage::set(variant).await else { return };
-        let mut good_and_bad = stage.only_a();
-        good_and_bad[0] = cluster("a", 2);
-        good_and_bad.extend([bad_cluster("bad"), assignment("bad", stage.a)]);
-        stage.served.publish(good_and_bad).await;
-        let refused = async || stage.envoy.stat("cluster_manager.cds.update_rejected").await.checked_sub(1);
-        eventually("the bad cluster is refused", refused).await;
+        stage.served.publish(stage.good_and(refused_cluster("bad"))).await;
+        stage.is_refused().await;
         let refusals = async || {
             let clients = stage.served.hub.clients();
             clients.iter().flat_map(|client| &client.progress).find_map(|progress| progress.refusal.clone())
         };
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        println!(
-            "{variant:?} {:#?}",
-            stage.served.hub.clients()[0].progress.iter().map(|p| (p.kind, p.open, &p.refusal)).collect::<Vec<_>>()
-        );
         let refusal = eventually("the NACK shows", refusals).await;
         assert!(refusal.names.iter().any(|name| name == "bad"), "{refusal:?}");
         tokio::time::sleep(Duration::from_millis(500)).await;
         assert_eq!(stage.envoy.stat("cluster_manager.cds.update_rejected").await, 1, "no storm");
-
         stage.served.publish(stage.only_a()).await;
-        let expected = [("a".to_owned(), "1s".to_owned())];
-        let what = format!("{variant:?}: the snapshot is what Envoy holds");
-        eventually(&what, async || {
-            let clusters = stage.envoy.clusters().await;
-            let held: Vec<_> = clusters.into_iter().map(|(name, _, timeout)| (name, timeout)).collect();
-            (held == expected).then_some(())
-        })
-        .await;
-        answers(stage.port, "a").await;
+        stage.holds_only_a(variant).await;
         assert_eq!(stage.envoy.stat("cluster_manager.cds.update_rejected").await, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_response_that_is_never_answered_does_not_hold_up_what_mends_it() {
+    for variant in BOTH {
+        let Some(stage) = Stage::set(variant).await else { return };
+        stage.served.publish(stage.good_and(stuck_cluster("bad"))).await;
+        stage.is_refused().await;
+        stage.served.publish(stage.only_a()).await;
+        stage.holds_only_a(variant).await;
     }
 }
 
