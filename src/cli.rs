@@ -1,1 +1,138 @@
-//! cli
+//! The command line: arguments in, exit code out. Each sub-command has a file of its own.
+
+pub mod bootstrap;
+pub mod check;
+pub mod explain;
+pub mod serve;
+pub mod status;
+
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use tonic::transport::{Channel, Endpoint};
+
+use crate::{
+    config::{DEFAULT_ADMIN, LogFormat, ServeArgs},
+    proto::introspection_client::IntrospectionClient,
+};
+
+/// A control plane for Envoy that never serves a half-synced world.
+#[derive(Debug, Parser)]
+#[command(name = "syncgate", version, max_term_width = 110, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// How log lines are written (to standard error).
+    #[arg(long, global = true, env = "SYNCGATE_LOG_FORMAT", value_enum, default_value_t)]
+    pub log_format: LogFormat,
+
+    /// What is logged: a level, or `tracing` directives such as `info,syncgate::xds=debug`.
+    #[arg(long, global = true, env = "SYNCGATE_LOG", default_value = "info", value_name = "FILTER")]
+    pub log: String,
+}
+
+const EXAMPLES: &str = "Examples:
+  syncgate check manifests/                           report every problem with file and line
+  syncgate serve --files manifests/                   serve the folder to Envoys, reload when it changes
+  syncgate bootstrap --gateway demo/web > envoy.yaml  an Envoy bootstrap for the Gateway demo/web
+  syncgate status                                     what a running syncgate waits for and serves
+  syncgate explain HTTPRoute demo/shop                why it has no effect, or what it became";
+
+/// The sub-commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve Envoy configuration over ADS.
+    Serve(Box<ServeArgs>),
+    /// Translate a folder of manifests and report every problem; exit code 1 when there is one.
+    Check(check::CheckArgs),
+    /// Print an Envoy bootstrap for a Gateway.
+    Bootstrap(bootstrap::BootstrapArgs),
+    /// Show the sync state of a running syncgate.
+    Status(status::StatusArgs),
+    /// Explain why an object has no effect, or what it became.
+    Explain(explain::ExplainArgs),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Where a running syncgate is asked.
+#[derive(Debug, Clone, Args)]
+pub struct AdminArgs {
+    /// The admin address of the running syncgate.
+    #[arg(long, env = "SYNCGATE_ADMIN_ADDRESS", default_value = DEFAULT_ADMIN, value_name = "HOST:PORT")]
+    pub admin_address: String,
+}
+
+impl AdminArgs {
+    /// A client of the running process.
+    ///
+    /// # Errors
+    /// When nothing answers there, with the remedy.
+    pub async fn connect(&self) -> anyhow::Result<IntrospectionClient<Channel>> {
+        use anyhow::Context;
+        let channel = Endpoint::from_shared(format!("http://{}", self.admin_address))
+            .with_context(|| format!("--admin-address {:?} is not HOST:PORT", self.admin_address))?
+            .connect_timeout(std::time::Duration::from_secs(5))
+            .timeout(std::time::Duration::from_secs(10))
+            .connect()
+            .await
+            .with_context(|| {
+                format!(
+                    "no syncgate answers at {}: is it running, and is this its --admin-address? (in a cluster: \
+                     kubectl port-forward deploy/syncgate 19000)",
+                    self.admin_address
+                )
+            })?;
+        Ok(IntrospectionClient::new(channel))
+    }
+}
+
+/// Runs the command line.
+///
+/// # Errors
+/// What kept the command from running; `check` with problems is an exit code, not an error.
+pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Command::Serve(args) => serve::run(*args, cli.log_format, &cli.log),
+        Command::Check(args) => check::run(&args),
+        Command::Bootstrap(args) => bootstrap::run(&args),
+        Command::Status(args) => blocking(status::run(args)),
+        Command::Explain(args) => blocking(explain::run(args)),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "syncgate", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Runs a client command on a small runtime of its own.
+fn blocking(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
+}
+
+/// Writes to standard output; a closed pipe (`syncgate status | head`) is no error.
+///
+/// # Errors
+/// Any other fault of standard output.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    use std::io::Write;
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

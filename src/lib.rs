@@ -33,6 +33,8 @@ pub mod metrics;
 
 pub mod admin;
 
+pub mod proto;
+
 pub mod config;
 
 pub mod app;

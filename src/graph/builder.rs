@@ -12,7 +12,7 @@ use super::handle::NodeId;
 use super::index::IndexNode;
 use super::input::InputNode;
 use super::node::Node;
-use super::reads::{Extend, ReadSet};
+use super::reads::{ReadSet, RoomFor};
 use super::stats::{NodeKind, Work};
 use super::view::Readable;
 use super::{Graph, Index, Input, Key, Rows, Value};
@@ -104,9 +104,8 @@ impl GraphBuilder {
         if kind == NodeKind::Input {
             inputs.insert(id);
         }
-        let complete = inputs.is_empty();
         let (last, total) = (Work::default(), Work::default());
-        self.plans.push(Plan { name: name.into(), kind, inputs, readers: Vec::new(), complete, last, total });
+        self.plans.push(Plan { name: name.into(), kind, inputs, readers: Vec::new(), complete: false, last, total });
         self.nodes.push(Box::new(node));
         NodeId { graph: self.graph, node: id }
     }
@@ -137,7 +136,7 @@ impl<'g, K: Key, V: Value, R: ReadSet> Derive<'g, K, V, R> {
     /// Lets the transform read this input, collection or index through its next lens; up to six.
     pub fn reading<H: Readable>(self, handle: H) -> Derive<'g, K, V, R::Extended>
     where
-        R: Extend<H::View>,
+        R: RoomFor<H::View>,
     {
         let Self { builder, name, primary, reads } = self;
         let reads = reads.with(handle.view(), builder);

@@ -3,14 +3,18 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
+
 use super::candidates::Candidates;
 use super::collection::Collection;
+use super::dependents::Dependents;
 use super::explain::{Answer, Explanation, Role, Teller};
-use super::interner::{Slot, beside};
+use super::interner::Slot;
 use super::lens::Out;
 use super::mutant::{self, Mutant};
 use super::node::{Node, Nodes, Ran};
 use super::parallel;
+use super::puts::Puts;
 use super::reads::ReadSet;
 use super::stats::{NodeStats, Work};
 use super::watch::Dep;
@@ -20,40 +24,16 @@ use super::{Key, Rows, Stop, Value};
 /// set it so low that they meet it.
 const BLOCK: usize = if cfg!(test) { 32 } else { 8_192 };
 
-/// The rows that one primary row put and the dependencies it has, in one allocation: the number of the former,
-/// their slots, then the latter. Empty for none of both. There is one for each primary row, so it is small.
-#[derive(Debug, Default)]
-struct Links(Box<[u32]>);
-
-impl Links {
-    fn new(rows: &[Slot], deps: &[Dep]) -> Self {
-        if rows.is_empty() && deps.is_empty() {
-            return Self::default();
-        }
-        let count = u32::try_from(rows.len()).expect("one row does not put 2^32 rows");
-        Self([&[count], rows, deps].concat().into())
-    }
-
-    fn split(&self) -> (&[Slot], &[Dep]) {
-        match &*self.0 {
-            [] => (&[], &[]),
-            [count, links @ ..] => links.split_at(*count as usize),
-        }
-    }
-}
-
 /// A derive's node.
 pub(crate) struct DeriveNode<K: Key, V: Value, R: ReadSet, K2: Key, V2: Value> {
     primary: Rows<K, V>,
     reads: R,
     transform: R::Transform<K, V, K2, V2>,
     rows: Candidates<K2, V2>,
+    puts: Puts,
+    dependents: Dependents<R>,
     /// By slot of a primary row.
-    links: Vec<Links>,
-    stops: hashbrown::HashMap<Slot, Stop>,
-    watches: R::Watches,
-    /// The sum of the dependencies of all primary rows.
-    entries: usize,
+    stops: HashMap<Slot, Stop>,
 }
 
 /// The runs of the transform for some primary rows, in their order.
@@ -79,7 +59,7 @@ impl<R: ReadSet, K2: Key, V2: Value> Runs<R, K2, V2> {
         let Self { logs, out, results } = self;
         let logs: &'a R::Logs = logs;
         for slot in slots {
-            let Some(value) = primary.table.value(*slot) else { continue };
+            let value = primary.table.value(*slot).expect("rows that went were sorted out before");
             let start = out.rows.len();
             let result = R::call(transform, (primary.table.key(*slot), value), sources, logs, out);
             if result.is_err() && !mutant::is(Mutant::StopKeepsRows) {
@@ -97,17 +77,15 @@ impl<K: Key, V: Value, R: ReadSet, K2: Key, V2: Value> DeriveNode<K, V, R, K2, V
             reads,
             transform,
             rows: Candidates::new(name),
-            links: Vec::new(),
-            stops: hashbrown::HashMap::new(),
-            watches: R::Watches::default(),
-            entries: 0,
+            puts: Puts::default(),
+            dependents: Dependents::default(),
+            stops: HashMap::new(),
         }
     }
 
     /// The primary rows to be looked at: changed themselves, or something changed that they looked at.
     fn dirty(&self, primary: &Collection<K, V>, sources: R::Sources<'_>) -> Vec<Slot> {
-        let mut dirty = Vec::new();
-        R::dirty(&self.watches, sources, &mut dirty);
+        let mut dirty = self.dependents.dirty(sources);
         let looked = dirty.len();
         dirty.extend(primary.changes().iter().map(|change| change.slot));
         if looked > 0 {
@@ -137,14 +115,14 @@ impl<K: Key, V: Value, R: ReadSet, K2: Key, V2: Value> DeriveNode<K, V, R, K2, V
         for Runs { mut logs, out, results } in blocks {
             let mut rows = out.rows.into_iter();
             for (run, (result, slot)) in results.into_iter().zip(&mut slots).enumerate() {
-                let (mut deps, scans) = R::record(&mut self.watches, sources, &mut logs, run);
+                let (mut deps, scans) = R::record(&mut self.dependents.watches, sources, &mut logs, run);
                 work.recomputed += 1;
                 work.scans += scans;
                 if result.is_err() && mutant::is(Mutant::ForgetsLookUpsOfStops) {
                     deps.clear();
                 }
                 let count = self.note(*slot, result, work);
-                let changed = self.link(primary, *slot, rows.by_ref().take(count), &deps);
+                let changed = self.link(primary, *slot, rows.by_ref().take(count), deps);
                 work.no_ops += u64::from(!changed);
             }
         }
@@ -174,7 +152,7 @@ impl<K: Key, V: Value, R: ReadSet, K2: Key, V2: Value> DeriveNode<K, V, R, K2, V
         primary: &Collection<K, V>,
         source: Slot,
         rows: impl Iterator<Item = (K2, Arc<V2>)>,
-        deps: &[Dep],
+        deps: Vec<Dep>,
     ) -> bool {
         let mut changed = false;
         let mut slots = Vec::new();
@@ -185,28 +163,11 @@ impl<K: Key, V: Value, R: ReadSet, K2: Key, V2: Value> DeriveNode<K, V, R, K2, V
         }
         slots.sort_unstable();
         slots.dedup();
-        let links = beside(&mut self.links, source);
-        let old = std::mem::take(links);
-        let (old_slots, old_deps) = old.split();
-        for slot in old_slots.iter().filter(|slot| slots.binary_search(slot).is_err()) {
+        let old = self.puts.replace(source, slots.clone());
+        for slot in old.iter().filter(|slot| slots.binary_search(slot).is_err()) {
             changed |= self.rows.withdraw(primary, *slot, source);
         }
-        if mutant::is(Mutant::KeepsFirstLookUps) && !old_deps.is_empty() && !deps.is_empty() {
-            *links = Links::new(&slots, old_deps);
-            return changed;
-        }
-        for dep in deps.iter().filter(|dep| old_deps.binary_search(dep).is_err()) {
-            if let Some(watch) = R::wiring(&mut self.watches, *dep) {
-                watch.attach(*dep, source);
-            }
-        }
-        for dep in old_deps.iter().filter(|dep| deps.binary_search(dep).is_err()) {
-            if let Some(watch) = R::wiring(&mut self.watches, *dep) {
-                watch.detach(*dep, source);
-            }
-        }
-        self.entries = self.entries + deps.len() - old_deps.len();
-        *links = Links::new(&slots, deps);
+        self.dependents.depend(source, deps);
         changed
     }
 }
@@ -228,7 +189,7 @@ impl<K: Key, V: Value, R: ReadSet, K2: Key, V2: Value> Node for DeriveNode<K, V,
             let there = primary.table.value(*slot).is_some();
             if !there {
                 self.stops.remove(slot);
-                let changed = self.link(primary, *slot, std::iter::empty(), &[]);
+                let changed = self.link(primary, *slot, std::iter::empty(), Vec::new());
                 work.no_ops += u64::from(!changed);
             }
             there
@@ -237,7 +198,7 @@ impl<K: Key, V: Value, R: ReadSet, K2: Key, V2: Value> Node for DeriveNode<K, V,
             self.apply(before, block, &mut work);
         }
         if primary.table.len() == 0 {
-            self.links = Vec::new();
+            self.puts.clear();
         }
         Ran { published: self.rows.winners.publish(), work }
     }
@@ -259,8 +220,8 @@ impl<K: Key, V: Value, R: ReadSet, K2: Key, V2: Value> Node for DeriveNode<K, V,
         stats.faults = self.stops.values().filter(|stop| matches!(stop, Stop::Fault(_))).count();
         stats.pending = self.stops.len() - stats.faults;
         stats.collisions = self.rows.losers();
-        stats.dependencies = R::watched(&self.watches);
-        stats.entries = self.entries;
+        stats.dependencies = R::watched(&self.dependents.watches);
+        stats.entries = self.dependents.entries;
     }
 
     fn explain(&self, nodes: Nodes<'_>, key: &dyn Any, teller: &mut Teller) -> Option<Explanation> {
@@ -270,18 +231,18 @@ impl<K: Key, V: Value, R: ReadSet, K2: Key, V2: Value> Node for DeriveNode<K, V,
         let key: &K2 = key.downcast_ref()?;
         let slot = rows.table.find(key)?;
         let source = self.rows.owner(slot);
-        let (_, deps) = self.links[source as usize].split();
-        let mut deps = deps.to_vec();
-        deps.sort_unstable_by(|a, b| R::compare(&self.watches, *a, *b));
+        let watches = &self.dependents.watches;
+        let mut deps = self.dependents.of(source).to_vec();
+        deps.sort_unstable_by(|a, b| R::compare(watches, *a, *b));
         let mut losers = self.rows.behind(slot);
         losers.sort_unstable_by_key(|loser| primary.table.key(*loser));
         let from = |role| {
             move |slot: Slot, teller: &mut Teller| {
-                Some(above.explain(nodes, primary.table.key(slot), teller)?.as_a(role))
+                Some(above.explain(nodes, primary.table.key(slot), teller)?.in_role(role))
             }
         };
         let look = |dep: &Dep, teller: &mut Teller| {
-            Some(self.reads.explain(&self.watches, *dep, nodes, teller)?.as_a(Role::LookUp))
+            Some(self.reads.explain(watches, *dep, nodes, teller)?.in_role(Role::LookUp))
         };
         let told = Explanation::new(&rows.name, key, Answer::Found)
             .tell([source], teller, from(Role::Primary))

@@ -26,15 +26,12 @@ pub struct Graph {
 }
 
 impl Graph {
-    pub(crate) fn new(id: u32, mut nodes: Vec<Box<dyn Node>>, plans: Vec<Plan>) -> Self {
-        for (node, plan) in nodes.iter_mut().zip(&plans) {
-            node.set_complete(plan.complete);
-            node.settle();
-        }
+    pub(crate) fn new(id: u32, nodes: Vec<Box<dyn Node>>, plans: Vec<Plan>) -> Self {
         Self { id, nodes, plans, queue: BTreeSet::new() }
     }
 
-    /// Applies the batch and runs every affected node once, in topological order.
+    /// Applies the batch and runs every affected node once, in topological order. A transform that panics takes the
+    /// graph with it: what an epoch left half done is not repaired.
     pub fn epoch(&mut self, change: impl FnOnce(&mut Batch<'_>)) -> Epoch {
         let start = Instant::now();
         let mut batch = Batch { graph: self, completeness: Vec::new(), misaddressed: 0 };
@@ -65,7 +62,7 @@ impl Graph {
             inputs[*input as usize] = *complete;
         }
         for ((plan, node), id) in self.plans.iter_mut().zip(&mut self.nodes).zip(0..) {
-            let complete = plan.inputs.iter().all(|input| inputs[*input as usize]);
+            let complete = !plan.inputs.is_empty() && plan.inputs.iter().all(|input| inputs[*input as usize]);
             if plan.complete != complete {
                 plan.complete = complete;
                 node.set_complete(complete);

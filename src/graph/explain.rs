@@ -63,7 +63,7 @@ impl Explanation {
         Self { node: node.clone(), key: format!("{key:?}"), role: Role::Row, answer, from: Vec::new(), left_out: 0 }
     }
 
-    pub(crate) fn as_a(mut self, role: Role) -> Self {
+    pub(crate) fn in_role(mut self, role: Role) -> Self {
         self.role = role;
         self
     }
@@ -93,7 +93,7 @@ impl Explanation {
         teller: &mut Teller,
         mut tell: impl FnMut(&'k K, &mut Teller) -> Option<Explanation>,
     ) -> Self {
-        self.tell(keys, teller, |key, teller| Some(tell(key, teller)?.as_a(Role::Member)))
+        self.tell(keys, teller, |key, teller| Some(tell(key, teller)?.in_role(Role::Member)))
     }
 
     fn print(&self, f: &mut fmt::Formatter<'_>, depth: usize) -> fmt::Result {

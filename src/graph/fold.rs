@@ -125,7 +125,7 @@ impl<K: Key, V: Value, G: Key, F: Default + Member<K, V>> Producer<F, G> for Gro
         let sorted = nodes.collection(self.rows).table.sorted().into_iter();
         let members = sorted.filter(|(key, value)| (self.group)(key, value) == *group).map(|(key, _)| key);
         let node = nodes.get(self.rows.0.node);
-        told.tell(members, teller, |key, teller| Some(node.explain(nodes, key, teller)?.as_a(Role::Member)))
+        told.tell(members, teller, |key, teller| Some(node.explain(nodes, key, teller)?.in_role(Role::Member)))
     }
 }
 

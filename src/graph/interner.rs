@@ -40,6 +40,7 @@ impl<K: Key> Interner<K> {
             return slot;
         }
         let slot = self.free.pop().unwrap_or_else(|| {
+            grow(&mut self.keys, 1);
             self.keys.push(None);
             Slot::try_from(self.keys.len() - 1).expect("fewer than 2^32 keys fit into memory")
         });
@@ -86,7 +87,15 @@ impl<K: Key> Interner<K> {
 pub(crate) fn beside<T: Default>(list: &mut Vec<T>, slot: Slot) -> &mut T {
     let at = slot as usize;
     if list.len() <= at {
+        grow(list, at + 1 - list.len());
         list.resize_with(at + 1, T::default);
     }
     &mut list[at]
+}
+
+/// Makes room by a quarter where `Vec` would double: half a list of a hundred thousand is much to leave empty.
+fn grow<T>(list: &mut Vec<T>, more: usize) {
+    if list.capacity() - list.len() < more {
+        list.reserve_exact(more.max(list.len() / 4).max(4));
+    }
 }

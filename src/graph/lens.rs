@@ -33,6 +33,9 @@ impl<'a, H: View> Lens<'a, H> {
 impl<K: Key, V: Value> Lens<'_, Rows<K, V>> {
     /// The row of this key; `None` if it is known not to exist.
     ///
+    /// Completeness is that of the inputs. A row that is missing because *its* transform stopped is absent here;
+    /// a transform whose readers must tell that apart puts a row that says so instead of stopping.
+    ///
     /// # Errors
     /// [`Stop::Pending`] if that is not known: the collection is not complete, or the key is marked pending.
     pub fn get(&self, key: &K) -> Result<Option<Arc<V>>, Stop> {

@@ -40,6 +40,19 @@ pub(crate) enum Mutant {
     RetractUnheard,
     /// Look-ups of an absent row in an incomplete collection say absent.
     UnknownIsAbsent,
+    /// Of rows with equal dependencies only the first is found again.
+    SharesNothing,
+    /// A full scan is not run again.
+    ScanUnheard,
+}
+
+#[cfg(test)]
+pub(crate) use chosen::{is, with};
+
+/// Never: this is not a test.
+#[cfg(not(test))]
+pub(crate) const fn is(_: Mutant) -> bool {
+    false
 }
 
 #[cfg(test)]
@@ -49,7 +62,7 @@ mod chosen {
     use super::Mutant;
 
     impl Mutant {
-        pub(crate) const ALL: [Mutant; 18] = [
+        pub(crate) const ALL: [Mutant; 20] = [
             Mutant::ForgetsLookUpsOfStops,
             Mutant::ForgetsNegativeLookUps,
             Mutant::KeepsFirstLookUps,
@@ -68,6 +81,8 @@ mod chosen {
             Mutant::StopKeepsRows,
             Mutant::RetractUnheard,
             Mutant::UnknownIsAbsent,
+            Mutant::SharesNothing,
+            Mutant::ScanUnheard,
         ];
     }
 
@@ -87,13 +102,4 @@ mod chosen {
     pub(crate) fn is(mutant: Mutant) -> bool {
         CHOSEN.get() == Some(mutant)
     }
-}
-
-#[cfg(test)]
-pub(crate) use chosen::{is, with};
-
-/// Never: this is not a test.
-#[cfg(not(test))]
-pub(crate) const fn is(_: Mutant) -> bool {
-    false
 }

@@ -1,6 +1,7 @@
 //! The set of lenses that a derive declares: tuples of up to six handles.
 
 use std::cmp::Ordering;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::builder::GraphBuilder;
@@ -39,7 +40,7 @@ pub trait ReadSet: Copy + Send + 'static {
         logs: &'a Self::Logs,
         out: &mut Out<K2, V2>,
     ) -> Result<(), Stop>;
-    /// Adds the primary rows that this epoch's changes make dirty, with repetitions.
+    /// Adds the sets of dependencies that this epoch's changes make dirty, with repetitions.
     #[doc(hidden)]
     fn dirty(watches: &Self::Watches, sources: Self::Sources<'_>, dirty: &mut Vec<u32>);
     /// The dependencies made by one logged run, sorted, and the number of scans in it.
@@ -65,7 +66,7 @@ pub trait ReadSet: Copy + Send + 'static {
 }
 
 /// A set of handles that has room for one more.
-pub trait Extend<H: View>: ReadSet {
+pub trait RoomFor<H: View>: ReadSet {
     /// The set with `H` at its end.
     type Extended: ReadSet;
     /// Adds the handle.
@@ -78,7 +79,8 @@ macro_rules! read_set {
         impl<$($h: View),*> ReadSet for ($($h,)*) {
             type Transform<K: Key, V: Value, K2: Key, V2: Value> =
                 fn(&K, &Arc<V>, $(Lens<'_, $h>,)* &mut Out<K2, V2>) -> Result<(), Stop>;
-            type Sources<'a> = ($($h::Source<'a>,)*);
+            /// The last part keeps the tuple of nothing from being `()`.
+            type Sources<'a> = ($($h::Source<'a>,)* PhantomData<&'a ()>,);
             type Logs = ($(Log<$h::Key>,)*);
             type Watches = ($(Watch<$h>,)*);
 
@@ -87,7 +89,7 @@ macro_rules! read_set {
             }
 
             fn open<'a>(self, _nodes: Nodes<'a>) -> Self::Sources<'a> {
-                ($(self.$n.open(_nodes),)*)
+                ($(self.$n.open(_nodes),)* PhantomData,)
             }
 
             fn call<'a, K: Key, V: Value, K2: Key, V2: Value>(
@@ -150,7 +152,7 @@ macro_rules! read_set {
 
 macro_rules! extend {
     ($($h:ident $n:tt),*) => {
-        impl<$($h: View,)* Next: View> Extend<Next> for ($($h,)*) {
+        impl<$($h: View,)* Next: View> RoomFor<Next> for ($($h,)*) {
             type Extended = ($($h,)* Next,);
 
             fn with(self, view: Next, builder: &mut GraphBuilder) -> Self::Extended {

@@ -9,7 +9,7 @@ use arcstr::ArcStr;
 pub struct Work {
     /// Epochs in which the node ran.
     pub runs: u64,
-    /// Keys that had to be looked at: changed rows of an input or an index, primary rows of a derive, groups of a fold.
+    /// What had to be looked at: writes to an input, changed rows below an index, primary rows of a derive, groups of a fold.
     pub dirty: u64,
     /// Calls of the transform, of the index function or of [`Fold::row`](super::Fold::row).
     pub recomputed: u64,

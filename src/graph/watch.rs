@@ -1,4 +1,4 @@
-//! Dependencies: for each key that was looked up, found or not, the primary rows that looked it up.
+//! Dependencies: for each key that was looked up, found or not, who looked it up.
 //!
 //! They stand with the reader, so that a node that runs asks what it reads for the changed keys and finds its
 //! own dirty rows; nothing has to be told across nodes.
@@ -10,12 +10,12 @@ use super::lens::Log;
 use super::mutant::{self, Mutant};
 use super::view::View;
 
-/// A dependency of a primary row: the lens in the upper three bits, the slot of the key below, or [`SCAN`].
+/// A dependency: the lens in the upper three bits, the slot of the key below, or [`SCAN`].
 pub(crate) type Dep = u32;
 
 const LENS_SHIFT: u32 = 29;
 const LOCAL: u32 = (1 << LENS_SHIFT) - 1;
-/// The row looked at everything.
+/// Everything was looked at. No key has this slot: so many would not fit into memory beside their rows.
 const SCAN: u32 = LOCAL;
 
 /// The number of the lens that a dependency belongs to.
@@ -23,12 +23,13 @@ pub(crate) fn lens_of(dep: Dep) -> usize {
     (dep >> LENS_SHIFT) as usize
 }
 
-/// Lists of watching rows beyond this length are sets, so that leaving a popular key costs no search.
-const LONG: usize = 32;
+/// Lists beyond this length are hash sets, so that leaving a large crowd costs no search. Tests set it
+/// so low that they meet it.
+const LONG: usize = if cfg!(test) { 4 } else { 32 };
 
-/// The primary rows that look at one key.
+/// A set of slots that costs little while it is small.
 #[derive(Debug, Default)]
-enum Watchers {
+pub(crate) enum Crowd {
     #[default]
     None,
     One(Slot),
@@ -36,8 +37,8 @@ enum Watchers {
     Many(Box<HashSet<Slot>>),
 }
 
-impl Watchers {
-    fn add(&mut self, row: Slot) {
+impl Crowd {
+    pub(crate) fn add(&mut self, row: Slot) {
         match self {
             Self::None => *self = Self::One(row),
             Self::One(other) => *self = Self::Few(vec![*other, row]),
@@ -47,7 +48,7 @@ impl Watchers {
         }
     }
 
-    fn remove(&mut self, row: Slot) {
+    pub(crate) fn remove(&mut self, row: Slot) {
         match self {
             Self::None => {}
             Self::One(other) if *other != row => {}
@@ -67,11 +68,11 @@ impl Watchers {
         }
     }
 
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         matches!(self, Self::None)
     }
 
-    fn collect(&self, dirty: &mut Vec<Slot>) {
+    pub(crate) fn collect(&self, dirty: &mut Vec<Slot>) {
         match self {
             Self::None => {}
             Self::One(row) => dirty.push(*row),
@@ -85,47 +86,47 @@ impl Watchers {
 #[derive(Debug)]
 pub struct Watch<H: View> {
     keys: Interner<H::Key>,
-    watchers: Vec<Watchers>,
-    scanners: Watchers,
+    askers: Vec<Crowd>,
+    scanners: Crowd,
 }
 
 impl<H: View> Default for Watch<H> {
     fn default() -> Self {
-        Self { keys: Interner::default(), watchers: Vec::new(), scanners: Watchers::None }
+        Self { keys: Interner::default(), askers: Vec::new(), scanners: Crowd::None }
     }
 }
 
 /// A [`Watch`] without its types.
 pub trait Wiring {
-    /// The row depends on this.
-    fn attach(&mut self, dep: u32, row: u32);
-    /// The row does not any more.
-    fn detach(&mut self, dep: u32, row: u32);
+    /// A set of dependencies with this one in it came.
+    fn attach(&mut self, dep: u32, set: u32);
+    /// The set is gone.
+    fn detach(&mut self, dep: u32, set: u32);
     /// How many distinct keys are watched; a scan counts as one.
     fn len(&self) -> usize;
 }
 
 impl<H: View> Wiring for Watch<H> {
-    fn attach(&mut self, dep: Dep, row: Slot) {
+    fn attach(&mut self, dep: Dep, set: Slot) {
         match dep & LOCAL {
-            SCAN => self.scanners.add(row),
-            slot => self.watchers[slot as usize].add(row),
+            SCAN => self.scanners.add(set),
+            slot => self.askers[slot as usize].add(set),
         }
     }
 
-    fn detach(&mut self, dep: Dep, row: Slot) {
+    fn detach(&mut self, dep: Dep, set: Slot) {
         let slot = dep & LOCAL;
         if slot == SCAN {
-            return self.scanners.remove(row);
+            return self.scanners.remove(set);
         }
         if mutant::is(Mutant::LeaksDependencies) {
             return;
         }
-        self.watchers[slot as usize].remove(row);
-        if self.watchers[slot as usize].is_empty() {
+        self.askers[slot as usize].remove(set);
+        if self.askers[slot as usize].is_empty() {
             self.keys.release(slot);
             if self.keys.is_empty() {
-                self.watchers = Vec::new();
+                self.askers = Vec::new();
             }
         }
     }
@@ -136,23 +137,25 @@ impl<H: View> Wiring for Watch<H> {
 }
 
 impl<H: View> Watch<H> {
-    /// Adds the rows that have to run again for what changed behind this lens in this epoch.
+    /// Adds the sets with something in them that changed behind this lens in this epoch.
     pub(crate) fn dirty(&self, source: H::Source<'_>, dirty: &mut Vec<Slot>) {
         if H::is_quiet(source) {
             return;
         }
-        self.scanners.collect(dirty);
+        if !mutant::is(Mutant::ScanUnheard) {
+            self.scanners.collect(dirty);
+        }
         if self.keys.is_empty() {
             return;
         }
         H::changed(source, &mut |key| {
             if let Some(slot) = self.keys.find(key) {
-                self.watchers[slot as usize].collect(dirty);
+                self.askers[slot as usize].collect(dirty);
             }
         });
         if H::flipped(source) && !mutant::is(Mutant::CompletionUnheard) {
             for (slot, _) in self.keys.iter().filter(|(_, key)| !H::is_found(source, key)) {
-                self.watchers[slot as usize].collect(dirty);
+                self.askers[slot as usize].collect(dirty);
             }
         }
     }
@@ -171,7 +174,7 @@ impl<H: View> Watch<H> {
                 return;
             }
             let slot = self.keys.claim(key);
-            beside(&mut self.watchers, slot);
+            beside(&mut self.askers, slot);
             deps.push(tag | slot);
         });
         if scanned {

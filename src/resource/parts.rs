@@ -160,7 +160,7 @@ impl Iterator for Frames<'_> {
 #[derive(Debug, Default)]
 pub struct PartsBuilder {
     done: Vec<Parts>,
-    open: BytesMut,
+    open: Vec<u8>,
 }
 
 impl PartsBuilder {
@@ -212,7 +212,9 @@ impl PartsBuilder {
 
     fn close_leaf(&mut self) {
         if !self.open.is_empty() {
-            self.done.push(Parts::leaf(self.open.split().freeze()));
+            // Copied to its exact size: leaves live long, and this buffer is larger than what is in it.
+            self.done.push(Parts::leaf(Bytes::copy_from_slice(&self.open)));
+            self.open.clear();
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::naive::{Asked, Derived, Eye, IndexEye, Naive, derive};
-use crate::graph::{Fault, Fold, Graph, GraphBuilder, Index, Input, Key, Lens, Member, Out, Rows, Scope, Stop, Value};
+use crate::graph::{Fault, Fold, Graph, GraphBuilder, Index, Input, Key, Lens, Member, Out, Rows, Stop, Value};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pod {
@@ -22,6 +22,14 @@ pub(super) struct Service {
 }
 
 pub(super) type Secret = u8;
+
+/// A row in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Text(String);
+
+/// The members of a group in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Listing(Vec<String>);
 
 /// Reading a collection, by the engine or naively.
 pub(super) trait Get<K, V> {
@@ -119,15 +127,15 @@ fn joined(
     members: &impl Get<(u16, u16), u8>,
     checked: &impl Get<u8, (u8, u8)>,
     secrets: &impl Get<u8, Secret>,
-    out: &mut Out<u16, String>,
+    out: &mut Out<u16, Text>,
 ) -> Result<(), Stop> {
     let first = members.get(&(*key, u16::from(service.weight)))?;
     let group = checked.get(&(service.pair % 4))?;
     let secret = if first.is_some() { secrets.get(&service.pair)? } else { None };
     if group.is_some() || secret.is_some() {
-        out.put(*key, format!("{first:?} {group:?} {secret:?}"));
+        out.put(*key, Text(format!("{first:?} {group:?} {secret:?}")));
     }
-    out.put(1000 + key / 2, format!("shared {}", service.weight));
+    out.put(1000 + key / 2, Text(format!("shared {}", service.weight)));
     Ok(())
 }
 
@@ -155,9 +163,10 @@ fn label<K: Key>(key: &K) -> String {
 pub(super) struct Total(BTreeMap<String, String>);
 
 impl Fold<u8> for Total {
-    type Row = Vec<String>;
-    fn row(&mut self, _: &u8) -> Option<Vec<String>> {
-        (self.0.len() != 1).then(|| self.0.iter().map(|(key, value)| format!("{key}={value}")).collect())
+    type Row = Listing;
+    fn row(&mut self, _: &u8) -> Option<Listing> {
+        let listed = || self.0.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        (self.0.len() != 1).then(|| Listing(listed()))
     }
 }
 
@@ -170,21 +179,21 @@ impl<K: Key, V: Value> Member<K, V> for Total {
     }
 }
 
-fn by_size(_: &u8, total: &Vec<String>, out: &mut Vec<usize>) {
-    out.push(total.len());
+fn by_size(_: &u8, total: &Listing, out: &mut Vec<usize>) {
+    out.push(total.0.len());
 }
 
 /// Reads an index over a fold, and the fold.
 fn last(
     key: &u8,
     value: &(u8, u8),
-    by_size: &impl Find<usize, u8, Vec<String>>,
-    totals: &impl Get<u8, Vec<String>>,
-    out: &mut Out<(u8, u8), String>,
+    by_size: &impl Find<usize, u8, Listing>,
+    totals: &impl Get<u8, Listing>,
+    out: &mut Out<(u8, u8), Text>,
 ) -> Result<(), Stop> {
     let own = totals.get(&value.0)?;
-    let same = by_size.of(&own.as_ref().map_or(2, |total| total.len()))?;
-    out.put((*key, value.1), format!("{own:?} of {}", same.len()));
+    let same = by_size.of(&own.as_ref().map_or(2, |total| total.0.len()))?;
+    out.put((*key, value.1), Text(format!("{own:?} of {}", same.len())));
     Ok(())
 }
 
@@ -192,8 +201,8 @@ fn group_of_member(key: &(u16, u16), value: &u8) -> u8 {
     (key.0 % 5) as u8 + value % 2
 }
 
-fn group_of_joined(key: &u16, value: &String) -> u8 {
-    (key % 5) as u8 + (value.len() % 3) as u8
+fn group_of_joined(key: &u16, value: &Text) -> u8 {
+    (key % 5) as u8 + (value.0.len() % 3) as u8
 }
 
 fn group_of_checked(key: &u8, value: &(u8, u8)) -> u8 {
@@ -208,11 +217,11 @@ pub(super) struct World {
     pub(super) secrets: Input<u8, Secret>,
     pub(super) members: Rows<(u16, u16), u8>,
     pub(super) checked: Rows<u8, (u8, u8)>,
-    pub(super) joined: Rows<u16, String>,
+    pub(super) joined: Rows<u16, Text>,
     pub(super) used: Rows<u8, bool>,
     pub(super) summed: Rows<u8, u64>,
-    pub(super) totals: Rows<u8, Vec<String>>,
-    pub(super) last: Rows<(u8, u8), String>,
+    pub(super) totals: Rows<u8, Listing>,
+    pub(super) last: Rows<(u8, u8), Text>,
 }
 
 impl World {
@@ -260,11 +269,11 @@ impl Facts {
 pub(super) struct Expected {
     pub(super) members: Derived<(u16, u16), u8>,
     pub(super) checked: Derived<u8, (u8, u8)>,
-    pub(super) joined: Derived<u16, String>,
+    pub(super) joined: Derived<u16, Text>,
     pub(super) used: Derived<u8, bool>,
     pub(super) summed: Derived<u8, u64>,
-    pub(super) totals: Naive<u8, Vec<String>>,
-    pub(super) last: Derived<(u8, u8), String>,
+    pub(super) totals: Naive<u8, Listing>,
+    pub(super) last: Derived<(u8, u8), Text>,
 }
 
 impl Expected {
@@ -302,9 +311,9 @@ impl Expected {
 
 fn totals(
     members: &Naive<(u16, u16), u8>,
-    joined: &Naive<u16, String>,
+    joined: &Naive<u16, Text>,
     checked: &Naive<u8, (u8, u8)>,
-) -> BTreeMap<u8, Arc<Vec<String>>> {
+) -> BTreeMap<u8, Arc<Listing>> {
     let mut groups: BTreeMap<u8, BTreeMap<String, String>> = BTreeMap::new();
     for (key, value) in &members.rows {
         let group = groups.entry(group_of_member(key, value)).or_default();
@@ -318,10 +327,5 @@ fn totals(
     }
     groups.retain(|_, members| members.len() != 1);
     let row = |members: BTreeMap<String, String>| members.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    groups.into_iter().map(|(group, members)| (group, Arc::new(row(members)))).collect()
-}
-
-/// The scope that a pending look-up names.
-pub(super) fn scope(node: &'static str, key: &str) -> Stop {
-    Stop::Pending(Scope { node: node.into(), key: key.to_owned() })
+    groups.into_iter().map(|(group, members)| (group, Arc::new(Listing(row(members))))).collect()
 }

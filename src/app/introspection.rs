@@ -1,0 +1,75 @@
+//! `syncgate.v1.Introspection`: the running process' answers to `syncgate status` and `syncgate explain`.
+
+use std::time::Instant;
+
+use tonic::{Request, Response, Status};
+
+use super::owner::Owner;
+use crate::{
+    model::{Kind, ObjectKey, ObjectRef},
+    proto::{
+        self, ExplainRequest, Explanation, GetSyncStatusRequest, Part, SyncStatus, introspection_server::Introspection,
+        part,
+    },
+    readiness::{PartStatus, Readiness, State},
+};
+
+/// Serves what the owner thread and the gate say.
+#[derive(Debug)]
+pub struct Service {
+    readiness: Readiness,
+    owner: Owner,
+}
+
+impl Service {
+    /// A service on the gate and the owner thread.
+    #[must_use]
+    pub fn new(readiness: Readiness, owner: Owner) -> Self {
+        Self { readiness, owner }
+    }
+}
+
+#[tonic::async_trait]
+impl Introspection for Service {
+    async fn get_sync_status(&self, _: Request<GetSyncStatusRequest>) -> Result<Response<SyncStatus>, Status> {
+        let graph = self.owner.report().await.ok_or_else(stopping)?;
+        let now = Instant::now();
+        Ok(Response::new(SyncStatus {
+            ready: self.readiness.is_ready(),
+            parts: self.readiness.report().parts.iter().map(|status| part(status, now)).collect(),
+            collections: graph.collections,
+            publication: Some(graph.publication),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }))
+    }
+
+    async fn explain(&self, request: Request<ExplainRequest>) -> Result<Response<Explanation>, Status> {
+        let ExplainRequest { kind, namespace, name } = request.into_inner();
+        let kind = Kind::ALL
+            .into_iter()
+            .find(|k| k.as_str() == kind)
+            .ok_or_else(|| Status::invalid_argument(format!("unknown kind {kind:?}")))?;
+        let object = ObjectRef::new(kind, ObjectKey::new(namespace, name));
+        let (found, text) = self.owner.explain(object).await.ok_or_else(stopping)?;
+        Ok(Response::new(Explanation { found, text }))
+    }
+}
+
+fn stopping() -> Status {
+    Status::unavailable("syncgate is stopping")
+}
+
+fn part(status: &PartStatus, now: Instant) -> Part {
+    let state = match status.state {
+        State::Waiting => part::State::Waiting,
+        State::Ready => part::State::Ready,
+        State::Stale => part::State::Stale,
+        State::Failed => part::State::Failed,
+    };
+    proto::Part {
+        name: format!("{}/{}", status.layer, status.name),
+        state: state.into(),
+        reason: status.reason.to_string(),
+        since_seconds: now.saturating_duration_since(status.since).as_secs_f64(),
+    }
+}

@@ -1,0 +1,222 @@
+//! The one thread that owns door, graph and world: mailbox in, published worlds out.
+//!
+//! Nothing else touches the graph. Whoever wants to know something asks with a [`Question`] over a bounded channel and is
+//! answered between two epochs.
+
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use arcstr::ArcStr;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{collections::Collections, explain, pipeline::Pipeline, report, views::Views};
+use crate::{
+    admin::Beat,
+    ingest::{Door, LetIn, Mailbox, Sender, Taken},
+    metrics,
+    model::ObjectRef,
+    proto,
+    readiness::{Layer, Part, Readiness},
+    xds::Hub,
+};
+
+/// The longest sleep: the heartbeat and the statistics want to be heard at least this often.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// Questions that may wait at once; whoever comes later waits to ask.
+const QUESTIONS: usize = 16;
+
+/// Asks the owner thread. Clones ask the same thread.
+#[derive(Debug, Clone)]
+pub struct Owner {
+    questions: mpsc::Sender<Question>,
+    waker: Arc<Sender>,
+}
+
+/// What may be asked.
+#[derive(Debug)]
+enum Question {
+    Report(oneshot::Sender<Report>),
+    Explain(ObjectRef, oneshot::Sender<(bool, String)>),
+    Stop,
+}
+
+/// The graph and the publication at one moment.
+#[derive(Debug)]
+pub struct Report {
+    /// Every node, in topological order.
+    pub collections: Vec<proto::Collection>,
+    /// What is served.
+    pub publication: proto::Publication,
+}
+
+impl Owner {
+    /// The state of graph and publication; `None` when the thread has ended.
+    pub async fn report(&self) -> Option<Report> {
+        self.ask(Question::Report).await
+    }
+
+    /// What an object became; `None` when the thread has ended.
+    pub async fn explain(&self, object: ObjectRef) -> Option<(bool, String)> {
+        self.ask(|answer| Question::Explain(object, answer)).await
+    }
+
+    /// Tells the thread to end.
+    pub async fn stop(&self) {
+        // An error means that it has ended already.
+        let _ = self.questions.send(Question::Stop).await;
+        self.waker.wake();
+    }
+
+    async fn ask<A>(&self, question: impl FnOnce(oneshot::Sender<A>) -> Question) -> Option<A> {
+        let (sender, answer) = oneshot::channel();
+        self.questions.send(question(sender)).await.ok()?;
+        self.waker.wake();
+        answer.await.ok()
+    }
+}
+
+/// Where the thread's work is seen.
+#[derive(Debug)]
+pub struct Outlets {
+    /// Takes published worlds to the streams.
+    pub hub: Arc<Hub>,
+    /// Takes pictures to the debug pages.
+    pub views: Views,
+    /// Says that the thread lives.
+    pub heart: Beat,
+}
+
+/// Starts the thread; it ends when told to, or when every source has gone.
+///
+/// # Errors
+/// When the operating system refuses a thread.
+pub fn spawn(
+    mailbox: Mailbox,
+    waker: Sender,
+    readiness: &Readiness,
+    outlets: Outlets,
+) -> anyhow::Result<(Owner, JoinHandle<()>)> {
+    let (questions, asked) = mpsc::channel(QUESTIONS);
+    let pipeline = Pipeline::new();
+    let publication = readiness.register(Layer::Publication, "snapshot");
+    publication.waiting("the first complete snapshot is not published");
+    let thread = OwnerThread {
+        door: Door::new(),
+        collections: Collections::register(&pipeline.graph, readiness),
+        pipeline,
+        mailbox,
+        asked,
+        publication,
+        published: None,
+        unpublished: BTreeSet::new(),
+        outlets,
+        counted: None,
+    };
+    let handle = std::thread::Builder::new().name("graph".to_owned()).spawn(|| thread.run());
+    Ok((Owner { questions, waker: Arc::new(waker) }, handle.context("starting the graph's thread")?))
+}
+
+struct OwnerThread {
+    mailbox: Mailbox,
+    asked: mpsc::Receiver<Question>,
+    door: Door,
+    pipeline: Pipeline,
+    collections: Collections,
+    publication: Part,
+    published: Option<Instant>,
+    /// Gateways that changed since, in epochs that were not complete.
+    unpublished: BTreeSet<ArcStr>,
+    outlets: Outlets,
+    /// When the statistics were written last.
+    counted: Option<Instant>,
+}
+
+impl OwnerThread {
+    fn run(mut self) {
+        loop {
+            self.beat();
+            match self.mailbox.take(self.patience()) {
+                Taken::Closed => return,
+                Taken::Arrivals(arrivals) => self.door.offer(arrivals, Instant::now()),
+            }
+            let let_in = self.door.ready(Instant::now());
+            if !let_in.is_empty() {
+                self.epoch(let_in);
+            }
+            while let Ok(question) = self.asked.try_recv() {
+                if self.answer(question).is_none() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// How long to sleep when nothing comes.
+    fn patience(&self) -> Duration {
+        let now = Instant::now();
+        self.door.next_deadline().map_or(BEAT, |deadline| deadline.saturating_duration_since(now).min(BEAT))
+    }
+
+    fn beat(&mut self) {
+        let now = Instant::now();
+        self.outlets.heart.beat(now);
+        if self.counted.is_none_or(|counted| now.saturating_duration_since(counted) >= BEAT) {
+            self.count(now);
+        }
+    }
+
+    fn count(&mut self, now: Instant) {
+        self.counted = Some(now);
+        report::export(&self.pipeline);
+        self.outlets.views.show(&self.pipeline, &self.door.held(), now);
+    }
+
+    /// One epoch, and its publication once everything is complete (invariant `gated`).
+    fn epoch(&mut self, let_in: LetIn) {
+        let applied = self.pipeline.apply(&let_in.events);
+        metrics::epoch(applied.took, let_in.events.len());
+        self.collections.settle(&self.pipeline.graph);
+        self.unpublished.extend(applied.changed);
+        if self.pipeline.complete() && (self.published.is_none() || !self.unpublished.is_empty()) {
+            self.publish(let_in.arrived);
+        }
+    }
+
+    fn publish(&mut self, arrived: Option<Instant>) {
+        let changed: Vec<ArcStr> = std::mem::take(&mut self.unpublished).into_iter().collect();
+        let world = self.pipeline.world();
+        self.outlets.hub.publish(world.clone(), &changed, arrived);
+        metrics::published(world.len(), changed.len());
+        if self.published.replace(Instant::now()).is_none() {
+            tracing::info!(
+                gateways = world.len(),
+                epochs = self.pipeline.epochs(),
+                "first complete snapshot published"
+            );
+            self.publication.ready();
+            self.count(Instant::now());
+        }
+    }
+
+    /// `None` when the thread is to end. An answer that nobody waits for any more is dropped.
+    fn answer(&self, question: Question) -> Option<()> {
+        match question {
+            Question::Report(answer) => {
+                let collections = report::collections(&self.pipeline);
+                let publication = report::publication(&self.pipeline, self.published, &self.outlets.hub);
+                let _ = answer.send(Report { collections, publication });
+            }
+            Question::Explain(object, answer) => {
+                let _ = answer.send(explain::explain(&self.pipeline, &object));
+            }
+            Question::Stop => return None,
+        }
+        Some(())
+    }
+}

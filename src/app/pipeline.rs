@@ -1,0 +1,97 @@
+//! Graph and snapshots as one synchronous step: events in, the next world out.
+//!
+//! Knows no clock, no thread and no socket; the owner thread, `check`, the tests and the benchmarks all drive this.
+
+use arcstr::{ArcStr, format};
+
+use crate::{
+    graph::{Graph, GraphBuilder},
+    model::{Event, ObjectKey},
+    snapshot::{Change, World},
+    translate::{self, Inputs, Outputs},
+};
+
+/// The graph with its translation, and the world it yields.
+#[derive(Debug)]
+pub struct Pipeline {
+    /// The graph; read by `explain` and the statistics.
+    pub graph: Graph,
+    /// What translation yields.
+    pub outputs: Outputs,
+    /// The inputs of the graph.
+    pub inputs: Inputs,
+    world: World,
+    epochs: u64,
+}
+
+/// What one epoch changed.
+#[derive(Debug)]
+pub struct Applied {
+    /// The Gateways whose snapshot came, went or changed, sorted.
+    pub changed: Vec<ArcStr>,
+    /// How long the epoch took.
+    pub took: std::time::Duration,
+}
+
+impl Default for Pipeline {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Pipeline {
+    /// An empty graph: nothing is complete yet.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut builder = GraphBuilder::new();
+        let (inputs, outputs) = translate::build(&mut builder);
+        Self { graph: builder.build(), outputs, inputs, world: World::new(), epochs: 0 }
+    }
+
+    /// Lets the events in as one epoch.
+    pub fn apply(&mut self, events: &[Event]) -> Applied {
+        let inputs = &self.inputs;
+        let epoch = self.graph.epoch(|batch| {
+            for event in events {
+                match event {
+                    Event::Put(object, value) => inputs.put(batch, &object.key, value),
+                    Event::Delete(object) => inputs.delete(batch, object),
+                    Event::Listed(kind) => inputs.complete(batch, *kind),
+                }
+            }
+        });
+        self.epochs += 1;
+        let gateways = epoch.changes(self.outputs.gateways).iter().map(|(key, accepted)| match accepted {
+            Some(_) => Change::Gateway(gateway_name(key)),
+            None => Change::GatewayGone(gateway_name(key)),
+        });
+        let resources = epoch.changes(self.outputs.resources).iter().map(|(key, resource)| match resource {
+            Some(resource) => Change::Put { gateway: gateway_name(&key.gateway), resource: resource.clone() },
+            None => Change::Delete { gateway: gateway_name(&key.gateway), kind: key.kind, name: key.name.clone() },
+        });
+        let changed = self.world.apply(gateways.chain(resources));
+        Applied { changed, took: epoch.duration() }
+    }
+
+    /// Whether every collection has applied everything that its sources delivered (invariant `gated`).
+    #[must_use]
+    pub fn complete(&self) -> bool {
+        self.graph.complete()
+    }
+
+    /// The snapshots of all Gateways.
+    #[must_use]
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// How many epochs have run.
+    #[must_use]
+    pub fn epochs(&self) -> u64 {
+        self.epochs
+    }
+}
+
+fn gateway_name(key: &ObjectKey) -> ArcStr {
+    format!("{key}")
+}

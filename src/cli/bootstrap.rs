@@ -1,0 +1,194 @@
+//! `syncgate bootstrap`: the Envoy bootstrap that makes syncgate's promises hold on Envoy's side.
+//!
+//! Its two settings that matter most: `initial_fetch_timeout: 0s` (rule 32a: with the default of 15 s Envoy goes live
+//! with a part of its configuration) and a short back-off of the stream (the default of up to 30 s would make every
+//! restart of syncgate a long freeze).
+
+use std::{net::SocketAddr, process::ExitCode};
+
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+
+/// Arguments of `syncgate bootstrap`.
+#[derive(Debug, Clone, Args)]
+pub struct BootstrapArgs {
+    /// The Gateway that the Envoy is for.
+    #[arg(long, env = "SYNCGATE_GATEWAY", value_name = "NAMESPACE/NAME")]
+    pub gateway: String,
+
+    /// Where syncgate serves ADS, as this Envoy reaches it.
+    #[arg(long, env = "SYNCGATE_XDS", default_value = "127.0.0.1:18000", value_name = "HOST:PORT")]
+    pub xds: String,
+
+    /// Variant of the xDS transport.
+    #[arg(long, env = "SYNCGATE_XDS_VARIANT", value_enum, default_value_t)]
+    pub variant: Variant,
+
+    /// Envoy's own admin address (`/ready`, `/stats`, `/config_dump`); keep it on loopback.
+    #[arg(long, env = "SYNCGATE_ENVOY_ADMIN_ADDRESS", default_value = "127.0.0.1:19001", value_name = "IP:PORT")]
+    pub envoy_admin_address: SocketAddr,
+
+    /// The node's id, unique for each Envoy; the Gateway's name with this process' host name by default.
+    #[arg(long, env = "SYNCGATE_NODE_ID", value_name = "ID")]
+    pub node_id: Option<String>,
+
+    /// Downstream connections that Envoy accepts at most.
+    #[arg(long, env = "SYNCGATE_MAX_CONNECTIONS", default_value_t = 50_000)]
+    pub max_connections: u32,
+
+    /// How it is written; Envoy reads both.
+    #[arg(long, value_enum, default_value_t)]
+    pub output: super::check::OutputFormat,
+}
+
+/// Variant of the xDS transport.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Variant {
+    /// Incremental: only what changed travels.
+    #[default]
+    Delta,
+    /// State of the world: the full set travels on any change.
+    Sotw,
+}
+
+/// Prints the bootstrap.
+///
+/// # Errors
+/// When an argument is malformed.
+pub fn run(args: &BootstrapArgs) -> anyhow::Result<ExitCode> {
+    super::print(&args.output.write(&bootstrap(args)?)?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The bootstrap as JSON.
+///
+/// # Errors
+/// When the Gateway or the address is malformed.
+pub fn bootstrap(args: &BootstrapArgs) -> anyhow::Result<Value> {
+    let (namespace, name) = args
+        .gateway
+        .split_once('/')
+        .filter(|(namespace, name)| !namespace.is_empty() && !name.is_empty() && !name.contains('/'))
+        .with_context(|| format!("--gateway {:?} must be NAMESPACE/NAME, such as demo/web", args.gateway))?;
+    let (host, port) = split_address(&args.xds)?;
+    let id = args.node_id.clone().unwrap_or_else(|| format!("{namespace}.{name}.{}", host_name()));
+    let api_type = match args.variant {
+        Variant::Delta => "DELTA_GRPC",
+        Variant::Sotw => "GRPC",
+    };
+    let ads = json!({ "ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s" });
+    Ok(json!({
+        "node": { "id": id, "cluster": args.gateway, "metadata": { "syncgate.dev/gateway": args.gateway } },
+        "admin": { "address": socket_address(&args.envoy_admin_address.ip().to_string(), args.envoy_admin_address.port()) },
+        "dynamic_resources": {
+            "ads_config": {
+                "api_type": api_type,
+                "transport_api_version": "V3",
+                "set_node_on_first_message_only": true,
+                "grpc_services": [{ "envoy_grpc": {
+                    "cluster_name": "syncgate",
+                    "retry_policy": { "retry_back_off": { "base_interval": "0.2s", "max_interval": "2s" } },
+                }}],
+            },
+            "cds_config": ads,
+            "lds_config": ads,
+        },
+        "static_resources": { "clusters": [syncgate_cluster(&host, port)] },
+        // Without a limit a flood of connections ends the process; Envoy itself warns about it.
+        "overload_manager": { "resource_monitors": [{
+            "name": "envoy.resource_monitors.global_downstream_max_connections",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+                "max_active_downstream_connections": args.max_connections,
+            },
+        }]},
+    }))
+}
+
+/// The one static cluster: syncgate itself.
+fn syncgate_cluster(host: &str, port: u16) -> Value {
+    let discovery = if host.parse::<std::net::IpAddr>().is_ok() { "STATIC" } else { "STRICT_DNS" };
+    json!({
+        "name": "syncgate",
+        "type": discovery,
+        "connect_timeout": "1s",
+        "load_assignment": {
+            "cluster_name": "syncgate",
+            "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": socket_address(host, port) } }] }],
+        },
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "explicit_http_config": { "http2_protocol_options": {
+                    // A syncgate that vanished without closing is noticed (rule 35).
+                    "connection_keepalive": { "interval": "30s", "timeout": "10s" },
+                }},
+            },
+        },
+    })
+}
+
+fn socket_address(host: &str, port: u16) -> Value {
+    json!({ "socket_address": { "address": host, "port_value": port } })
+}
+
+/// `host:port`, `1.2.3.4:port` or `[::1]:port`.
+fn split_address(text: &str) -> anyhow::Result<(String, u16)> {
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Ok((address.ip().to_string(), address.port()));
+    }
+    match text.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && !host.contains([':', '/', ' ']) => {
+            Ok((host.to_owned(), port.parse().with_context(|| format!("--xds {text:?}: {port:?} is not a port"))?))
+        }
+        _ => bail!("--xds {text:?} must be HOST:PORT, such as syncgate.syncgate-system:18000 or [::1]:18000"),
+    }
+}
+
+/// This machine's host name, as the kernel knows it; tells the Envoys of one Gateway apart.
+fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map_or_else(|_| "envoy".to_owned(), |name| name.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: BootstrapArgs,
+    }
+
+    fn made(line: &str) -> anyhow::Result<Value> {
+        bootstrap(&Line::try_parse_from(std::iter::once("bootstrap").chain(line.split(' '))).unwrap().args)
+    }
+
+    #[test]
+    fn says_delta_and_no_initial_fetch_timeout() {
+        let json = made("--gateway demo/web --xds [::1]:18000").unwrap();
+        assert_eq!(json["dynamic_resources"]["ads_config"]["api_type"], "DELTA_GRPC");
+        assert_eq!(json["dynamic_resources"]["cds_config"]["initial_fetch_timeout"], "0s");
+        assert_eq!(json["node"]["metadata"]["syncgate.dev/gateway"], "demo/web");
+        assert_eq!(json["static_resources"]["clusters"][0]["type"], "STATIC");
+    }
+
+    #[test]
+    fn names_are_resolved_by_dns() {
+        let json = made("--gateway demo/web --xds syncgate.system:18000 --variant sotw").unwrap();
+        assert_eq!(json["static_resources"]["clusters"][0]["type"], "STRICT_DNS");
+        assert_eq!(json["dynamic_resources"]["ads_config"]["api_type"], "GRPC");
+    }
+
+    #[test]
+    fn malformed_arguments_say_how_to_mend_them() {
+        let error = made("--gateway web").unwrap_err().to_string();
+        assert!(error.contains("must be NAMESPACE/NAME"), "{error}");
+        let error = made("--gateway a/b --xds nowhere").unwrap_err().to_string();
+        assert!(error.contains("must be HOST:PORT"), "{error}");
+    }
+}

@@ -1,0 +1,136 @@
+//! `syncgate status`: what a running process waits for and serves, as tables.
+
+use std::{fmt::Write, process::ExitCode};
+
+use clap::Args;
+
+use super::AdminArgs;
+use crate::proto::{GetSyncStatusRequest, Part, Publication, SyncStatus, part::State};
+
+/// Arguments of `syncgate status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    #[command(flatten)]
+    admin: AdminArgs,
+
+    /// Also show each collection of the graph.
+    #[arg(long, short)]
+    collections: bool,
+}
+
+/// Prints the status; exit code 1 while the process is not ready.
+///
+/// # Errors
+/// When no process answers.
+pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
+    let status = args.admin.connect().await?.get_sync_status(GetSyncStatusRequest {}).await?.into_inner();
+    super::print(&text(&status, args.collections))?;
+    Ok(if status.ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn text(status: &SyncStatus, collections: bool) -> String {
+    let mut out = format!("syncgate {}: {}\n\n", status.version, if status.ready { "ready" } else { "NOT READY" });
+    out += &table(&["PART", "STATE", "SINCE", "REASON"], status.parts.iter().map(part_row));
+    if let Some(publication) = &status.publication {
+        out += &publication_text(publication);
+    }
+    if collections {
+        out.push('\n');
+        let header = ["COLLECTION", "COMPLETE", "ROWS", "COMPUTED", "UNCHANGED", "PENDING", "FAULTS", "SCANS", "TIME"];
+        out += &table(
+            &header,
+            status.collections.iter().map(|c| {
+                let numbers = [c.rows, c.recomputed, c.unchanged, c.pending, c.faults, c.scans].map(|n| n.to_string());
+                let complete = if c.complete { "yes" } else { "no" }.to_owned();
+                [vec![c.name.clone(), complete], numbers.to_vec(), vec![format!("{:.3}s", c.seconds)]].concat()
+            }),
+        );
+    }
+    out
+}
+
+fn part_row(part: &Part) -> Vec<String> {
+    let state = match part.state() {
+        State::Unspecified => "unknown",
+        State::Waiting => "waiting",
+        State::Ready => "ready",
+        State::Stale => "stale",
+        State::Failed => "FAILED",
+    };
+    vec![part.name.clone(), state.to_owned(), seconds(part.since_seconds), part.reason.clone()]
+}
+
+fn publication_text(publication: &Publication) -> String {
+    if !publication.published {
+        return format!("\nnothing is published yet ({} epochs so far)\n", publication.epochs);
+    }
+    let mut out = String::new();
+    let _ = writeln!(out, "\npublished {} ago, after {} epochs", seconds(publication.age_seconds), publication.epochs);
+    let header = ["GATEWAY", "CLIENTS", "LISTENERS", "ROUTES", "CLUSTERS", "ASSIGNMENTS", "SECRETS", "VERSION"];
+    out += &table(
+        &header,
+        publication.gateways.iter().map(|g| {
+            let counts = [g.clients, g.listeners, g.route_configurations, g.clusters, g.load_assignments, g.secrets];
+            let mut row = vec![g.name.clone()];
+            row.extend(counts.map(|n| n.to_string()));
+            row.push(g.version.clone());
+            row
+        }),
+    );
+    out
+}
+
+/// Columns as wide as their widest cell.
+fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut lines = vec![header.iter().map(|&cell| cell.to_owned()).collect::<Vec<_>>()];
+    lines.extend(rows);
+    let width = |column: usize| lines.iter().filter_map(|line| line.get(column)).map(String::len).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..header.len()).map(width).collect();
+    let mut out = String::new();
+    for line in &lines {
+        let cells: Vec<String> = line.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}")).collect();
+        out += cells.join("  ").trim_end();
+        out.push('\n');
+    }
+    out
+}
+
+/// A length of time as people say it.
+fn seconds(seconds: f64) -> String {
+    if seconds < 60.0 {
+        return format!("{seconds:.1}s");
+    }
+    let whole = std::time::Duration::from_secs(std::time::Duration::from_secs_f64(seconds.min(1e9)).as_secs());
+    humantime::format_duration(whole).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::Gateway;
+
+    #[test]
+    fn says_what_it_waits_for() {
+        let part = Part {
+            name: "source/files".to_owned(),
+            state: State::Failed.into(),
+            reason: "conf: permission denied".to_owned(),
+            since_seconds: 75.4,
+        };
+        let status =
+            SyncStatus { parts: vec![part], publication: Some(Publication::default()), ..SyncStatus::default() };
+        let text = text(&status, true);
+        assert!(text.contains("NOT READY"), "{text}");
+        assert!(text.contains("source/files  FAILED  1m 15s  conf: permission denied"), "{text}");
+        assert!(text.contains("nothing is published yet"), "{text}");
+    }
+
+    #[test]
+    fn says_what_it_serves() {
+        let gateways = vec![Gateway { name: "demo/web".to_owned(), listeners: 2, ..Gateway::default() }];
+        let publication = Publication { published: true, gateways, ..Publication::default() };
+        let text = text(&SyncStatus { ready: true, publication: Some(publication), ..SyncStatus::default() }, false);
+        assert!(text.contains("demo/web  0        2"), "{text}");
+        assert!(!text.contains("COLLECTION"), "{text}");
+    }
+}

@@ -1,0 +1,157 @@
+//! The mailbox and the door, with a clock that the tests move.
+
+mod bounded;
+mod cases;
+mod mailbox;
+mod no_dangling;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arcstr::ArcStr;
+
+use crate::model::delta::{Delta, Event};
+use crate::model::*;
+
+use super::*;
+
+fn key(name: &str) -> ObjectKey {
+    let (namespace, name) = name.split_once('/').unwrap_or(("default", name));
+    ObjectKey::new(namespace, name)
+}
+
+fn object(kind: Kind, name: &str) -> ObjectRef {
+    ObjectRef::new(kind, key(name))
+}
+
+/// A Service with these ports.
+fn service(name: &str, ports: &[u16]) -> Event {
+    let port = |port: &u16| ServicePort {
+        name: ArcStr::new(),
+        port: *port,
+        target: TargetPort::Number(*port),
+        protocol: Protocol::Tcp,
+        app_protocol: None,
+    };
+    let service = Service { ports: ports.iter().map(port).collect(), ..Service::default() };
+    Event::Put(object(Kind::Service, name), Object::Service(Arc::new(service)))
+}
+
+/// A route without parents whose one rule has these backends.
+fn route(name: &str, backends: &[(&str, u16)]) -> Event {
+    let backend = |(target, port): &(&str, u16)| BackendRef {
+        group: ArcStr::new(),
+        kind: "Service".into(),
+        target: key(target),
+        port: Some(*port),
+        weight: 1,
+        filters: Vec::new(),
+    };
+    let rule = RouteRule { backends: backends.iter().map(backend).collect(), ..RouteRule::default() };
+    let route = HttpRoute { rules: vec![rule], ..HttpRoute::default() };
+    Event::Put(object(Kind::HttpRoute, name), Object::HttpRoute(Arc::new(route)))
+}
+
+/// A Gateway with one HTTPS listener and these certificates, of a class that is always there.
+fn gateway(name: &str, secrets: &[&str]) -> Event {
+    let certificate =
+        |target: &&str| CertificateRef { group: ArcStr::new(), kind: "Secret".into(), target: key(target) };
+    let listener = Listener {
+        name: "https".into(),
+        hostname: None,
+        port: 443,
+        protocol: ListenerProtocol::Https,
+        tls: Some(ListenerTls { passthrough: false, certificates: secrets.iter().map(certificate).collect() }),
+        allowed: AllowedRoutes::default(),
+        problems: Vec::new(),
+    };
+    let gateway = Gateway { class: "syncgate".into(), listeners: vec![listener], ..Gateway::default() };
+    Event::Put(object(Kind::Gateway, name), Object::Gateway(Arc::new(gateway)))
+}
+
+fn class() -> Event {
+    let name = ObjectRef::new(Kind::GatewayClass, ObjectKey::cluster("syncgate"));
+    Event::Put(name, Object::GatewayClass(Arc::default()))
+}
+
+fn secret(name: &str) -> Event {
+    Event::Put(object(Kind::Secret, name), Object::Secret(Arc::default()))
+}
+
+fn pod(name: &str) -> Event {
+    Event::Put(object(Kind::Pod, name), Object::Pod(Arc::default()))
+}
+
+/// Routes of one namespace may refer to Services of the grant's own.
+fn grant(name: &str, from: &str) -> Event {
+    grant_of(name, (Kind::HttpRoute, from), Kind::Service)
+}
+
+/// Objects of a kind and namespace may refer to objects of a kind in the grant's own namespace.
+fn grant_of(name: &str, (kind, namespace): (Kind, &str), target: Kind) -> Event {
+    let from = GrantFrom { group: kind.group().into(), kind: kind.as_str().into(), namespace: namespace.into() };
+    let to = GrantTo { group: target.group().into(), kind: target.as_str().into(), name: None };
+    let grant = ReferenceGrant { from: vec![from], to: vec![to] };
+    Event::Put(object(Kind::ReferenceGrant, name), Object::ReferenceGrant(Arc::new(grant)))
+}
+
+fn delete(kind: Kind, name: &str) -> Event {
+    Event::Delete(object(kind, name))
+}
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// A door, its clock, and how things look from the graph's side.
+struct Rig {
+    door: Door,
+    start: Instant,
+    now: Instant,
+}
+
+impl Rig {
+    /// A door whose lists are whole, with these objects behind it.
+    fn with(events: Vec<Event>) -> Self {
+        Self::around(Door::new(), events)
+    }
+
+    fn around(door: Door, events: Vec<Event>) -> Self {
+        let start = Instant::now();
+        let mut rig = Self { door, start, now: start };
+        rig.offer(events);
+        rig.offer(Kind::ALL.map(Event::Listed).to_vec());
+        let expected = rig.door.held_count();
+        assert_eq!(expected, 0, "nothing is held while the lists are incomplete");
+        rig
+    }
+
+    /// Offers at the present time and gives what is let in.
+    fn offer(&mut self, events: Vec<Event>) -> Vec<Event> {
+        self.door.offer(Arrival::of(Delta::new(self.now, events)), self.now);
+        self.ready()
+    }
+
+    fn ready(&mut self) -> Vec<Event> {
+        self.door.ready(self.now).events
+    }
+
+    /// Moves the clock to so long after the start, and gives what is let in then.
+    fn at(&mut self, after: Duration) -> Vec<Event> {
+        self.now = self.start + after;
+        self.ready()
+    }
+
+    fn why(&self) -> Vec<String> {
+        self.door.held().into_iter().map(|held| format!("{}: {}", held.object, held.why)).collect()
+    }
+}
+
+/// The same events in the order of their objects: within a batch order means nothing.
+fn sorted(mut events: Vec<Event>) -> Vec<Event> {
+    events.sort_by_key(|event| match event {
+        Event::Put(object, _) | Event::Delete(object) => Some(object.clone()),
+        Event::Listed(_) => None,
+    });
+    events
+}

@@ -1,0 +1,312 @@
+//! What is published, and who listens.
+//!
+//! Each Gateway that has clients has a channel of its own, so a change wakes the clients of that Gateway and nobody
+//! else. A channel, a registration and everything else of a client goes when its stream goes (`gone_is_gone`).
+//!
+//! Invariants: nothing is handed out before the first publication (`gated`), and a client gets the snapshots of its
+//! own Gateway only (`own_only`). A Gateway that was deleted keeps its clients' configuration for a
+//! [while](Hub::TOMBSTONE): a deletion by mistake can be undone in it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use arcstr::ArcStr;
+use tokio::sync::watch;
+use tonic::Status;
+
+use super::client::ClientName;
+use super::message::Variant;
+use super::session::{Doubts, Progress};
+use crate::metrics;
+use crate::readiness::Readiness;
+use crate::snapshot::{Snapshot, World};
+
+/// The published world and the connected clients. Shared by all streams.
+#[derive(Debug)]
+pub struct Hub {
+    readiness: Readiness,
+    state: Mutex<State>,
+    /// Whether anything was published.
+    complete: watch::Sender<bool>,
+    /// Over how long streams are to end, once that is so.
+    drain: watch::Sender<Option<Duration>>,
+    /// Of this run of the process, so that no nonce of another run is taken for one of ours (rule 4).
+    run: u64,
+    streams: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    world: World,
+    channels: HashMap<ArcStr, watch::Sender<Published>>,
+    graves: BTreeMap<ArcStr, Grave>,
+    clients: BTreeMap<u64, Arc<Mutex<ClientView>>>,
+    /// What earlier streams left unknown (rules 16 and 25).
+    doubts: BTreeMap<ClientName, Doubts>,
+}
+
+/// What a Gateway's clients are to hold.
+#[derive(Debug, Clone)]
+pub(super) struct Published {
+    pub(super) snapshot: Arc<Snapshot>,
+    /// When the Gateway, which is deleted, is emptied.
+    pub(super) ends: Option<Instant>,
+    /// When the event that caused this arrived at its source.
+    pub(super) arrived: Option<Instant>,
+}
+
+/// A Gateway that was deleted.
+#[derive(Debug)]
+struct Grave {
+    last: Arc<Snapshot>,
+    ends: Instant,
+}
+
+/// A connected client, for views.
+#[derive(Debug, Clone)]
+pub struct ClientView {
+    /// The number of its stream in this process.
+    pub stream: u64,
+    /// Its node id and Gateway.
+    pub name: ClientName,
+    /// The variant that it speaks.
+    pub variant: Variant,
+    /// Where it comes from.
+    pub peer: SocketAddr,
+    /// When its stream opened.
+    pub since: Instant,
+    /// What it wants and has of each type, and the last NACK.
+    pub progress: Vec<Progress>,
+}
+
+impl Hub {
+    /// How long the clients of a deleted Gateway keep its configuration.
+    pub const TOMBSTONE: Duration = Duration::from_secs(60);
+
+    /// Deleted Gateways that are remembered; of more, the first by name are forgotten and count as never seen.
+    const MAX_GRAVES: usize = 1_024;
+
+    /// Clients whose doubts are remembered; of more, the first by name are forgotten.
+    const MAX_DOUBTS: usize = 10_000;
+
+    /// A hub without a world. `readiness` tells clients that come too early what is missing.
+    #[must_use]
+    pub fn new(readiness: Readiness) -> Hub {
+        let nanos = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+        Hub {
+            readiness,
+            state: Mutex::default(),
+            complete: watch::Sender::new(false),
+            drain: watch::Sender::new(None),
+            run: nanos as u64,
+            streams: AtomicU64::new(0),
+        }
+    }
+
+    /// Publishes a whole world. `changed` are the Gateways that came, went or changed since the last one, as
+    /// [`World::apply`] returns them; `arrived` is when the first event that led to it arrived at its source.
+    pub fn publish(&self, world: World, changed: &[ArcStr], arrived: Option<Instant>) {
+        metrics::published(world.len(), changed.len());
+        let mut state = self.state();
+        let before = std::mem::replace(&mut state.world, world);
+        for gateway in changed {
+            state.change(gateway, before.get(gateway), arrived);
+        }
+        drop(state);
+        self.complete.send_replace(true);
+    }
+
+    /// The connected clients that have a session, in the order in which they came.
+    #[must_use]
+    pub fn clients(&self) -> Vec<ClientView> {
+        let clients: Vec<_> = self.state().clients.values().cloned().collect();
+        clients.iter().map(|client| lock(client).clone()).collect()
+    }
+
+    /// The version of what is published for a Gateway, to compare clients with.
+    #[must_use]
+    pub fn snapshot(&self, gateway: &str) -> Option<Arc<Snapshot>> {
+        self.state().world.get(gateway)
+    }
+
+    /// Tells all streams to end, each at its own moment within `over`, so that clients spread over other replicas.
+    pub fn begin_drain(&self, over: Duration) {
+        self.drain.send_replace(Some(over));
+    }
+
+    /// Completes when it is time for this stream to end.
+    pub(super) async fn drained(&self, stream: u64) {
+        let mut drain = self.drain.subscribe();
+        let over = match drain.wait_for(Option::is_some).await {
+            Ok(over) => over.unwrap_or_default(),
+            Err(_) => return,
+        };
+        // The golden ratio spreads any run of numbers evenly.
+        let share = (stream as f64 * 0.618_033_988_75).fract();
+        tokio::time::sleep(over.mul_f64(share)).await;
+    }
+
+    /// Waits for the first publication.
+    ///
+    /// # Errors
+    /// UNAVAILABLE, with what is missing, after `patience`.
+    pub(super) async fn complete(&self, patience: Duration) -> Result<(), Status> {
+        let mut complete = self.complete.subscribe();
+        if *complete.borrow() {
+            return Ok(());
+        }
+        if tokio::time::timeout(patience, complete.wait_for(|complete| *complete)).await.is_ok() {
+            return Ok(());
+        }
+        metrics::stream_unserved("incomplete");
+        let missing: Vec<String> = self.readiness.missing().iter().map(ToString::to_string).collect();
+        let missing = if missing.is_empty() { "the first snapshot".to_owned() } else { missing.join("; ") };
+        Err(Status::unavailable(format!("not complete yet, missing: {missing}")))
+    }
+
+    /// Registers a client and subscribes it to its Gateway. To be called after [`complete`](Self::complete).
+    ///
+    /// # Errors
+    /// UNAVAILABLE if there never was such a Gateway: an empty configuration would be a guess.
+    pub(super) fn join(
+        self: &Arc<Hub>,
+        name: ClientName,
+        variant: Variant,
+        peer: SocketAddr,
+        now: Instant,
+    ) -> Result<Seat, Status> {
+        let mut state = self.state();
+        let Some(published) = state.published(&name.gateway, now) else {
+            metrics::stream_unserved("unknown_gateway");
+            return Err(Status::unavailable(format!("there is no Gateway {}", name.gateway)));
+        };
+        let channel = state.channels.entry(name.gateway.clone()).or_insert_with(|| watch::Sender::new(published));
+        let updates = channel.subscribe();
+        let stream = self.streams.fetch_add(1, Ordering::Relaxed) + 1;
+        let view = ClientView { stream, name, variant, peer, since: now, progress: Vec::new() };
+        let doubts = state.doubts.remove(&view.name).unwrap_or_default();
+        let view = Arc::new(Mutex::new(view));
+        state.clients.insert(stream, view.clone());
+        Ok(Seat { hub: self.clone(), stream, updates: Some(updates), view, doubts })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+}
+
+impl State {
+    fn change(&mut self, gateway: &ArcStr, before: Option<Arc<Snapshot>>, arrived: Option<Instant>) {
+        let now = now();
+        match (self.world.get(gateway), before) {
+            (Some(_), _) => {
+                self.graves.remove(gateway);
+            }
+            (None, Some(last)) => {
+                self.graves.insert(gateway.clone(), Grave { last, ends: now + Hub::TOMBSTONE });
+                if self.graves.len() > Hub::MAX_GRAVES {
+                    self.graves.pop_first();
+                }
+            }
+            (None, None) => {}
+        }
+        let published = self.published(gateway, now);
+        if let (Some(channel), Some(published)) = (self.channels.get(gateway), published) {
+            channel.send_replace(Published { arrived, ..published });
+        }
+    }
+
+    fn published(&self, gateway: &ArcStr, now: Instant) -> Option<Published> {
+        let whole = |snapshot| Published { snapshot, ends: None, arrived: None };
+        if let Some(snapshot) = self.world.get(gateway) {
+            return Some(whole(snapshot));
+        }
+        let grave = self.graves.get(gateway)?;
+        if now >= grave.ends {
+            return Some(whole(Arc::new(Snapshot::empty(gateway.clone()))));
+        }
+        Some(Published { ends: Some(grave.ends), ..whole(grave.last.clone()) })
+    }
+}
+
+/// A client's place at the hub. Dropping it takes everything of the client away.
+#[derive(Debug)]
+pub(super) struct Seat {
+    hub: Arc<Hub>,
+    pub(super) stream: u64,
+    /// None only while it is dropped.
+    updates: Option<watch::Receiver<Published>>,
+    view: Arc<Mutex<ClientView>>,
+    doubts: Doubts,
+}
+
+impl Seat {
+    /// What begins each nonce of this stream (rule 4).
+    pub(super) fn nonce_prefix(&self) -> String {
+        format!("{:x}.{:x}", self.hub.run, self.stream)
+    }
+
+    /// What the client's earlier streams left unknown.
+    pub(super) fn take_doubts(&mut self) -> Doubts {
+        std::mem::take(&mut self.doubts)
+    }
+
+    /// What is published now.
+    pub(super) fn current(&mut self) -> Option<Published> {
+        self.updates.as_mut().map(|updates| updates.borrow_and_update().clone())
+    }
+
+    /// Completes when something else is published. Never, if the hub is gone: what is there stays in place.
+    pub(super) async fn changed(&mut self) {
+        if let Some(updates) = &mut self.updates
+            && updates.changed().await.is_ok()
+        {
+            return;
+        }
+        std::future::pending().await
+    }
+
+    /// Shows the client's progress in views.
+    pub(super) fn show(&self, progress: Vec<Progress>) {
+        lock(&self.view).progress = progress;
+    }
+
+    /// Remembers what this stream leaves unknown for the client's next one.
+    pub(super) fn remember(&mut self, doubts: Doubts) {
+        self.doubts = doubts;
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let name = lock(&self.view).name.clone();
+        let mut state = self.hub.state();
+        state.clients.remove(&self.stream);
+        drop(self.updates.take());
+        if state.channels.get(&name.gateway).is_some_and(|channel| channel.receiver_count() == 0) {
+            state.channels.remove(&name.gateway);
+        }
+        if !self.doubts.is_empty() {
+            state.doubts.insert(name, std::mem::take(&mut self.doubts));
+            if state.doubts.len() > Hub::MAX_DOUBTS {
+                state.doubts.pop_first();
+            }
+        }
+    }
+}
+
+/// The present, as tokio's clock has it: tests can pause that one.
+pub(super) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Every change under a lock is whole after each statement, so a panic elsewhere leaves nothing half done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+use std::time::Duration;
+
+use super::*;
+use crate::readiness::Layer;
+use crate::resource::{Parts, Resource, ResourceType};
+use crate::snapshot::Change;
+
+fn hub() -> Arc<Hub> {
+    Arc::new(Hub::new(Readiness::new(|_| {})))
+}
+
+fn name(gateway: &str) -> ClientName {
+    ClientName { gateway: gateway.into(), node_id: "envoy".into() }
+}
+
+fn peer() -> SocketAddr {
+    ([127, 0, 0, 1], 9).into()
+}
+
+fn join(hub: &Arc<Hub>, gateway: &str) -> Result<Seat, Status> {
+    hub.join(name(gateway), Variant::Delta, peer(), now())
+}
+
+/// Publishes one more cluster, named after its Gateway, in each of these.
+fn publish(hub: &Hub, world: &mut World, gateways: &[&str], content: &str) {
+    let changes = gateways.iter().flat_map(|gateway| {
+        let body = Parts::leaf(content.to_owned());
+        let resource = Arc::new(Resource::new(ResourceType::Cluster, format!("of/{gateway}"), body, []));
+        [Change::Gateway((*gateway).into()), Change::Put { gateway: (*gateway).into(), resource }]
+    });
+    let changed = world.apply(changes);
+    hub.publish(world.clone(), &changed, None);
+}
+
+fn delete(hub: &Hub, world: &mut World, gateway: &str) {
+    let changed = world.apply([Change::GatewayGone(gateway.into())]);
+    hub.publish(world.clone(), &changed, None);
+}
+
+fn clusters(seat: &mut Seat) -> Vec<String> {
+    let snapshot = seat.current().expect("seated").snapshot;
+    snapshot.set(ResourceType::Cluster).iter().map(|cluster| cluster.name.to_string()).collect()
+}
+
+fn is_awake(seat: &Seat) -> bool {
+    seat.updates.as_ref().expect("seated").has_changed().expect("open")
+}
+
+#[tokio::test(start_paused = true)]
+async fn gated() {
+    let readiness = Readiness::new(|_| {});
+    let part = readiness.register(Layer::Source, "files");
+    part.waiting("the folder is being read");
+    let hub = Arc::new(Hub::new(readiness));
+    let started = now();
+    let error = hub.complete(Duration::from_secs(5)).await.expect_err("nothing is published");
+    assert_eq!(now() - started, Duration::from_secs(5));
+    assert_eq!(error.code(), tonic::Code::Unavailable);
+    assert!(error.message().contains("files") && error.message().contains("the folder is being read"), "{error}");
+    let waiting = hub.clone();
+    let held = tokio::spawn(async move { waiting.complete(Duration::from_secs(5)).await });
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(!held.is_finished());
+    publish(&hub, &mut World::new(), &["ns/gw"], "1");
+    held.await.expect("no panic").expect("published");
+}
+
+#[tokio::test]
+async fn own_only() {
+    let (hub, mut world) = (hub(), World::new());
+    publish(&hub, &mut world, &["ns/one", "ns/two"], "1");
+    let (mut one, mut two) = (join(&hub, "ns/one").expect("known"), join(&hub, "ns/two").expect("known"));
+    assert_eq!(clusters(&mut one), ["of/ns/one"]);
+    assert_eq!(clusters(&mut two), ["of/ns/two"]);
+    publish(&hub, &mut world, &["ns/two"], "2");
+    assert!(!is_awake(&one));
+    assert!(is_awake(&two));
+}
+
+#[tokio::test]
+async fn a_gateway_that_never_was_is_unavailable_and_not_empty() {
+    let (hub, mut world) = (hub(), World::new());
+    publish(&hub, &mut world, &["ns/gw"], "1");
+    let error = join(&hub, "ns/other").expect_err("never seen");
+    assert_eq!((error.code(), error.message()), (tonic::Code::Unavailable, "there is no Gateway ns/other"));
+    assert!(hub.clients().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_gateway_is_emptied_after_its_tombstone() {
+    let (hub, mut world) = (hub(), World::new());
+    publish(&hub, &mut world, &["ns/gw"], "1");
+    let mut early = join(&hub, "ns/gw").expect("known");
+    delete(&hub, &mut world, "ns/gw");
+    let ends = now() + Hub::TOMBSTONE;
+    assert_eq!(early.current().expect("seated").ends, Some(ends));
+    assert_eq!(clusters(&mut early), ["of/ns/gw"]);
+    let mut late = join(&hub, "ns/gw").expect("seen");
+    assert_eq!(clusters(&mut late), ["of/ns/gw"]);
+    drop((early, late));
+    tokio::time::sleep(Hub::TOMBSTONE).await;
+    assert!(clusters(&mut join(&hub, "ns/gw").expect("seen")).is_empty());
+    publish(&hub, &mut world, &["ns/gw"], "2");
+    let mut back = join(&hub, "ns/gw").expect("known");
+    assert_eq!((clusters(&mut back), back.current().expect("seated").ends), (vec!["of/ns/gw".to_owned()], None));
+}
+
+#[tokio::test]
+async fn gone_is_gone() {
+    let (hub, mut world) = (hub(), World::new());
+    publish(&hub, &mut world, &["ns/gw"], "1");
+    let (one, two) = (join(&hub, "ns/gw").expect("known"), join(&hub, "ns/gw").expect("known"));
+    assert_eq!(hub.clients().iter().map(|client| client.stream).collect::<Vec<_>>(), [1, 2]);
+    assert_ne!(one.nonce_prefix(), two.nonce_prefix());
+    drop(one);
+    assert_eq!(hub.state().channels.len(), 1);
+    drop(two);
+    assert!(hub.state().channels.is_empty() && hub.clients().is_empty() && hub.state().doubts.is_empty());
+}
+
+#[tokio::test]
+async fn doubts_are_kept_for_the_clients_next_stream() {
+    let (hub, mut world) = (hub(), World::new());
+    publish(&hub, &mut world, &["ns/gw"], "1");
+    let doubts = Doubts::from([(ResourceType::Cluster, ["a".into()].into())]);
+    let mut seat = join(&hub, "ns/gw").expect("known");
+    seat.remember(doubts.clone());
+    drop(seat);
+    assert_eq!(join(&hub, "ns/gw").expect("known").take_doubts(), doubts);
+    assert_eq!(join(&hub, "ns/gw").expect("known").take_doubts(), Doubts::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_end_spread_over_the_drain_time() {
+    let hub = hub();
+    let begin = now();
+    hub.begin_drain(Duration::from_secs(10));
+    let mut moments = vec![];
+    for stream in 1..=20 {
+        let hub = hub.clone();
+        moments.push(tokio::spawn(async move {
+            hub.drained(stream).await;
+            now()
+        }));
+    }
+    let mut seconds = [0; 10];
+    for moment in moments {
+        seconds[(moment.await.expect("no panic") - begin).as_secs() as usize] += 1;
+    }
+    assert!(seconds.iter().all(|streams| (1..=3).contains(streams)), "{seconds:?}");
+}

@@ -1,0 +1,114 @@
+//! The removal of what nothing names any more (rule 27): after the routes, and after a linger.
+//!
+//! One round at a time: what is gone when the round starts is removed when the client has acknowledged the listeners
+//! and routes of that moment, and requests that were under way had time to end. What goes meanwhile waits for the
+//! next round, and what returns is struck off.
+//!
+//! Invariant: a round waits for acknowledgements no longer than the hold, except after a NACK of listeners or
+//! routes: then the old ones may still be in use, and what they name is not taken away (`doubt_keeps`).
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use arcstr::ArcStr;
+
+use crate::resource::ResourceType;
+
+/// What a round needs to know about the client's listeners and routes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Routing {
+    /// They are as in the round's generation.
+    pub(super) has_reached: bool,
+    /// One of them is refused.
+    pub(super) is_refused: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Retirement {
+    round: Option<Round>,
+}
+
+#[derive(Debug)]
+struct Round {
+    /// The snapshot's generation when it started.
+    generation: u64,
+    since: Instant,
+    stage: Stage,
+    names: BTreeSet<(ResourceType, ArcStr)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Routes still may name them.
+    InUse,
+    /// Requests that were routed there are given time until then.
+    Lingering(Instant),
+    /// They can go.
+    Released,
+}
+
+impl Retirement {
+    /// The generation of which listeners and routes have to be acknowledged.
+    pub(super) fn generation(&self) -> Option<u64> {
+        self.round.as_ref().map(|round| round.generation)
+    }
+
+    /// Starts a round for these names, if none is under way.
+    pub(super) fn start(
+        &mut self,
+        generation: u64,
+        now: Instant,
+        names: impl IntoIterator<Item = (ResourceType, ArcStr)>,
+    ) {
+        if self.round.is_some() {
+            return;
+        }
+        let names: BTreeSet<_> = names.into_iter().collect();
+        if !names.is_empty() {
+            self.round = Some(Round { generation, since: now, stage: Stage::InUse, names });
+        }
+    }
+
+    /// Moves the round on. Names of which `is_stale` does not hold any more, since they were removed or came back,
+    /// leave it; without names it is over.
+    pub(super) fn update(
+        &mut self,
+        now: Instant,
+        (hold, linger): (Duration, Duration),
+        routing: Routing,
+        is_stale: impl Fn(ResourceType, &ArcStr) -> bool,
+    ) {
+        let Some(round) = &mut self.round else { return };
+        round.names.retain(|(kind, name)| is_stale(*kind, name));
+        if round.names.is_empty() {
+            self.round = None;
+            return;
+        }
+        let may_go = !routing.is_refused && (routing.has_reached || now >= round.since + hold);
+        if round.stage == Stage::InUse && may_go {
+            round.stage = Stage::Lingering(now + linger);
+        }
+        if matches!(round.stage, Stage::Lingering(until) if may_go && now >= until) {
+            round.stage = Stage::Released;
+        }
+    }
+
+    /// Whether this name can be removed now. Load assignments and the rest go after the clusters.
+    pub(super) fn has_released(&self, kind: ResourceType, name: &ArcStr) -> bool {
+        let Some(round) = self.round.as_ref().filter(|round| round.stage == Stage::Released) else { return false };
+        let clusters_remain = || round.names.iter().any(|(kind, _)| *kind == ResourceType::Cluster);
+        let its_turn = kind == ResourceType::Cluster || !clusters_remain();
+        its_turn && round.names.contains(&(kind, name.clone()))
+    }
+
+    /// When the round may move on by itself.
+    pub(super) fn deadline(&self, hold: Duration, now: Instant, routing: Routing) -> Option<Instant> {
+        let round = self.round.as_ref().filter(|_| !routing.is_refused)?;
+        match round.stage {
+            Stage::InUse => Some(round.since + hold),
+            Stage::Lingering(until) if until > now => Some(until),
+            Stage::Lingering(_) => Some(round.since + hold),
+            Stage::Released => None,
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! What a client wants of one type.
+
+use std::collections::BTreeSet;
+
+use arcstr::ArcStr;
+
+use crate::resource::ResourceType;
+use crate::snapshot::ResourceSet;
+
+/// The name that stands for all names.
+const WILDCARD: &str = "*";
+
+/// The names that a client wants. Names are kept as clones of the snapshot's, so a name costs a pointer.
+#[derive(Debug, Default)]
+pub(super) struct Subscription {
+    /// How all names are wanted, if they are.
+    wildcard: Wildcard,
+    names: BTreeSet<ArcStr>,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Wildcard {
+    #[default]
+    No,
+    /// By an empty list in the first request; ends with the first list that is not empty (rule 12).
+    Implied,
+    /// By `*`.
+    Explicit,
+}
+
+/// What a request changed.
+#[derive(Debug, Default)]
+pub(super) struct Update {
+    /// Names that are to be answered: new ones, and in delta also known ones (rule 18).
+    pub(super) asked: Vec<ArcStr>,
+    /// Names that are not wanted by name any more.
+    pub(super) dropped: Vec<ArcStr>,
+    /// All names are wanted, and were not before; in delta also: are wanted anew.
+    pub(super) all_asked: bool,
+    /// All names were wanted, and are not any more.
+    pub(super) all_dropped: bool,
+}
+
+impl Subscription {
+    /// Whether `name` is wanted. Names and `*` both match (rule 24).
+    pub(super) fn wants(&self, name: &str) -> bool {
+        self.is_wildcard() || self.names.contains(name)
+    }
+
+    /// Whether all names are wanted.
+    pub(super) fn is_wildcard(&self) -> bool {
+        self.wildcard != Wildcard::No
+    }
+
+    /// Whether all names are wanted and none by name: the one subscription that a version can resume (rule 16).
+    pub(super) fn is_pure_wildcard(&self) -> bool {
+        self.is_wildcard() && self.names.is_empty()
+    }
+
+    /// The names that are wanted by name, sorted.
+    pub(super) fn names(&self) -> &BTreeSet<ArcStr> {
+        &self.names
+    }
+
+    /// State of the world: the list replaces what was wanted (rules 11 and 12). `first` is the type's first request.
+    pub(super) fn replace(
+        &mut self,
+        kind: ResourceType,
+        names: Vec<String>,
+        target: &ResourceSet,
+        first: bool,
+    ) -> Update {
+        let before = self.wildcard;
+        self.wildcard = if names.iter().any(|name| name == WILDCARD) {
+            Wildcard::Explicit
+        } else if names.is_empty() && implies_wildcard(kind) && (first || before == Wildcard::Implied) {
+            Wildcard::Implied
+        } else {
+            Wildcard::No
+        };
+        let wanted: BTreeSet<ArcStr> =
+            names.into_iter().filter(|name| name != WILDCARD).map(|name| intern(name, target)).collect();
+        let update = Update {
+            asked: wanted.difference(&self.names).cloned().collect(),
+            dropped: self.names.difference(&wanted).cloned().collect(),
+            all_asked: before == Wildcard::No && self.is_wildcard(),
+            all_dropped: before != Wildcard::No && !self.is_wildcard(),
+        };
+        self.names = wanted;
+        update
+    }
+
+    /// Delta: names come and go (rules 17, 18, 22 and 23). `first` is the type's first request.
+    pub(super) fn change(
+        &mut self,
+        kind: ResourceType,
+        subscribe: Vec<String>,
+        unsubscribe: Vec<String>,
+        target: &ResourceSet,
+        first: bool,
+    ) -> Update {
+        let mut update = Update::default();
+        if first && subscribe.is_empty() && implies_wildcard(kind) {
+            self.wildcard = Wildcard::Implied;
+            update.all_asked = true;
+        }
+        for name in subscribe {
+            if name == WILDCARD {
+                self.wildcard = Wildcard::Explicit;
+                update.all_asked = true;
+                continue;
+            }
+            let name = intern(name, target);
+            self.names.insert(name.clone());
+            update.asked.push(name);
+        }
+        for name in unsubscribe {
+            if name == WILDCARD {
+                update.all_dropped = self.is_wildcard() && !update.all_asked;
+                update.all_asked = false;
+                self.wildcard = Wildcard::No;
+            } else if let Some(name) = self.names.take(name.as_str()) {
+                update.asked.retain(|asked| *asked != name);
+                update.dropped.push(name);
+            }
+        }
+        if self.is_wildcard() {
+            // `*` still wants them: the client is told what becomes of them (rule 23).
+            update.asked.append(&mut update.dropped);
+        }
+        update
+    }
+}
+
+/// For CDS and LDS an empty first list means all names; for other types it means no interest (rule 12).
+fn implies_wildcard(kind: ResourceType) -> bool {
+    matches!(kind, ResourceType::Cluster | ResourceType::Listener)
+}
+
+fn intern(name: String, target: &ResourceSet) -> ArcStr {
+    match target.get(&name) {
+        Some(resource) => resource.name.clone(),
+        None => ArcStr::from(name),
+    }
+}

@@ -1,0 +1,198 @@
+//! Rules of order and warming.
+
+use super::*;
+
+const NEXT: &str = "c:a=1 c:b=1 e:a=1 e:b=1 l:web=1>web r:web=2>b";
+const LAST: &str = "c:b=1 e:b=1 l:web=1>web r:web=2>b";
+
+#[test]
+fn rule_27_clusters_assignments_listeners_routes_then_removals_delta() {
+    let mut client = Client::settled(Variant::Delta, WORLD);
+    assert_eq!(client.snapshot("c:b=1 e:b=1 l:web=2>web r:web=2>b"), "CDS b=1");
+    assert_eq!(client.ack("CDS"), "");
+    assert_eq!(client.subscribe("EDS", "b"), "EDS b=1");
+    assert_eq!(client.ack("EDS"), "LDS web=2");
+    assert_eq!(client.ack("LDS"), "RDS web=2");
+    assert_eq!(client.after(3_000), "");
+    assert_eq!(client.ack("RDS"), "");
+    assert_eq!(client.after(999), "");
+    assert_eq!(client.after(1), "CDS -a");
+    assert_eq!(client.ack("CDS"), "EDS -a");
+    assert_eq!(client.ack("EDS"), "");
+}
+
+#[test]
+fn rule_27_state_of_the_world_has_an_interim_set_of_old_and_new() {
+    let mut client = Client::settled(Variant::StateOfTheWorld, WORLD);
+    assert_eq!(client.snapshot("c:b=1 e:b=1 l:web=2>web r:web=2>b"), "CDS a=1 b=1");
+    assert_eq!(client.subscribe("EDS", "b"), "EDS b=1");
+    assert_eq!(client.ack("EDS"), "");
+    assert_eq!(client.ack("CDS"), "LDS web=2");
+    assert_eq!(client.ack("LDS"), "RDS web=2");
+    assert_eq!(client.ack("RDS"), "");
+    assert_eq!(client.after(1_000), "CDS b=1");
+    assert_eq!(client.unsubscribe("EDS", "a"), "");
+    assert_eq!(client.ack("CDS"), "");
+    assert_eq!(client.after(60_000), "");
+}
+
+#[test]
+fn rule_27_a_cluster_waits_for_its_secret() {
+    for variant in BOTH {
+        let mut client = Client::settled(variant, "c:a=1 e:a=1 l:web=1>web r:web=1>a s:x=1");
+        client.snapshot("c:a=1 c:b=1>y e:a=1 e:b=1 l:web=1>web r:web=2>b s:x=1 s:y=1");
+        assert_eq!(client.ack("CDS"), "");
+        assert_eq!(client.subscribe("EDS", "b"), "EDS b=1");
+        assert_eq!(client.ack("EDS"), "");
+        assert_eq!(client.subscribe("SDS", "y"), "SDS y=1");
+        assert_eq!(client.ack("SDS"), "RDS web=2");
+    }
+}
+
+#[test]
+fn rule_27_steps_that_a_client_did_not_subscribe_to_are_skipped() {
+    for variant in BOTH {
+        let mut client = Client::new(variant, WORLD);
+        client.subscribe("CDS", "");
+        client.subscribe("RDS", "web");
+        client.ack_all();
+        client.snapshot(NEXT);
+        assert_eq!(client.ack("CDS"), "RDS web=2");
+    }
+}
+
+#[test]
+fn rule_27_routes_of_clusters_that_are_made_do_not_wait_for_others() {
+    for variant in BOTH {
+        let mut client = Client::settled(variant, "c:a=1 e:a=1 l:web=1>r1,r2 r:r1=1>a r:r2=1>a");
+        let world = "c:a=1 c:b=1 e:a=1 e:b=1 l:web=1>r1,r2 r:r1=2>b r:r2=2>a";
+        assert!(client.snapshot(world).ends_with(" | RDS r2=2"));
+    }
+}
+
+#[test]
+fn rule_27_removals_wait_for_the_listeners_that_are_removed() {
+    let mut client = Client::settled(Variant::Delta, "c:a=1 e:a=1 l:x=1>x l:y=1>y r:x=1 r:y=1>a");
+    assert_eq!(client.snapshot("l:x=1>x r:x=1"), "LDS -y");
+    assert_eq!(client.after(4_000), "");
+    assert_eq!(client.ack("LDS"), "");
+    assert_eq!(client.after(1_000), "CDS -a");
+    assert_eq!(client.ack("CDS"), "EDS -a | RDS -y");
+}
+
+#[test]
+fn rule_27_a_cluster_that_returns_is_not_removed() {
+    for variant in BOTH {
+        let mut client = Client::settled(variant, NEXT);
+        client.snapshot(LAST);
+        assert_eq!(client.after(500), "");
+        match variant {
+            // It could not be said that the load assignment was gone, so whether it is held is not known.
+            Variant::StateOfTheWorld => assert_eq!(client.snapshot(NEXT), "EDS a=1"),
+            Variant::Delta => assert_eq!(client.snapshot(NEXT), ""),
+        }
+        assert_eq!(client.ack_all(), "");
+        assert_eq!(client.after(10_000), "");
+    }
+}
+
+#[test]
+fn rule_28_an_acknowledged_cluster_is_not_a_warm_one() {
+    for variant in BOTH {
+        let mut client = Client::settled(variant, WORLD);
+        client.snapshot(NEXT);
+        assert_eq!(client.ack("CDS"), "");
+        assert_eq!(client.after(1_000), "");
+        assert_eq!(client.subscribe("EDS", "b"), "EDS b=1");
+        assert_eq!(client.ack("EDS"), "RDS web=2");
+    }
+}
+
+#[test]
+fn rule_29_a_changed_cluster_brings_its_unchanged_load_assignment() {
+    for variant in BOTH {
+        let mut client = Client::settled(variant, "c:a=1 c:b=1 e:a=1 e:b=1 l:web=1>web r:web=1>a");
+        let clusters = client.snapshot("c:a=2 c:b=1 e:a=1 e:b=1 l:web=1>web r:web=1>a");
+        match variant {
+            Variant::StateOfTheWorld => assert_eq!(clusters, "CDS a=2 b=1 | EDS a=1"),
+            Variant::Delta => assert_eq!(clusters, "CDS a=2 | EDS a=1"),
+        }
+        assert_eq!(client.ack("EDS"), "");
+        assert_eq!(client.ack("CDS"), "");
+    }
+}
+
+#[test]
+fn rule_29_a_load_assignment_that_is_asked_for_meanwhile_is_sent_once() {
+    for variant in BOTH {
+        let mut client = Client::settled(variant, WORLD);
+        client.snapshot(NEXT);
+        assert_eq!(client.subscribe("EDS", "b"), "EDS b=1");
+        assert_eq!(client.ack("CDS"), "");
+        assert_eq!(client.ack("EDS"), "RDS web=2");
+    }
+}
+
+#[test]
+fn rule_29_listeners_bring_no_unchanged_routes() {
+    for variant in BOTH {
+        let mut client = Client::settled(variant, WORLD);
+        assert_eq!(client.snapshot("c:a=1 e:a=1 l:web=2>web r:web=1>a"), "LDS web=2");
+        assert_eq!(client.ack("LDS"), "");
+    }
+}
+
+#[test]
+fn a_client_that_never_acknowledges_is_waited_for_only_so_long() {
+    for variant in BOTH {
+        let mut client = Client::settled(variant, WORLD);
+        client.snapshot("c:b=1 e:b=1 l:web=2>web r:web=2>b");
+        assert_eq!(client.after(4_999), "");
+        assert_eq!(client.after(1), "LDS web=2 | RDS web=2");
+        // The cluster that nothing names any more is still there: its removal is a response of a type in flight.
+        assert_eq!(client.after(60_000), "");
+        assert_eq!(client.session.next_deadline(client.now), None);
+    }
+}
+
+#[test]
+fn clusters_that_do_not_warm_do_not_hold_up_newer_ones_for_ever() {
+    for variant in BOTH {
+        let mut client = Client::settled(variant, WORLD);
+        assert_eq!(client.snapshot("c:a=2 e:a=1 l:web=1>web r:web=1>a"), "CDS a=2 | EDS a=1");
+        assert_eq!(client.ack("EDS"), "");
+        assert_eq!(client.after(60_000), "");
+        let newer = client.snapshot("c:a=2 c:b=1 e:a=1 e:b=1 l:web=1>web r:web=1>a");
+        assert_eq!(newer, "CDS a=2 b=1 | EDS a=1");
+        assert_eq!(client.ack("CDS"), "");
+        let mut client = Client::settled(variant, WORLD);
+        client.snapshot("c:a=2 e:a=1 l:web=1>web r:web=1>a");
+        assert_eq!(client.snapshot("c:a=3 e:a=1 l:web=1>web r:web=1>a"), "");
+        assert_eq!(client.ack("EDS"), "");
+        assert_eq!(client.after(4_999), "");
+        let late = client.nonce[0].clone();
+        assert_eq!(client.after(1), "CDS a=3 | EDS a=1");
+        let ask = client.ask(kind_of("CDS"), vec![], vec![]);
+        assert_eq!(client.send(kind_of("CDS"), late, Some("too late"), ask), "");
+        assert_eq!(client.ack("CDS"), "");
+    }
+}
+
+#[test]
+fn new_subscriptions_are_answered_at_once() {
+    for variant in BOTH {
+        let mut client = Client::settled(variant, WORLD);
+        client.snapshot("c:a=1 c:b=1 e:a=1 e:b=1 l:web=1>web r:web=1>a r:new=1>b");
+        assert_eq!(client.subscribe("RDS", "new"), "RDS new=1");
+    }
+}
+
+#[test]
+fn endpoints_never_wait_for_anything_else() {
+    for variant in BOTH {
+        let mut client = Client::settled(variant, WORLD);
+        client.snapshot(NEXT);
+        let world = NEXT.replace("e:a=1", "e:a=2");
+        assert_eq!(client.snapshot(&world), "EDS a=2");
+    }
+}

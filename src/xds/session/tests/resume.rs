@@ -1,0 +1,124 @@
+//! Rules of reconnecting.
+
+use super::*;
+
+#[test]
+fn rule_16_a_current_version_of_a_pure_wildcard_is_not_sent_again() {
+    for (kind, world) in [("CDS", "c:a=1 c:b=1"), ("LDS", "l:a=1 l:b=1")] {
+        let mut client = Client::new(Variant::StateOfTheWorld, world);
+        assert_eq!(client.reconnect(kind, "", "a=1 b=1"), "");
+        assert_eq!(client.snapshot("c:a=2 c:b=1 l:a=2 l:b=1"), format!("{kind} a=2 b=1"));
+    }
+}
+
+#[test]
+fn rule_16_other_versions_and_subscriptions_are_sent_again() {
+    let resume = |kind, world, names, held| Client::new(Variant::StateOfTheWorld, world).reconnect(kind, names, held);
+    assert_eq!(resume("CDS", "c:a=1 c:b=1", "", "a=1 b=0"), "CDS a=1 b=1");
+    assert_eq!(resume("CDS", "c:a=1 c:b=1", "a b", "a=1 b=1"), "CDS a=1 b=1");
+    assert_eq!(resume("CDS", "c:a=1 c:b=1", "* a", "a=1 b=1"), "CDS a=1 b=1");
+    assert_eq!(resume("EDS", "e:a=1 e:b=1", "a b", "a=1 b=1"), "EDS a=1 b=1");
+    assert_eq!(resume("RDS", "r:a=1", "a", "a=1"), "RDS a=1");
+}
+
+#[test]
+fn rule_16_a_version_is_not_believed_after_a_nack() {
+    let mut client = Client::settled(Variant::StateOfTheWorld, "c:a=1 c:b=1");
+    client.snapshot("c:a=2 c:b=2");
+    client.nack("CDS");
+    let doubts = client.session.doubts();
+    let mut client = Client::resuming(Variant::StateOfTheWorld, "c:a=1 c:b=1", doubts);
+    assert_eq!(client.reconnect("CDS", "", "a=1 b=1"), "CDS a=1 b=1");
+    assert_ne!(client.session.doubts(), Doubts::new());
+    client.ack("CDS");
+    assert_eq!(client.session.doubts(), Doubts::new());
+}
+
+#[test]
+fn rule_18_names_that_are_held_yield_to_the_versions_in_the_first_message() {
+    let mut client = Client::new(Variant::Delta, "r:a=1 r:b=2 s:x=1");
+    assert_eq!(client.reconnect("RDS", "a b", "a=1 b=1"), "RDS b=2");
+    assert_eq!(client.reconnect("SDS", "x", "x=1"), "");
+    assert_eq!(client.ack("RDS"), "");
+    assert_eq!(client.subscribe("RDS", "a"), "RDS a=1");
+}
+
+#[test]
+fn rule_18_load_assignments_are_sent_again_on_every_reconnect() {
+    let mut client = Client::new(Variant::Delta, "c:a=1 e:a=1");
+    assert_eq!(client.reconnect("CDS", "", "a=1"), "CDS");
+    assert_eq!(client.reconnect("EDS", "a", "a=1"), "EDS a=1");
+}
+
+#[test]
+fn rule_20_the_differences_are_sent_and_vanished_names_are_removed() {
+    let mut client = Client::new(Variant::Delta, "l:a=1 l:b=2 l:d=1");
+    assert_eq!(client.reconnect("LDS", "*", "a=1 b=1 gone=1"), "LDS b=2 d=1");
+    assert_eq!(client.ack("LDS"), "LDS -gone");
+    assert_eq!(client.ack("LDS"), "");
+}
+
+#[test]
+fn rule_20_vanished_clusters_are_removed_after_the_routes() {
+    let mut client = Client::new(Variant::Delta, "c:b=1 e:b=1 l:web=1>web r:web=2>b");
+    assert_eq!(client.reconnect("CDS", "", "a=1"), "CDS b=1");
+    assert_eq!(client.reconnect("EDS", "a", "a=1"), "EDS -a");
+    assert_eq!(client.reconnect("LDS", "", "web=1"), "LDS");
+    assert_eq!(client.reconnect("RDS", "web", "web=1"), "");
+    assert_eq!(client.ack("CDS"), "");
+    assert_eq!(client.ack("LDS"), "");
+    assert_eq!(client.ack("EDS"), "");
+    assert_eq!(client.subscribe("EDS", "b"), "EDS b=1");
+    assert_eq!(client.ack("EDS"), "RDS web=2");
+    assert_eq!(client.after(900), "");
+    assert_eq!(client.ack("RDS"), "");
+    assert_eq!(client.after(1_000), "CDS -a");
+}
+
+#[test]
+fn rule_20_versions_that_are_held_are_not_a_subscription() {
+    let mut client = Client::new(Variant::Delta, "r:a=2 r:b=2");
+    assert_eq!(client.reconnect("RDS", "a", "a=2 b=1"), "");
+    assert_eq!(client.snapshot("r:a=2 r:b=3"), "");
+}
+
+#[test]
+fn rule_20_names_in_doubt_are_sent_whatever_version_the_client_names() {
+    let mut client = Client::settled(Variant::Delta, "l:a=1 l:b=1 l:d=1");
+    client.snapshot("l:a=2 l:b=2 l:d=1");
+    client.nack("LDS");
+    let doubts = client.session.doubts();
+    let mut client = Client::resuming(Variant::Delta, "l:a=1 l:b=1 l:d=1", doubts);
+    assert_eq!(client.reconnect("LDS", "", "a=1 b=1 d=1"), "LDS a=1 b=1");
+}
+
+#[test]
+fn rule_21_a_resumed_wildcard_is_answered_without_resources() {
+    let mut client = Client::new(Variant::Delta, "c:a=1");
+    assert_eq!(client.reconnect("CDS", "*", "a=1"), "CDS");
+}
+
+#[test]
+fn rule_29_after_a_reconnect_too_a_new_cluster_brings_its_load_assignment() {
+    for variant in BOTH {
+        let mut client = Client::new(variant, "c:a=2 e:a=1");
+        assert_eq!(client.reconnect("CDS", "", "a=1"), "CDS a=2");
+        assert_eq!(client.reconnect("EDS", "a", "a=1"), "EDS a=1");
+        assert_eq!(client.ack_all(), "");
+    }
+}
+
+#[test]
+fn rule_32_a_stream_that_is_lost_is_resumed_by_another_session() {
+    for variant in BOTH {
+        let world = "c:a=1 c:b=1 e:a=1 e:b=1 l:web=1>web r:web=2>b";
+        let mut client = Client::new(variant, world);
+        let clusters = client.reconnect("CDS", "", "a=1 b=1");
+        let listeners = client.reconnect("LDS", "", "web=1");
+        match variant {
+            Variant::StateOfTheWorld => assert_eq!((clusters.as_str(), listeners.as_str()), ("", "")),
+            Variant::Delta => assert_eq!((clusters.as_str(), listeners.as_str()), ("CDS", "LDS")),
+        }
+        assert_eq!(client.reconnect("RDS", "web", "web=1"), "RDS web=2");
+    }
+}

@@ -1,0 +1,230 @@
+//! One stream: the task that feeds a [session](super::session) with requests, snapshots and time, and writes what it
+//! answers.
+//!
+//! Invariant: whatever a client does, it costs its own stream: its requests are read one at a time, at most one
+//! response for each type waits to be written, and an error ends this stream alone.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tonic::Status;
+use tracing::{info, warn};
+
+use super::client::ClientName;
+use super::grpc::{MessageReader, Outgoing, Written};
+use super::hub::{Hub, Published, Seat, now};
+use super::message::Request;
+use super::session::{Answer, Limits, Refusal, Session};
+use super::wire::{self, DiscoveryMessage};
+use crate::metrics;
+use crate::snapshot::Snapshot;
+
+/// Bounds of streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// The largest request that is read, in bytes. A reconnect names every resource that the client holds (rule 34).
+    pub max_request: usize,
+    /// How long a client that comes before the first publication is held unanswered.
+    pub patience: Duration,
+    /// How long an opened stream may stay without its first request.
+    pub first_request: Duration,
+    /// Bounds of the session.
+    pub session: Limits,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            // 100,000 names of 100 bytes with their versions.
+            max_request: 16 << 20,
+            patience: Duration::from_secs(5),
+            first_request: Duration::from_secs(30),
+            session: Limits::default(),
+        }
+    }
+}
+
+/// What a stream's task needs.
+pub(super) struct Stream {
+    pub(super) hub: Arc<Hub>,
+    pub(super) settings: Settings,
+    pub(super) peer: SocketAddr,
+    pub(super) reader: MessageReader,
+    pub(super) queue: mpsc::Sender<Written>,
+}
+
+/// The most that waits to be written: one response for each type, and the end.
+pub(super) const QUEUE: usize = crate::resource::ResourceType::COUNT + 1;
+
+impl Stream {
+    /// Serves the stream until it ends.
+    pub(super) async fn run<M: DiscoveryMessage>(mut self) {
+        let queue = self.queue.clone();
+        let status = tokio::select! {
+            ended = self.serve::<M>() => ended.err().unwrap_or_else(|| Status::ok("")),
+            () = queue.closed() => return,
+        };
+        // Fails only if the client has gone.
+        let _ = self.queue.send(Written::End(status)).await;
+    }
+
+    async fn serve<M: DiscoveryMessage>(&mut self) -> Result<(), Status> {
+        let first = tokio::time::timeout(self.settings.first_request, self.reader.next::<M>());
+        let Some(mut first) = first.await.map_err(|_| Status::deadline_exceeded("no request came"))?? else {
+            return Ok(());
+        };
+        let name = ClientName::from_node(first.take_node()).inspect_err(|_| metrics::stream_unserved("bad_node"))?;
+        let first = first.into_request()?;
+        self.hub.complete(self.settings.patience).await?;
+        let seat = self.hub.join(name.clone(), M::VARIANT, self.peer, now())?;
+        let (node_id, gateway, peer, variant) = (name.node_id, name.gateway, self.peer, M::VARIANT.as_str());
+        let stream = seat.stream;
+        info!(%node_id, %gateway, %peer, variant, stream, "stream opened");
+        let mut live = Live::new(seat, M::VARIANT, self.settings.session, self.queue.clone());
+        let ended = self.follow::<M>(&mut live, first).await;
+        let reason = ended.as_ref().err().map_or("ended by the client", |status| status.message());
+        info!(%node_id, %gateway, stream, reason, seconds = live.opened.elapsed().as_secs(), "stream closed");
+        ended
+    }
+
+    async fn follow<M: DiscoveryMessage>(&mut self, live: &mut Live, first: Option<Request>) -> Result<(), Status> {
+        if let Some(first) = first {
+            live.on_request(first).await?;
+        }
+        let hub = self.hub.clone();
+        let drained = hub.drained(live.seat.stream);
+        tokio::pin!(drained);
+        loop {
+            let deadline = live.deadline();
+            let tick = async {
+                match deadline {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                request = self.reader.next::<M>() => {
+                    let Some(request) = request? else { return Ok(()) };
+                    if let Some(request) = request.into_request()? {
+                        live.on_request(request).await?;
+                    }
+                }
+                () = live.seat.changed() => live.on_update().await?,
+                () = tick => live.on_tick().await?,
+                () = &mut drained => return Err(Status::unavailable("this replica is shutting down")),
+            }
+        }
+    }
+}
+
+/// A stream with a session. However it ends, what it leaves unknown is remembered.
+struct Live {
+    session: Session,
+    seat: Seat,
+    queue: mpsc::Sender<Written>,
+    opened: Instant,
+    /// When the Gateway, which is deleted, is emptied.
+    ends: Option<Instant>,
+    gateway: Arc<Snapshot>,
+    /// When the oldest event arrived that this client has not been told all about.
+    arrived: Option<Instant>,
+    acknowledged: bool,
+}
+
+impl Live {
+    fn new(mut seat: Seat, variant: super::message::Variant, limits: Limits, queue: mpsc::Sender<Written>) -> Live {
+        metrics::stream_opened(variant.as_str());
+        let doubts = seat.take_doubts();
+        let Published { snapshot, ends, .. } = seat.current().expect("a seat has its channel until it is dropped");
+        let session = Session::new(variant, seat.nonce_prefix(), &snapshot, limits, doubts);
+        Live { session, seat, queue, opened: now(), ends, gateway: snapshot, arrived: None, acknowledged: false }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        [self.session.next_deadline(now()), self.ends].into_iter().flatten().min()
+    }
+
+    async fn on_request(&mut self, request: Request) -> Result<(), Status> {
+        let is_bounded = self.session.on_request(request, now());
+        let answers = self.session.poll_answers();
+        for answer in &answers {
+            self.note(answer);
+        }
+        is_bounded.map_err(|error| Status::resource_exhausted(error.to_string()))?;
+        self.write(self.arrived).await?;
+        if self.session.is_idle() {
+            self.arrived = None;
+        }
+        self.seat.show(self.session.progress());
+        Ok(())
+    }
+
+    async fn on_update(&mut self) -> Result<(), Status> {
+        let Some(Published { snapshot, ends, arrived }) = self.seat.current() else { return Ok(()) };
+        self.ends = ends;
+        self.arrived = self.arrived.or(arrived);
+        self.gateway = snapshot;
+        self.session.on_snapshot(&self.gateway, now());
+        self.write(self.arrived).await?;
+        if self.session.is_idle() {
+            self.arrived = None;
+        }
+        Ok(())
+    }
+
+    async fn on_tick(&mut self) -> Result<(), Status> {
+        if self.ends.is_some_and(|ends| now() >= ends) {
+            self.ends = None;
+            self.gateway = Arc::new(Snapshot::empty(self.gateway.gateway().clone()));
+            self.session.on_snapshot(&self.gateway, now());
+        }
+        self.session.on_tick(now());
+        // What waits for a clock is late by intent.
+        self.write(None).await
+    }
+
+    async fn write(&mut self, arrived: Option<Instant>) -> Result<(), Status> {
+        for response in self.session.poll_responses() {
+            let frames = wire::encode(&response)?;
+            let bytes = frames.iter().map(bytes::Bytes::len).sum();
+            metrics::pushed(response.kind.short(), bytes, response.resources().len());
+            let outgoing = Outgoing { kind: response.kind, frames, arrived };
+            if self.queue.send(Written::Response(outgoing)).await.is_err() {
+                return Err(Status::cancelled("the client has gone"));
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, answer: &Answer) {
+        match answer {
+            Answer::Accepted(kind, after) => {
+                metrics::ack(kind.short(), *after);
+                if !std::mem::replace(&mut self.acknowledged, true) {
+                    metrics::first_ack(now().saturating_duration_since(self.opened));
+                }
+            }
+            Answer::Refused(refusal) => {
+                metrics::nack(refusal.kind.short());
+                warn_of(refusal, self.seat.stream);
+            }
+        }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.seat.remember(self.session.doubts());
+        metrics::stream_closed(self.session.variant().as_str());
+    }
+}
+
+/// A client says as much as it likes; a log line holds the beginning of it.
+fn warn_of(refusal: &Refusal, stream: u64) {
+    let message: String = refusal.message.chars().take(1_000).collect();
+    let names = refusal.names.iter().take(10).map(arcstr::ArcStr::as_str).collect::<Vec<_>>().join(" ");
+    let (type_url, nonce, count) = (refusal.kind.type_url(), &refusal.nonce, refusal.names.len());
+    warn!(stream, type_url, %nonce, count, %names, %message, "the client refused a response (NACK)");
+}
