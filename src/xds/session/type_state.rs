@@ -87,8 +87,9 @@ pub(super) struct InFlight {
     pub(super) has_upserts: bool,
     /// The generation that the client has reached with this response's ACK, if it leaves nothing out.
     completes: Option<u64>,
-    /// [`TypeState::changes`] when it was sent.
+    /// [`TypeState::changes`] and [`TypeState::releases`] when it was sent.
     changes: u64,
+    releases: u64,
     pub(super) at: Instant,
 }
 
@@ -131,6 +132,8 @@ pub(super) struct TypeState {
     pub(super) answer_due: bool,
     /// How often something that this client wants changed.
     changes: u64,
+    /// How often removals were released.
+    pub(super) releases: u64,
     /// The newest generation of the snapshot that the client has wholly acknowledged.
     settled: u64,
     /// The last NACK, until everything is acknowledged again.
@@ -156,6 +159,7 @@ impl TypeState {
             nonce: String::new(),
             answer_due: false,
             changes: 0,
+            releases: 0,
             settled: 0,
             refusal: None,
             doubts,
@@ -380,16 +384,19 @@ impl TypeState {
             has_upserts,
             completes: is_whole.then_some(generation),
             changes: self.changes,
+            releases: self.releases,
             at: now,
         });
         Some(Response { kind: self.kind, nonce: self.nonce.clone(), body })
     }
 
-    /// Removals go after upserts, those that have to wait included, unless a request asked for the name. And a full
-    /// set cannot leave out what is refused: it waits for the change that ends the refusal (rule 9).
+    /// Removals go after upserts, those that have to wait included, unless a request asked for the name. In a full
+    /// set of clusters they can go along, since nothing names them any more. And a full set cannot leave out what is
+    /// refused: it waits for the change that ends the refusal (rule 9).
     fn removals_wait(&self, selection: &Selection) -> bool {
+        let go_along = self.sends_full_sets() && self.kind == ResourceType::Cluster;
         let in_turn = selection.withheld.is_empty() && !(self.sends_full_sets() && self.is_refused());
-        !selection.upserts.is_empty() || !(in_turn || selection.answers)
+        !(selection.upserts.is_empty() || go_along) || !(in_turn || selection.answers)
     }
 
     /// Listeners are removed by this type alone; other removals are steps of their own, later than the routes.
@@ -468,11 +475,13 @@ impl TypeState {
         }
     }
 
-    /// When the response in flight is given up, so that newer content does not wait for its answer for ever. Envoy
-    /// answers nothing as long as one of the clusters in a response is not warm. Without newer content there is
-    /// nothing to send, and the answer is waited for.
+    /// When the response in flight is given up, so that what is newer does not wait for its answer for ever. Envoy
+    /// answers nothing as long as one of the clusters in a response is not warm. If nothing is newer, the answer is
+    /// waited for.
     pub(super) fn patience_ends(&self, hold: Duration) -> Option<Instant> {
-        self.in_flight.as_ref().filter(|sent| sent.changes != self.changes).map(|sent| sent.at + hold)
+        let sent = self.in_flight.as_ref()?;
+        let is_newest = sent.changes == self.changes && sent.releases == self.releases;
+        (!is_newest).then(|| sent.at + hold)
     }
 
     /// Gives the response in flight up: its names are unknown and are sent again with what is new.

@@ -157,7 +157,7 @@ mod model {
         settle(&mut client, &mut envoy);
         client.snapshot(&text);
         settle(&mut client, &mut envoy);
-        for _ in 0..3 {
+        for _ in 0..10 {
             client.after(2_000);
             settle(&mut client, &mut envoy);
         }
