@@ -301,7 +301,8 @@ impl Session {
         };
         self.nonces = number;
         if kind == ResourceType::Cluster {
-            self.resend_assignments_of(&selection.upserts);
+            let changed = state.taken_for_changed(&response, &selection);
+            self.resend_assignments_of(&changed);
         }
         self.responses.push_back(response);
     }
