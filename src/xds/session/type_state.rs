@@ -137,6 +137,8 @@ pub(super) struct TypeState {
     changes: u64,
     /// How often removals were released.
     pub(super) releases: u64,
+    /// A response was given up: what is still to be removed may be why it was not answered, so that goes first.
+    removals_first: bool,
     /// The newest generation of the snapshot that the client has wholly acknowledged.
     settled: u64,
     /// The last NACK, until everything is acknowledged again.
@@ -163,6 +165,7 @@ impl TypeState {
             answer_due: false,
             changes: 0,
             releases: 0,
+            removals_first: false,
             settled: 0,
             refusal: None,
             doubts,
@@ -340,6 +343,8 @@ impl TypeState {
         }
         if self.sends_full_sets() {
             self.keep_unknown_whole(&mut selection);
+        } else if self.removals_first && !selection.removals.is_empty() {
+            selection.withheld.extend(selection.upserts.drain(..).map(|resource| resource.name.clone()));
         }
         selection
     }
@@ -394,6 +399,7 @@ impl TypeState {
         let sent = self.take_sent(selection, removals);
         let is_whole = selection.withheld.is_empty() && !refused && !self.has_open_removals();
         self.answer_due = false;
+        self.removals_first = false;
         self.nonce = nonce();
         self.in_flight = Some(InFlight {
             sent,
@@ -410,6 +416,9 @@ impl TypeState {
     /// set of clusters they can go along, since nothing names them any more. And a full set cannot leave out what is
     /// refused: it waits for the change that ends the refusal (rule 9).
     fn removals_wait(&self, selection: &Selection) -> bool {
+        if self.removals_first && !selection.removals.is_empty() {
+            return false;
+        }
         let go_along = self.sends_full_sets() && self.kind == ResourceType::Cluster;
         let in_turn = selection.withheld.is_empty() && !(self.sends_full_sets() && self.is_refused());
         !(selection.upserts.is_empty() || go_along) || !(in_turn || selection.answers)
@@ -524,6 +533,7 @@ impl TypeState {
     pub(super) fn give_up(&mut self) {
         let Some(sent) = self.in_flight.take() else { return };
         self.mark_unknown(&sent, Why::Changed);
+        self.removals_first = true;
     }
 
     fn mark_unknown(&mut self, sent: &InFlight, why: Why) {

@@ -215,6 +215,8 @@ mod model {
                 resources.iter().for_each(|resource| envoy.put(resource));
                 for name in removed {
                     envoy.held[kind.index()].remove(name.as_str());
+                    // A cluster whose load assignment is removed counts as warm.
+                    envoy.warming.remove(name.as_str());
                 }
             }
         }
