@@ -327,8 +327,8 @@ impl TypeState {
             match (todo.why, self.target.get(name)) {
                 (Why::Refused, _) => {}
                 (Why::Asked | Why::Again, Some(resource)) => selection.upserts.push(resource.clone()),
-                (Why::Again, None) => selection.upserts.extend(todo.held.last.clone()),
-                (Why::Asked, None) => {
+                (Why::Again, None) if todo.held.last.is_some() => selection.upserts.extend(todo.held.last.clone()),
+                (Why::Asked | Why::Again, None) => {
                     selection.answers = true;
                     selection.removals.push(name.clone());
                 }
