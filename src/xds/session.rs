@@ -261,22 +261,24 @@ impl Session {
     // ---- the order of sending
 
     fn advance(&mut self, now: Instant) {
-        for state in &mut self.types {
-            if state.patience_ends(self.limits.hold).is_some_and(|end| now >= end) {
-                state.give_up();
+        self.update_retirement(now);
+        loop {
+            for state in &mut self.types {
+                if state.patience_ends(self.limits.hold).is_some_and(|end| now >= end) {
+                    state.give_up();
+                }
+                state.drop_unsayable();
+            }
+            self.update_making(now);
+            self.update_routes_wait(now);
+            for kind in ResourceType::ALL {
+                self.push(kind, now);
+            }
+            // What was sent may be the last that a round waited for. A round releases once, so this ends.
+            if !self.update_retirement(now) {
+                break;
             }
         }
-        self.update_making(now);
-        self.update_routes_wait(now);
-        for state in &mut self.types {
-            state.drop_unsayable();
-        }
-        self.update_retirement(now);
-        for kind in ResourceType::ALL {
-            self.push(kind, now);
-        }
-        // What was sent may be the first to settle a type, or the last that the round waited for.
-        self.update_retirement(now);
         self.update_routes_wait(now);
     }
 
@@ -299,7 +301,8 @@ impl Session {
         };
         self.nonces = number;
         if kind == ResourceType::Cluster {
-            self.resend_assignments_of(&selection.upserts);
+            let changed = state.taken_for_changed(&response, &selection);
+            self.resend_assignments_of(&changed);
         }
         self.responses.push_back(response);
     }
@@ -394,14 +397,21 @@ impl Session {
         }
     }
 
-    fn update_retirement(&mut self, now: Instant) {
+    /// Says whether removals were released just now.
+    fn update_retirement(&mut self, now: Instant) -> bool {
         let routing = self.routing();
-        let types = &self.types;
         let times = (self.limits.hold, self.limits.linger);
-        self.retirement.update(now, times, routing, |kind, name| types[kind.index()].is_leaving(name));
-        let retired = types.iter().filter(|state| state.kind != ResourceType::Listener);
+        let types = &self.types;
+        let released = self.retirement.update(now, times, routing, |kind, name| types[kind.index()].is_leaving(name));
+        if released {
+            let retirement = &self.retirement;
+            let concerned = self.types.iter_mut().filter(|state| retirement.concerns(state.kind));
+            concerned.for_each(|state| state.releases += 1);
+        }
+        let retired = self.types.iter().filter(|state| state.kind != ResourceType::Listener);
         let stale = retired.flat_map(|state| state.stale().map(|name| (state.kind, name.clone())));
         self.retirement.start(self.generation, now, stale);
+        released
     }
 }
 

@@ -63,6 +63,9 @@ pub(super) enum Why {
     Asked,
     /// It changed, or may differ from what the client has: sent when its turn comes (rule 27).
     Changed,
+    /// The client waits for it again, although it has it: a load assignment behind its cluster (rule 29). If it is gone
+    /// meanwhile, what it was last is sent, since a cluster that is not warm yet has to become so before it can go.
+    Again,
     /// The client refused it: waits until something of this type changes (rules 9 and 25).
     Refused,
 }
@@ -87,8 +90,9 @@ pub(super) struct InFlight {
     pub(super) has_upserts: bool,
     /// The generation that the client has reached with this response's ACK, if it leaves nothing out.
     completes: Option<u64>,
-    /// [`TypeState::changes`] when it was sent.
+    /// [`TypeState::changes`] and [`TypeState::releases`] when it was sent.
     changes: u64,
+    releases: u64,
     pub(super) at: Instant,
 }
 
@@ -131,6 +135,10 @@ pub(super) struct TypeState {
     pub(super) answer_due: bool,
     /// How often something that this client wants changed.
     changes: u64,
+    /// How often removals were released.
+    pub(super) releases: u64,
+    /// A response was given up: what is still to be removed may be why it was not answered, so that goes first.
+    removals_first: bool,
     /// The newest generation of the snapshot that the client has wholly acknowledged.
     settled: u64,
     /// The last NACK, until everything is acknowledged again.
@@ -156,6 +164,8 @@ impl TypeState {
             nonce: String::new(),
             answer_due: false,
             changes: 0,
+            releases: 0,
+            removals_first: false,
             settled: 0,
             refusal: None,
             doubts,
@@ -198,12 +208,21 @@ impl TypeState {
     /// Whether a name is gone from the target and still to be removed, or its removal is not acknowledged.
     pub(super) fn is_leaving(&self, name: &str) -> bool {
         let stale = self.todo.get(name).is_some_and(|todo| todo.why == Why::Changed);
-        (stale || self.is_in_flight(name)) && !self.target.contains(name)
+        (stale || self.is_in_flight(name)) && self.can_remove() && !self.target.contains(name)
+    }
+
+    /// Whether this variant can say that a resource is gone. State of the world cannot of load assignments, route
+    /// configurations and secrets (rule 13); what is gone stays noted, in case that it comes back.
+    fn can_remove(&self) -> bool {
+        self.variant == Variant::Delta || self.sends_full_sets()
     }
 
     /// Names that are gone from the target and are still held by the client.
     pub(super) fn stale(&self) -> impl Iterator<Item = &ArcStr> {
-        let stale = |(name, todo): &(&ArcStr, &Todo)| todo.why == Why::Changed && !self.target.contains(name);
+        let can_remove = self.can_remove();
+        let stale = move |(name, todo): &(&ArcStr, &Todo)| {
+            can_remove && todo.why == Why::Changed && !self.target.contains(name)
+        };
         self.todo.iter().filter(stale).map(|(name, _)| name)
     }
 
@@ -307,8 +326,9 @@ impl TypeState {
         for (name, todo) in &self.todo {
             match (todo.why, self.target.get(name)) {
                 (Why::Refused, _) => {}
-                (Why::Asked, Some(resource)) => selection.upserts.push(resource.clone()),
-                (Why::Asked, None) => {
+                (Why::Asked | Why::Again, Some(resource)) => selection.upserts.push(resource.clone()),
+                (Why::Again, None) if todo.held.last.is_some() => selection.upserts.extend(todo.held.last.clone()),
+                (Why::Asked | Why::Again, None) => {
                     selection.answers = true;
                     selection.removals.push(name.clone());
                 }
@@ -316,12 +336,15 @@ impl TypeState {
                 (Why::Changed, Some(_)) => {
                     selection.withheld.insert(name.clone());
                 }
+                (Why::Changed, None) if !self.can_remove() => {}
                 (Why::Changed, None) if may_remove(name) => selection.removals.push(name.clone()),
                 (Why::Changed, None) => selection.lingering = true,
             }
         }
         if self.sends_full_sets() {
             self.keep_unknown_whole(&mut selection);
+        } else if self.removals_first && !selection.removals.is_empty() {
+            selection.withheld.extend(selection.upserts.drain(..).map(|resource| resource.name.clone()));
         }
         selection
     }
@@ -343,12 +366,14 @@ impl TypeState {
         }
     }
 
-    /// Drops what the variant has no words for: state of the world cannot say that a load assignment, a route
-    /// configuration or a secret is gone or missing (rules 13 and 14). When it comes to be, that is a change.
+    /// Drops what was asked for and cannot be answered: that it does not exist (rule 14). When it comes to be, that is
+    /// a change.
     pub(super) fn drop_unsayable(&mut self) {
-        if self.variant == Variant::StateOfTheWorld && !self.sends_full_sets() {
+        if !self.can_remove() {
             let target = &self.target;
-            self.todo.retain(|name, _| target.contains(name));
+            self.todo.retain(|name, todo| target.contains(name) || todo.held.last.is_some());
+            let gone = self.todo.iter_mut().filter(|(name, todo)| todo.why == Why::Asked && !target.contains(*name));
+            gone.for_each(|(_, todo)| todo.why = Why::Changed);
         }
     }
 
@@ -374,22 +399,29 @@ impl TypeState {
         let sent = self.take_sent(selection, removals);
         let is_whole = selection.withheld.is_empty() && !refused && !self.has_open_removals();
         self.answer_due = false;
+        self.removals_first = false;
         self.nonce = nonce();
         self.in_flight = Some(InFlight {
             sent,
             has_upserts,
             completes: is_whole.then_some(generation),
             changes: self.changes,
+            releases: self.releases,
             at: now,
         });
         Some(Response { kind: self.kind, nonce: self.nonce.clone(), body })
     }
 
-    /// Removals go after upserts, those that have to wait included, unless a request asked for the name. And a full
-    /// set cannot leave out what is refused: it waits for the change that ends the refusal (rule 9).
+    /// Removals go after upserts, those that have to wait included, unless a request asked for the name. In a full
+    /// set of clusters they can go along, since nothing names them any more. And a full set cannot leave out what is
+    /// refused: it waits for the change that ends the refusal (rule 9).
     fn removals_wait(&self, selection: &Selection) -> bool {
+        if self.removals_first && !selection.removals.is_empty() {
+            return false;
+        }
+        let go_along = self.sends_full_sets() && self.kind == ResourceType::Cluster;
         let in_turn = selection.withheld.is_empty() && !(self.sends_full_sets() && self.is_refused());
-        !selection.upserts.is_empty() || !(in_turn || selection.answers)
+        !(selection.upserts.is_empty() || go_along) || !(in_turn || selection.answers)
     }
 
     /// Listeners are removed by this type alone; other removals are steps of their own, later than the routes.
@@ -407,8 +439,11 @@ impl TypeState {
         }
         names.sort_unstable();
         let mut sent = |name: ArcStr| {
-            let before = self.todo.remove(&name).and_then(|todo| todo.held.last);
-            Sent { now: self.target.get(&name).cloned(), before, name }
+            let todo = self.todo.remove(&name);
+            let was_again = todo.as_ref().is_some_and(|todo| todo.why == Why::Again);
+            let before = todo.and_then(|todo| todo.held.last);
+            let now = self.target.get(&name).or(before.as_ref().filter(|_| was_again)).cloned();
+            Sent { name, now, before }
         };
         names.into_iter().map(&mut sent).collect()
     }
@@ -460,25 +495,45 @@ impl TypeState {
         self.nonce == nonce
     }
 
-    /// Has the client send again: what it has of this name is not known.
+    /// Has a name sent again that the client waits for, if it wants it and there is or was anything to send.
     pub(super) fn resend(&mut self, name: &ArcStr) {
-        let asked = self.todo.get(name).is_some_and(|todo| todo.why == Why::Asked);
-        if self.wants(name) && !asked {
-            self.todo.insert(name.clone(), Todo::unknown(Why::Changed));
+        if !self.wants(name) {
+            return;
+        }
+        match self.todo.get_mut(name) {
+            Some(todo) if todo.why == Why::Asked => {}
+            Some(todo) => {
+                todo.why = Why::Again;
+                todo.held.known = false;
+            }
+            None => {
+                let last = self.target.get(name).cloned();
+                self.todo.insert(name.clone(), Todo { why: Why::Again, held: Held { last, known: false } });
+            }
         }
     }
 
-    /// When the response in flight is given up, so that newer content does not wait for its answer for ever. Envoy
-    /// answers nothing as long as one of the clusters in a response is not warm. Without newer content there is
-    /// nothing to send, and the answer is waited for.
+    /// Of the resources in a response: those that the client may have in another version, and that it therefore
+    /// takes for changed.
+    pub(super) fn taken_for_changed(&self, response: &Response, selection: &Selection) -> Vec<Arc<Resource>> {
+        let unknown = |resource: &&Arc<Resource>| self.todo.get(&resource.name).is_some_and(|todo| !todo.held.known);
+        selection.upserts.iter().chain(response.resources().iter().filter(unknown)).cloned().collect()
+    }
+
+    /// When the response in flight is given up, so that what is newer does not wait for its answer for ever. Envoy
+    /// answers nothing as long as one of the clusters in a response is not warm. If nothing is newer, the answer is
+    /// waited for.
     pub(super) fn patience_ends(&self, hold: Duration) -> Option<Instant> {
-        self.in_flight.as_ref().filter(|sent| sent.changes != self.changes).map(|sent| sent.at + hold)
+        let sent = self.in_flight.as_ref()?;
+        let is_newest = sent.changes == self.changes && sent.releases == self.releases;
+        (!is_newest).then(|| sent.at + hold)
     }
 
     /// Gives the response in flight up: its names are unknown and are sent again with what is new.
     pub(super) fn give_up(&mut self) {
         let Some(sent) = self.in_flight.take() else { return };
         self.mark_unknown(&sent, Why::Changed);
+        self.removals_first = true;
     }
 
     fn mark_unknown(&mut self, sent: &InFlight, why: Why) {
@@ -493,11 +548,13 @@ impl TypeState {
     /// The response in flight was accepted. Returns when it was made.
     pub(super) fn accept(&mut self) -> Option<Instant> {
         let sent = self.in_flight.take()?;
-        for Sent { name, now, .. } in &sent.sent {
-            let Some(todo) = self.todo.get_mut(name) else { continue };
-            todo.held = Held { last: now.clone(), known: todo.why == Why::Changed };
-            if todo.held.is(self.target.get(name)) {
-                self.todo.remove(name);
+        for Sent { name, now, .. } in
+            sent.sent.into_iter().filter(|sent| self.subscription.as_ref().is_some_and(|s| s.wants(&sent.name)))
+        {
+            let todo = self.todo.entry(name.clone()).or_insert(Todo::unknown(Why::Changed));
+            todo.held = Held { last: now, known: todo.why == Why::Changed };
+            if todo.held.is(self.target.get(&name)) {
+                self.todo.remove(&name);
             }
         }
         if let Some(generation) = sent.completes {
@@ -527,7 +584,9 @@ impl TypeState {
     /// For views.
     pub(super) fn progress(&self) -> Option<Progress> {
         let subscription = self.subscription.as_ref()?;
-        let open = self.todo.len() + self.in_flight.as_ref().map_or(0, |sent| sent.sent.len());
+        let gone = |(name, todo): &(&ArcStr, &Todo)| todo.why == Why::Changed && !self.target.contains(name);
+        let unsayable = if self.can_remove() { 0 } else { self.todo.iter().filter(gone).count() };
+        let open = self.todo.len() - unsayable + self.in_flight.as_ref().map_or(0, |sent| sent.sent.len());
         Some(Progress {
             kind: self.kind,
             wildcard: subscription.is_wildcard(),

@@ -157,7 +157,7 @@ mod model {
         settle(&mut client, &mut envoy);
         client.snapshot(&text);
         settle(&mut client, &mut envoy);
-        for _ in 0..3 {
+        for _ in 0..10 {
             client.after(2_000);
             settle(&mut client, &mut envoy);
         }
@@ -215,6 +215,8 @@ mod model {
                 resources.iter().for_each(|resource| envoy.put(resource));
                 for name in removed {
                     envoy.held[kind.index()].remove(name.as_str());
+                    // A cluster whose load assignment is removed counts as warm.
+                    envoy.warming.remove(name.as_str());
                 }
             }
         }
