@@ -20,6 +20,7 @@ mod ads;
 mod attachment;
 mod backends;
 mod certificates;
+mod cluster_count;
 mod filters;
 mod gateway_status;
 mod grants;

@@ -17,23 +17,23 @@ use syncgate::{
 
 /// What grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Case {
+pub(crate) enum Case {
     /// Services with two pods and a route each; one pod's readiness changes.
     Services,
     /// Pods of one Service; one pod's readiness changes.
     PodsOfOneService,
     /// Routes of one Gateway, each with its host; one route moves to another Service.
     Routes,
-    /// Gateways with one route each; the route of one of them moves.
+    /// Gateways with twenty routes each; a route of one of them moves to another Service.
     Gateways,
 }
 
 impl Case {
     /// All cases.
-    pub const ALL: [Case; 4] = [Case::Services, Case::PodsOfOneService, Case::Routes, Case::Gateways];
+    pub(crate) const ALL: [Case; 4] = [Case::Services, Case::PodsOfOneService, Case::Routes, Case::Gateways];
 
     /// As on the command line.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Case::Services => "services",
             Case::PodsOfOneService => "pods-of-one-service",
@@ -43,7 +43,7 @@ impl Case {
     }
 
     /// The two sizes that are compared.
-    pub const fn sizes(self) -> (usize, usize) {
+    pub(crate) const fn sizes(self) -> (usize, usize) {
         match self {
             Case::Services => (100, 10_000),
             Case::PodsOfOneService => (10, 10_000),
@@ -53,14 +53,14 @@ impl Case {
     }
 
     /// The case of that name.
-    pub fn find(name: &str) -> Option<Case> {
+    pub(crate) fn find(name: &str) -> Option<Case> {
         Case::ALL.into_iter().find(|case| case.name() == name)
     }
 }
 
 /// The whole path behind the door, and one delta client of Gateway `b/gw-0` that holds everything.
 #[derive(Debug)]
-pub struct Rig {
+pub(crate) struct Rig {
     case: Case,
     pipeline: Pipeline,
     session: Session,
@@ -69,13 +69,13 @@ pub struct Rig {
 
 impl Rig {
     /// Fills the world and lets the client acknowledge all of it.
-    pub fn new(case: Case, size: usize) -> Self {
+    pub(crate) fn new(case: Case, size: usize) -> Self {
         let mut pipeline = Pipeline::new();
         let (services, pods, routes, gateways) = match case {
             Case::Services => (size, 2, size, 1),
             Case::PodsOfOneService => (2, size, 2, 1),
             Case::Routes => (20, 2, size, 1),
-            Case::Gateways => (20, 2, size, size),
+            Case::Gateways => (20, 2, size * 20, size),
         };
         let mut events = vec![put(ObjectKey::cluster("syncgate"), Object::GatewayClass(class()))];
         events.extend((0..gateways).map(|at| put(key("gw", at), Object::Gateway(gateway()))));
@@ -85,7 +85,8 @@ impl Rig {
             events.extend((0..crowd).map(|at| put(pod_key(service_at, at), Object::Pod(pod(service_at, at, true)))));
         }
         events.extend(
-            (0..routes).map(|at| put(key("route", at), Object::HttpRoute(route(at, at % gateways, at % services)))),
+            (0..routes)
+                .map(|at| put(key("route", at), Object::HttpRoute(route(at, at * gateways / routes, at % services)))),
         );
         events.extend(Kind::ALL.map(Event::Listed));
         pipeline.apply(&events);
@@ -98,7 +99,7 @@ impl Rig {
     }
 
     /// The change of this step; even and odd steps undo each other.
-    pub fn change(&self, step: usize) -> Vec<Event> {
+    pub(crate) fn change(&self, step: usize) -> Vec<Event> {
         let odd = step % 2 == 1;
         match self.case {
             Case::Services | Case::PodsOfOneService => vec![put(pod_key(0, 0), Object::Pod(pod(0, 0, odd)))],
@@ -110,7 +111,7 @@ impl Rig {
 
     /// What is measured: epoch, snapshot, session, encoding. Returns the bytes to be written.
     #[inline(never)]
-    pub fn one_change(&mut self, events: &[Event]) -> usize {
+    pub(crate) fn one_change(&mut self, events: &[Event]) -> usize {
         self.pipeline.apply(events);
         let snapshot = snapshot(&self.pipeline);
         self.session.on_snapshot(&snapshot, Instant::now());
@@ -120,7 +121,7 @@ impl Rig {
     }
 
     /// The client accepts what was sent, and what follows from that.
-    pub fn acknowledge(&mut self) {
+    pub(crate) fn acknowledge(&mut self) {
         while !self.sent.is_empty() {
             for response in std::mem::take(&mut self.sent) {
                 self.request(response.kind, response.nonce, Vec::new());

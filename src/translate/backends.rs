@@ -103,7 +103,7 @@ fn cluster_of(
         return unresolved("RefNotPermitted", field.to_owned(), message);
     }
     let Some(port) = backend.port else {
-        return unresolved("BackendNotFound", format!("{field}.port"), "a Service needs a port".into());
+        return unresolved("BackendNotFound", format!("{field}.port"), "is required for a Service".into());
     };
     for protocol in AppProtocol::ALL {
         let key = ClusterKey::new(target.clone(), port, protocol);

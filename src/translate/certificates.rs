@@ -71,10 +71,12 @@ fn check_pair(chain: &Bytes, key: &[u8]) -> Result<(), ArcStr> {
     }
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| "`tls.key` holds no PEM private key")?;
     let key = any_supported_type(&key).map_err(
-        |_| "the key in `tls.key` is of a kind that cannot be served; use RSA of 2048 bits or more, or ECDSA P-256",
+        |_| "the key in `tls.key` is of a kind that cannot be served; use RSA of 2048 bits or more, or ECDSA P-256 or P-384",
     )?;
     if key.algorithm() == SignatureAlgorithm::ED25519 {
-        return Err("Envoy does not serve with Ed25519 keys; use RSA of 2048 bits or more, or ECDSA P-256".into());
+        return Err(
+            "Envoy does not serve with Ed25519 keys; use RSA of 2048 bits or more, or ECDSA P-256 or P-384".into()
+        );
     }
     CertifiedKey::new(chain, key)
         .keys_match()

@@ -168,10 +168,11 @@ fn of_listener(
         Some(refusal) => {
             status.problem(&refusal.problem);
             let message = &refusal.problem.message;
-            let conflict = refusal.condition == "Conflicted";
-            let reason = if conflict { refusal.reason } else { "NoConflicts" };
             conditions.push(Condition::new("Accepted", false, refusal.reason, message.clone()));
-            conditions.push(Condition::new("Conflicted", conflict, reason, message.clone()));
+            conditions.push(match refusal.condition {
+                "Conflicted" => Condition::new("Conflicted", true, refusal.reason, message.clone()),
+                _ => Condition::new("Conflicted", false, "NoConflicts", ""),
+            });
         }
     }
     conditions.push(resolved(at, listener, bound, status));

@@ -169,6 +169,9 @@ impl Size<'_> {
             ClassSetItem::Unicode(_) => refuse("a Unicode class"),
             ClassSetItem::Perl(class) => Ok(perl(class)),
             ClassSetItem::Bracketed(_) => refuse("a character class within another"),
+            ClassSetItem::Union(union) if union.items.iter().skip(1).rev().skip(1).any(is_bare_dash) => {
+                refuse("a `-` within a character class without a backslash")
+            }
             ClassSetItem::Union(union) => union.items.iter().try_fold(0, |sum, item| Ok(sum + self.class(item)?)),
         }
     }
@@ -182,6 +185,11 @@ fn perl(class: &ast::ClassPerl) -> usize {
         ast::ClassPerlKind::Word => 4,
     };
     if class.negated { ranges + 1 + OUTSIDE_ASCII } else { ranges }
+}
+
+/// A `-` that stands for itself, which RE2 reads as a range with what stands around it.
+fn is_bare_dash(item: &ClassSetItem) -> bool {
+    matches!(item, ClassSetItem::Literal(literal) if literal.c == '-' && literal.kind == LiteralKind::Verbatim)
 }
 
 fn check_assertion(kind: &ast::AssertionKind) -> Result<usize, ArcStr> {
@@ -256,6 +264,8 @@ mod tests {
             "(?:a{40}){40}",
             "[a&&b]",
             "[a[b]]",
+            "[a-c-e]",
+            "[\\w-z]",
             "\\pL",
             "(?x)a b",
             "\\u0041",

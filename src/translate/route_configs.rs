@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use envoy_types::pb::envoy::config::route::v3 as envoy;
 
+use super::cluster_count::ClusterCount;
 use super::gateways::Accepted;
 use super::hostname::Hostname;
 use super::keys::ClusterKey;
 use super::names::{PortKey, TableKey};
-use super::virtual_hosts::{ClusterCount, HostKey, VirtualHost};
+use super::virtual_hosts::{HostKey, VirtualHost};
 use crate::graph::{Fold, Member, Out, Stop};
 use crate::model::ObjectKey;
 use crate::resource::{Chunks, Parts, Ref, Resource, ResourceType, encode};
@@ -46,18 +47,20 @@ pub(crate) struct TableFold {
     /// What each virtual host counts.
     counted: BTreeMap<Hostname, Arc<[ClusterKey]>>,
     /// The references made of the clusters last seen.
-    refs: Option<(Arc<[ClusterKey]>, Vec<Ref>)>,
+    refs: Option<(Arc<[ClusterKey]>, Arc<[Ref]>)>,
 }
 
 impl TableFold {
     /// The clusters as references; made anew only when they are others than before.
-    fn refs(&mut self) -> Vec<Ref> {
+    fn refs(&mut self) -> Arc<[Ref]> {
         let clusters = self.clusters.set();
         match &self.refs {
             Some((known, refs)) if Arc::ptr_eq(known, &clusters) => refs.clone(),
             _ => {
-                let refs: Vec<Ref> =
+                let mut refs: Vec<Ref> =
                     clusters.iter().map(|cluster| Ref::new(ResourceType::Cluster, cluster.resource_name())).collect();
+                refs.sort_unstable();
+                let refs: Arc<[Ref]> = refs.into();
                 self.refs = Some((clusters, refs.clone()));
                 refs
             }
@@ -81,8 +84,8 @@ impl Fold<TableKey> for TableFold {
         });
         let large = self.large.values().cloned();
         let body = Parts::concat([Parts::leaf(head), self.small.parts()].into_iter().chain(large));
-        let refs = self.refs();
-        Some(Resource::new(ResourceType::RouteConfiguration, name, body, refs))
+        let (kind, version, refs) = (ResourceType::RouteConfiguration, body.version(), self.refs());
+        Some(Resource { kind, name, version, body, refs })
     }
 }
 
@@ -107,13 +110,13 @@ impl Member<HostKey, VirtualHost> for TableFold {
             self.small.put(key.host.clone(), field.to_bytes());
         }
         let before = self.counted.insert(key.host.clone(), host.clusters.clone());
-        self.clusters.replace(before.as_deref(), Some(&host.clusters));
+        self.clusters.replace(before.as_ref(), Some(&host.clusters));
     }
 
     fn del(&mut self, key: &HostKey, _: &Arc<VirtualHost>) {
         self.small.del(&key.host);
         self.large.remove(&key.host);
         let before = self.counted.remove(&key.host);
-        self.clusters.replace(before.as_deref(), None);
+        self.clusters.replace(before.as_ref(), None);
     }
 }

@@ -68,7 +68,7 @@ fn accepted(compiled: &Compiled) -> Vec<Condition> {
     };
     let dropped: Vec<ArcStr> = compiled.refused.iter().map(|refusal| routes::message(&refusal.problem)).collect();
     let message = format!("Dropped Rule: {}", dropped.join("; "));
-    if compiled.refused.len() == compiled.rules {
+    if compiled.refused.len() >= compiled.rules {
         return vec![Condition::new("Accepted", false, first.reason, message)];
     }
     vec![

@@ -17,7 +17,7 @@ use super::refusal::{Refusal, Unresolved};
 use super::rule_action::{RedirectPort, RuleAction, rule_action};
 use super::rule_match::route_match;
 use crate::graph::{Lens, Out, Rows, Stop};
-use crate::model::{FieldProblem, HttpRoute, ObjectKey, RouteRule};
+use crate::model::{FieldProblem, HttpRoute, ObjectKey, PathMatch, RouteMatch, RouteRule};
 use crate::resource::encode;
 
 /// A route as far as it does not depend on where it attaches.
@@ -50,6 +50,8 @@ pub(crate) struct CompiledMatch {
     pub(crate) redirect_port: RedirectPort,
     /// The clusters it sends requests to; sorted, without duplicates.
     pub(crate) clusters: Arc<[ClusterKey]>,
+    /// Whether it takes every request.
+    pub(crate) catches_all: bool,
 }
 
 /// Route → its encoded matches.
@@ -69,6 +71,10 @@ pub(crate) fn compile(
         refused: Vec::new(),
         unresolved: Vec::new(),
     };
+    if let ([], Some(problem)) = (&*route.rules, route.problems.first()) {
+        // Nothing is left of it, so the problem is that of all its rules.
+        compiled.refused.push(problem.clone().into());
+    }
     for (at, rule) in route.rules.iter().enumerate() {
         compile_rule(key, rule, at, read, &mut compiled)?;
     }
@@ -105,11 +111,13 @@ fn compile_rule(
             return Ok(());
         }
     };
-    let shares =
-        backends::resolve(key, &rule.backends, &format!("{field}.backendRefs"), read, &mut compiled.unresolved)?;
     let served = match rule.problems.first() {
         Some(problem) => Err(problem.clone().into()),
-        None => serve(key, rule, at, &matched, shares),
+        None => {
+            let list = format!("{field}.backendRefs");
+            let shares = backends::resolve(key, &rule.backends, &list, read, &mut compiled.unresolved)?;
+            serve(key, rule, at, &matched, shares)
+        }
     };
     let matches = served.or_else(|refusal| {
         compiled.refused.push(refusal);
@@ -192,9 +200,19 @@ fn encode_matches(
             routes: encoded.collect(),
             redirect_port: served.action.redirect_port(),
             clusters: served.clusters.clone(),
+            catches_all: catches_all(source),
         });
     }
     Ok(compiled)
+}
+
+/// Whether a match leaves no request to those behind it.
+fn catches_all(matched: &RouteMatch) -> bool {
+    let RouteMatch { path, headers, query, method } = matched;
+    matches!(path, PathMatch::Prefix(prefix) if prefix == "/")
+        && headers.is_empty()
+        && query.is_empty()
+        && method.is_none()
 }
 
 fn position(at: usize) -> u32 {

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use envoy_types::pb::envoy::config::route::v3 as envoy;
 
 use super::attachment::Attached;
+use super::cluster_count::ClusterCount;
 use super::gateways::Accepted;
 use super::hostname::Hostname;
 use super::keys::ClusterKey;
@@ -59,6 +60,7 @@ pub(crate) fn host_of(key: &EntryKey, _: &Entry) -> HostKey {
 pub(crate) struct Entry {
     routes: Bytes,
     clusters: Arc<[ClusterKey]>,
+    catches_all: bool,
 }
 
 /// Attached route → its matches at each host name.
@@ -71,15 +73,15 @@ pub(crate) fn entries(
     let Some(compiled) = compiled.get(route)? else { return Ok(()) };
     for matched in &compiled.matches {
         // Encoded once for all places, but for redirects that take the port of where they attach.
-        let shared = Entry { routes: fields(matched, None), clusters: matched.clusters.clone() };
-        let shared = Arc::new(shared);
+        let entry = |table| {
+            let routes = fields(matched, table);
+            Arc::new(Entry { routes, clusters: matched.clusters.clone(), catches_all: matched.catches_all })
+        };
+        let shared = entry(None);
         for place in &attached.places {
             let entry = match matched.redirect_port {
                 RedirectPort::Encoded | RedirectPort::SchemesOwn(_) => shared.clone(),
-                RedirectPort::Listener => {
-                    let routes = fields(matched, Some(&place.table));
-                    Arc::new(Entry { routes, clusters: matched.clusters.clone() })
-                }
+                RedirectPort::Listener => entry(Some(&place.table)),
             };
             for (host, asked) in &place.hosts {
                 let at = HostKey { table: place.table.clone(), listener: place.listener.clone(), host: host.clone() };
@@ -158,6 +160,8 @@ pub(crate) struct HostRoutes {
     base: Option<Base>,
     routes: Parts,
     clusters: Arc<[ClusterKey]>,
+    /// Whether one of the routes takes every request, so that none falls through to wider names.
+    catches_all: bool,
 }
 
 /// Brings the matches of all routes of a host name into their order.
@@ -166,29 +170,41 @@ pub(crate) struct HostFold {
     base: Option<Base>,
     routes: Chunks<RowOrder>,
     clusters: ClusterCount,
-    /// What each match counts, because a match that changes is put again without being taken away.
-    counted: BTreeMap<RowOrder, Arc<[ClusterKey]>>,
+    /// How many of the matches take every request.
+    catch_alls: usize,
+    /// The matches: one that changes is put again without being taken away.
+    entries: BTreeMap<RowOrder, Arc<Entry>>,
+}
+
+impl HostFold {
+    /// Counts `after` instead of `before`.
+    fn count(&mut self, before: Option<&Entry>, after: Option<&Entry>) {
+        self.catch_alls += usize::from(after.is_some_and(|entry| entry.catches_all));
+        self.catch_alls -= usize::from(before.is_some_and(|entry| entry.catches_all));
+        self.clusters.replace(before.map(|entry| &entry.clusters), after.map(|entry| &entry.clusters));
+    }
 }
 
 impl Fold<HostKey> for HostFold {
     type Row = HostRoutes;
 
     fn row(&mut self, _: &HostKey) -> Option<HostRoutes> {
-        Some(HostRoutes { base: self.base, routes: self.routes.parts(), clusters: self.clusters.set() })
+        let (routes, clusters) = (self.routes.parts(), self.clusters.set());
+        Some(HostRoutes { base: self.base, routes, clusters, catches_all: self.catch_alls > 0 })
     }
 }
 
 impl Member<EntryKey, Entry> for HostFold {
     fn put(&mut self, key: &EntryKey, entry: &Arc<Entry>) {
         self.routes.put(key.order.clone(), entry.routes.clone());
-        let before = self.counted.insert(key.order.clone(), entry.clusters.clone());
-        self.clusters.replace(before.as_deref(), Some(&entry.clusters));
+        let before = self.entries.insert(key.order.clone(), entry.clone());
+        self.count(before.as_deref(), Some(entry));
     }
 
     fn del(&mut self, key: &EntryKey, _: &Arc<Entry>) {
         self.routes.del(&key.order);
-        let before = self.counted.remove(&key.order);
-        self.clusters.replace(before.as_deref(), None);
+        let before = self.entries.remove(&key.order);
+        self.count(before.as_deref(), None);
     }
 }
 
@@ -199,42 +215,6 @@ impl Member<HostKey, Base> for HostFold {
 
     fn del(&mut self, _: &HostKey, _: &Arc<Base>) {
         self.base = None;
-    }
-}
-
-/// How often each cluster is named, and the set of those named at all, made anew only when it changes.
-#[derive(Debug, Default)]
-pub(crate) struct ClusterCount {
-    counts: BTreeMap<ClusterKey, usize>,
-    set: Option<Arc<[ClusterKey]>>,
-}
-
-impl ClusterCount {
-    /// Counts `after` instead of `before`.
-    pub(crate) fn replace(&mut self, before: Option<&[ClusterKey]>, after: Option<&[ClusterKey]>) {
-        if before == after {
-            return;
-        }
-        for cluster in after.into_iter().flatten() {
-            let count = self.counts.entry(cluster.clone()).or_insert_with(|| {
-                self.set = None;
-                0
-            });
-            *count += 1;
-        }
-        for cluster in before.into_iter().flatten() {
-            let Some(count) = self.counts.get_mut(cluster) else { continue };
-            *count -= 1;
-            if *count == 0 {
-                self.counts.remove(cluster);
-                self.set = None;
-            }
-        }
-    }
-
-    /// The clusters named, sorted.
-    pub(crate) fn set(&mut self) -> Arc<[ClusterKey]> {
-        self.set.get_or_insert_with(|| self.counts.keys().cloned().collect()).clone()
     }
 }
 
@@ -263,11 +243,14 @@ pub(crate) fn virtual_host(
     let mut clusters = own.clusters.clone();
     if own.base == Some(Base::Misdirected) {
         parts.push(Parts::leaf(misdirected()));
-    } else {
+    } else if !own.catches_all {
         for host in key.host.wider().filter(|wider| key.listener.covers(wider)) {
             let Some(wider) = routes.get(&HostKey { host, ..key.clone() })? else { continue };
             parts.push(wider.routes.clone());
             clusters = union(&clusters, &wider.clusters);
+            if wider.catches_all {
+                break;
+            }
         }
     }
     out.put(key.clone(), VirtualHost { body: Parts::concat(parts), clusters });

@@ -19,18 +19,25 @@ pub(crate) struct Random(u64);
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+        // Mixed first: the sequences of seeds that are neighbours would be one and the same, shifted.
+        let mut random = Self(seed);
+        let mixed = random.next();
+        Self(mixed)
     }
 
-    fn below(&mut self, n: usize) -> usize {
+    fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((z ^ (z >> 31)) % n as u64).expect("below n")
+        z ^ (z >> 31)
     }
 
-    fn one_in(&mut self, n: usize) -> bool {
+    pub(crate) fn below(&mut self, n: usize) -> usize {
+        usize::try_from(self.next() % n as u64).expect("below n")
+    }
+
+    pub(crate) fn one_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }
 
@@ -48,7 +55,7 @@ impl Random {
 
     /// Mostly one of the fine ones; else something nasty.
     fn text(&mut self, fine: &[&str]) -> ArcStr {
-        if !self.one_in(12) {
+        if !self.one_in(25) {
             return self.pick(fine).into();
         }
         match self.below(8) {
@@ -69,16 +76,21 @@ impl Random {
     }
 
     fn hostname(&mut self) -> ArcStr {
-        self.text(&["a.com", "b.com", "x.a.com", "y.x.a.com", "*.a.com", "*.x.a.com", "*.com", "A.com", "1.2.3.4", "*"])
+        if self.one_in(30) {
+            return self.pick(&["A.com", "1.2.3.4", "*", "a_b.com", "*a.com", "a.com:80"]).into();
+        }
+        self.text(&["a.com", "b.com", "x.a.com", "y.x.a.com", "*.a.com", "*.x.a.com", "*.com"])
     }
 
     fn path(&mut self) -> ArcStr {
-        let fine = ["/", "/a", "/a/", "/a/b", "/a%20b", "/*", "/a?b", "/a#b", "//", "/a//b", "/..", "/:x", "/a;b=c"];
-        self.text(&fine)
+        if self.one_in(15) {
+            return self.pick(&["/a?b", "/a#b", "//", "/a//b", "/..", "a", "/a b", "/%", "/a/../b"]).into();
+        }
+        self.text(&["/", "/a", "/a/", "/a/b", "/a%20b", "/*", "/:x", "/a;b=c", "/\\", "/aa", "/a.b"])
     }
 
     fn header_name(&mut self) -> ArcStr {
-        self.text(&["x-a", "X-B", "x_c", "host", "content-type", "a.b", "te", "connection", "x-envoy-retries"])
+        self.text(&["x-a", "X-B", "x_c", "x-a", "content-type", "a.b", "te", "connection", "x-envoy-retries"])
     }
 
     fn header_value(&mut self) -> ArcStr {
@@ -86,7 +98,10 @@ impl Random {
     }
 
     /// An expression of RE2, or something like one.
-    fn expression(&mut self) -> ArcStr {
+    pub(crate) fn expression(&mut self) -> ArcStr {
+        if self.one_in(3) {
+            return self.pick(&["/v[0-9]+/.*", "(a|b)+", "[^/]+", "(?i)abc", "\\d{1,3}", "x{2,}y?", "a.*z"]).into();
+        }
         let mut out = String::new();
         self.tree(&mut out, 3);
         if self.one_in(10) {
@@ -188,32 +203,8 @@ pub(crate) fn world(random: &mut Random, routes: usize) -> Vec<(ObjectKey, Objec
     objects
 }
 
-/// The same Gateway with routes of nothing but expressions, each with a host of its own.
-pub(crate) fn expressions(random: &mut Random, routes: usize) -> Vec<(ObjectKey, Object)> {
-    let mut objects = frame(random);
-    for at in 0..routes {
-        let key = ObjectKey::new("ns", arcstr::format!("route-{at}"));
-        // Every other one is brought near Envoy's limit on the size of programs.
-        let padding = if random.one_in(2) { "y".repeat(random.below(96)) } else { String::new() };
-        let matched = RouteMatch {
-            path: PathMatch::Regex(arcstr::format!("{}{padding}", random.expression())),
-            headers: Vec::new(),
-            query: Vec::new(),
-            method: None,
-        };
-        let rule = RouteRule { matches: vec![matched], ..RouteRule::default() };
-        let route = HttpRoute {
-            parents: vec![parent(Some("first"))],
-            hostnames: vec![arcstr::format!("h{at}.com")],
-            rules: vec![rule],
-            ..HttpRoute::default()
-        };
-        objects.push((key, Object::HttpRoute(Arc::new(route))));
-    }
-    objects
-}
-
-fn parent(section: Option<&str>) -> ParentRef {
+/// A reference to a listener of the Gateway, or to all of them.
+pub(crate) fn parent(section: Option<&str>) -> ParentRef {
     ParentRef {
         group: GATEWAY_API.into(),
         kind: "Gateway".into(),
@@ -223,8 +214,9 @@ fn parent(section: Option<&str>) -> ParentRef {
     }
 }
 
-fn frame(random: &mut Random) -> Vec<(ObjectKey, Object)> {
-    let class = GatewayClass { controller: translate_controller(), ..GatewayClass::default() };
+/// The Gateway with its class, Secrets and Services, without routes.
+pub(crate) fn frame(random: &mut Random) -> Vec<(ObjectKey, Object)> {
+    let class = GatewayClass { controller: syncgate::translate::CONTROLLER.into(), ..GatewayClass::default() };
     let mut listeners = vec![listener("first".into(), ListenerProtocol::Http, 80, None)];
     for at in 0..12 {
         let protocol = random.pick(&[ListenerProtocol::Http, ListenerProtocol::Https, ListenerProtocol::Https]);
@@ -262,10 +254,6 @@ fn frame(random: &mut Random) -> Vec<(ObjectKey, Object)> {
         secrets().into_iter().map(|(name, secret)| (ObjectKey::new("ns", name), Object::Secret(Arc::new(secret)))),
     );
     objects
-}
-
-fn translate_controller() -> ArcStr {
-    syncgate::translate::CONTROLLER.into()
 }
 
 fn listener(name: ArcStr, protocol: ListenerProtocol, port: u16, hostname: Option<ArcStr>) -> Listener {
@@ -311,7 +299,8 @@ fn route(random: &mut Random) -> HttpRoute {
 }
 
 fn rule(random: &mut Random) -> RouteRule {
-    let time = |r: &mut Random| Duration::from_millis(r.pick(&[0, 1, 1500, 86_400_000, u64::MAX]));
+    let time =
+        |r: &mut Random| Duration::from_millis(if r.one_in(9) { u64::MAX } else { r.pick(&[0, 1, 1500, 86_400_000]) });
     RouteRule {
         name: random.some(3, |r| r.text(&["rule", "other"])),
         matches: (0..=random.below(2)).map(|_| route_match(random)).collect(),
@@ -336,7 +325,7 @@ fn route_match(random: &mut Random) -> RouteMatch {
         path,
         headers: random.list(3, |r| HeaderMatch { name: r.header_name(), value: matcher(r) }),
         query: random.list(3, |r| QueryMatch { name: r.text(&["q", "Q", "a b"]), value: matcher(r) }),
-        method: random.some(4, |r| r.text(&["GET", "CONNECT", "get", "FOO"])),
+        method: random.some(4, |r| if r.one_in(8) { "get".into() } else { r.text(&["GET", "CONNECT", "PUT"]) }),
     }
 }
 
@@ -374,10 +363,10 @@ fn filter(random: &mut Random) -> RouteFilter {
 fn backend(random: &mut Random) -> BackendRef {
     BackendRef {
         group: "".into(),
-        kind: random.text(&["Service", "Service", "Service", "Pod"]),
+        kind: if random.one_in(12) { "Pod".into() } else { random.text(&["Service"]) },
         target: ObjectKey::new(random.pick(&["ns", "ns", "other"]), random.text(&["s1", "s2", "absent"])),
         port: random.some(1, |r| r.pick(&[80, 80, 81])),
-        weight: random.pick(&[0, 1, 1, 1, 10, u32::MAX, u32::MAX / 2]),
-        filters: random.list(2, filter),
+        weight: if random.one_in(20) { random.pick(&[u32::MAX, u32::MAX / 2]) } else { random.pick(&[0, 1, 1, 10]) },
+        filters: if random.one_in(3) { vec![filter(random)] } else { Vec::new() },
     }
 }

@@ -1,0 +1,81 @@
+//! A served hub for tests: one Gateway's world, on a port of its own.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arcstr::ArcStr;
+use syncgate::readiness::{Layer, Part, Readiness};
+use syncgate::resource::Resource;
+use syncgate::snapshot::{Change, World};
+use syncgate::xds::{Hub, Settings, bind, serve};
+use tokio::sync::{Mutex, oneshot};
+use tokio::task::JoinHandle;
+
+/// The Gateway of every test's client.
+pub(crate) const GATEWAY: &str = "ns/gw";
+
+/// The drain time of the test servers.
+pub(crate) const DRAIN: Duration = Duration::from_millis(300);
+
+/// A server on a port of its own.
+pub(crate) struct Served {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) address: SocketAddr,
+    world: Mutex<World>,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+    readiness: Readiness,
+    part: Part,
+}
+
+impl Served {
+    /// Starts a server that has published nothing.
+    pub(crate) async fn start(settings: Settings) -> Served {
+        Served::on(([127, 0, 0, 1], 0).into(), settings).await
+    }
+
+    pub(crate) async fn on(address: SocketAddr, settings: Settings) -> Served {
+        let readiness = Readiness::new(|_| {});
+        let part = readiness.register(Layer::Source, "test");
+        let listener = bind(address).await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let hub = Arc::new(Hub::new(readiness.clone()));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (served, gate) = (hub.clone(), readiness.clone());
+        let task = tokio::spawn(async move {
+            let stopped = async {
+                let _ = stopped.await;
+            };
+            serve(listener, served, gate, settings, DRAIN, stopped).await.expect("serves");
+        });
+        Served { hub, address, world: Mutex::new(World::new()), stop: Some(stop), task, readiness, part }
+    }
+
+    /// Publishes exactly these resources for [`GATEWAY`].
+    pub(crate) async fn publish(&self, resources: impl IntoIterator<Item = Resource>) {
+        let mut world = self.world.lock().await;
+        let gateway = ArcStr::from(GATEWAY);
+        let mut after = World::new();
+        let puts = resources
+            .into_iter()
+            .map(|resource| Change::Put { gateway: gateway.clone(), resource: Arc::new(resource) });
+        after.apply(puts.chain([Change::Gateway(gateway.clone())]));
+        *world = after.clone();
+        self.hub.publish(after, &[gateway], None);
+    }
+
+    /// Stops it as SIGTERM does and waits for its end.
+    pub(crate) async fn stop(mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        (&mut self.task).await.expect("ends");
+    }
+
+    /// Opens the gate.
+    pub(crate) fn make_ready(&self) {
+        self.part.ready();
+        self.readiness.seal();
+    }
+}
