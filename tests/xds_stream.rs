@@ -12,6 +12,7 @@ use envoy_types::pb::envoy::service::discovery::v3::{
 };
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use syncgate::readiness::{Layer, Readiness};
 use syncgate::resource::{Parts, Ref, Resource, ResourceType as T};
 use syncgate::xds::{Limits, Settings, Variant};
 use tokio::sync::mpsc;
@@ -318,7 +319,7 @@ async fn plain_http_gets_no_stream() {
 
 #[tokio::test]
 async fn streams_off_loopback_need_an_identity() {
-    let served = Served::on(([0, 0, 0, 0], 0).into(), quick()).await;
+    let served = Served::on(([0, 0, 0, 0], 0).into(), quick(), Readiness::new(|_| {})).await;
     served.publish([word(T::Cluster, "a", "1")]).await;
     let Some(address) = own_address() else {
         println!("skipped: this machine has no address but loopback");
@@ -345,7 +346,7 @@ async fn both_families_of_loopback_are_served_by_one_socket() {
         return;
     }
     let any = std::net::SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 0));
-    let mut served = Served::on(any, quick()).await;
+    let mut served = Served::on(any, quick(), Readiness::new(|_| {})).await;
     served.publish([word(T::Cluster, "a", "1")]).await;
     let port = served.address.port();
     for address in [([127, 0, 0, 1], port).into(), std::net::SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, port))] {
@@ -359,7 +360,9 @@ async fn both_families_of_loopback_are_served_by_one_socket() {
 async fn grpc_health_follows_the_gate() {
     use tonic_health::pb::HealthCheckRequest;
     use tonic_health::pb::health_client::HealthClient;
-    let served = Served::start(quick()).await;
+    let readiness = Readiness::new(|_| {});
+    let part = readiness.register(Layer::Source, "test");
+    let served = Served::on(([127, 0, 0, 1], 0).into(), quick(), readiness.clone()).await;
     let channel = Channel::from_shared(format!("http://{}", served.address)).expect("valid").connect().await;
     let mut health = HealthClient::new(channel.expect("connects"));
     let mut status = async || {
@@ -368,7 +371,8 @@ async fn grpc_health_follows_the_gate() {
     };
     use tonic_health::pb::health_check_response::ServingStatus;
     assert_eq!(status().await, ServingStatus::NotServing);
-    served.make_ready();
+    part.ready();
+    readiness.seal();
     for _ in 0..500 {
         if status().await == ServingStatus::Serving {
             return;

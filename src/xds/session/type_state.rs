@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arcstr::ArcStr;
 
@@ -65,8 +65,6 @@ pub(super) enum Why {
     Changed,
     /// The client refused it: waits until something of this type changes (rules 9 and 25).
     Refused,
-    /// A load assignment whose cluster is being sent: follows the cluster's ACK (rule 29).
-    AfterCluster,
 }
 
 #[derive(Debug, Clone)]
@@ -308,7 +306,7 @@ impl TypeState {
         let mut selection = Selection::default();
         for (name, todo) in &self.todo {
             match (todo.why, self.target.get(name)) {
-                (Why::Refused | Why::AfterCluster, _) => {}
+                (Why::Refused, _) => {}
                 (Why::Asked, Some(resource)) => selection.upserts.push(resource.clone()),
                 (Why::Asked, None) => {
                     selection.answers = true;
@@ -462,6 +460,36 @@ impl TypeState {
         self.nonce == nonce
     }
 
+    /// Has the client send again: what it has of this name is not known.
+    pub(super) fn resend(&mut self, name: &ArcStr) {
+        let asked = self.todo.get(name).is_some_and(|todo| todo.why == Why::Asked);
+        if self.wants(name) && !asked {
+            self.todo.insert(name.clone(), Todo::unknown(Why::Changed));
+        }
+    }
+
+    /// When the response in flight is given up, so that newer content does not wait for its answer for ever. Envoy
+    /// answers nothing as long as one of the clusters in a response is not warm. Without newer content there is
+    /// nothing to send, and the answer is waited for.
+    pub(super) fn patience_ends(&self, hold: Duration) -> Option<Instant> {
+        self.in_flight.as_ref().filter(|sent| sent.changes != self.changes).map(|sent| sent.at + hold)
+    }
+
+    /// Gives the response in flight up: its names are unknown and are sent again with what is new.
+    pub(super) fn give_up(&mut self) {
+        let Some(sent) = self.in_flight.take() else { return };
+        self.mark_unknown(&sent, Why::Changed);
+    }
+
+    fn mark_unknown(&mut self, sent: &InFlight, why: Why) {
+        for Sent { name, before, .. } in &sent.sent {
+            if self.wants(name) {
+                let todo = self.todo.entry(name.clone()).or_insert(Todo::unknown(why));
+                todo.held = Held { last: before.clone(), known: false };
+            }
+        }
+    }
+
     /// The response in flight was accepted. Returns when it was made.
     pub(super) fn accept(&mut self) -> Option<Instant> {
         let sent = self.in_flight.take()?;
@@ -484,12 +512,7 @@ impl TypeState {
     pub(super) fn refuse(&mut self, message: String, now: Instant) {
         let Some(sent) = self.in_flight.take() else { return };
         let why = if self.changes == sent.changes { Why::Refused } else { Why::Changed };
-        for Sent { name, before, .. } in &sent.sent {
-            if self.wants(name) {
-                let todo = self.todo.entry(name.clone()).or_insert(Todo::unknown(why));
-                todo.held = Held { last: before.clone(), known: false };
-            }
-        }
+        self.mark_unknown(&sent, why);
         let names = sent.sent.iter().map(|sent| sent.name.clone()).collect();
         self.refusal = Some(Refusal { kind: self.kind, nonce: self.nonce.clone(), message, names, at: now });
     }

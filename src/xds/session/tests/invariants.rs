@@ -103,6 +103,10 @@ mod model {
         unanswered: VecDeque<Response>,
         /// For each type: the nonce of the last response that was looked at.
         nonce: [String; 5],
+        /// Clusters that came after their load assignment did.
+        warming: BTreeSet<String>,
+        /// As long as a cluster is warming, CDS is not acknowledged.
+        paused: bool,
     }
 
     fn world(random: &mut Random) -> String {
@@ -190,10 +194,17 @@ mod model {
             if let (Some(first), Body::Delta { .. }) = (response.resources().first(), &response.body) {
                 envoy.put(first);
             }
+            if kind == ResourceType::Cluster {
+                envoy.paused = false;
+            } else {
+                // A cluster whose load assignment is refused counts as warm.
+                envoy.warm(&response);
+            }
             client.nonce[kind.index()] = response.nonce;
             client.nack(kind.short());
-            return collect(client, envoy);
+            return envoy.unpause(client);
         }
+        envoy.warm(&response);
         match &response.body {
             Body::StateOfTheWorld { resources, .. } if client.session.state(kind).sends_full_sets() => {
                 envoy.held[kind.index()].clear();
@@ -208,14 +219,41 @@ mod model {
             }
         }
         envoy.follow(client, kind);
-        client.nonce[kind.index()] = response.nonce;
-        client.ack(kind.short());
-        collect(client, envoy);
+        if kind == ResourceType::Cluster {
+            envoy.paused = true;
+        } else {
+            client.nonce[kind.index()] = response.nonce;
+            client.ack(kind.short());
+        }
+        envoy.unpause(client);
     }
 
     impl Envoy {
         fn put(&mut self, resource: &Arc<Resource>) {
             self.held[resource.kind.index()].insert(resource.name.to_string(), resource.clone());
+        }
+
+        fn unpause(&mut self, client: &mut Client) {
+            let clusters = &self.held[ResourceType::Cluster.index()];
+            self.warming.retain(|name| clusters.contains_key(name));
+            if self.paused && self.warming.is_empty() {
+                self.paused = false;
+                client.nonce[0] = self.nonce[0].clone();
+                client.ack("CDS");
+            }
+            collect(client, self);
+        }
+
+        /// A cluster that changes waits for its load assignment to come again.
+        fn warm(&mut self, response: &Response) {
+            for resource in response.resources() {
+                let held = self.held[resource.kind.index()].get(resource.name.as_str());
+                match resource.kind {
+                    ResourceType::Cluster if held != Some(resource) => self.warming.insert(resource.name.to_string()),
+                    ResourceType::ClusterLoadAssignment => self.warming.remove(resource.name.as_str()),
+                    _ => false,
+                };
+            }
         }
 
         /// No route names a cluster that is not held, or that is held without its load assignment.

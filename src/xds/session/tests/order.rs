@@ -112,9 +112,13 @@ fn rule_28_an_acknowledged_cluster_is_not_a_warm_one() {
 fn rule_29_a_changed_cluster_brings_its_unchanged_load_assignment() {
     for variant in BOTH {
         let mut client = Client::settled(variant, "c:a=1 c:b=1 e:a=1 e:b=1 l:web=1>web r:web=1>a");
-        client.snapshot("c:a=2 c:b=1 e:a=1 e:b=1 l:web=1>web r:web=1>a");
-        assert_eq!(client.ack("CDS"), "EDS a=1");
+        let clusters = client.snapshot("c:a=2 c:b=1 e:a=1 e:b=1 l:web=1>web r:web=1>a");
+        match variant {
+            Variant::StateOfTheWorld => assert_eq!(clusters, "CDS a=2 b=1 | EDS a=1"),
+            Variant::Delta => assert_eq!(clusters, "CDS a=2 | EDS a=1"),
+        }
         assert_eq!(client.ack("EDS"), "");
+        assert_eq!(client.ack("CDS"), "");
     }
 }
 
@@ -152,12 +156,25 @@ fn a_client_that_never_acknowledges_is_waited_for_only_so_long() {
 }
 
 #[test]
-fn load_assignments_do_not_wait_for_ever_for_their_cluster() {
+fn clusters_that_do_not_warm_do_not_hold_up_newer_ones_for_ever() {
     for variant in BOTH {
         let mut client = Client::settled(variant, WORLD);
-        assert_eq!(client.snapshot("c:a=2 e:a=1 l:web=1>web r:web=1>a"), "CDS a=2");
-        assert_eq!(client.snapshot("c:a=2 e:a=2 l:web=1>web r:web=1>a"), "");
-        assert_eq!(client.after(5_000), "EDS a=2");
+        assert_eq!(client.snapshot("c:a=2 e:a=1 l:web=1>web r:web=1>a"), "CDS a=2 | EDS a=1");
+        assert_eq!(client.ack("EDS"), "");
+        assert_eq!(client.after(60_000), "");
+        let newer = client.snapshot("c:a=2 c:b=1 e:a=1 e:b=1 l:web=1>web r:web=1>a");
+        assert_eq!(newer, "CDS a=2 b=1 | EDS a=1");
+        assert_eq!(client.ack("CDS"), "");
+        let mut client = Client::settled(variant, WORLD);
+        client.snapshot("c:a=2 e:a=1 l:web=1>web r:web=1>a");
+        assert_eq!(client.snapshot("c:a=3 e:a=1 l:web=1>web r:web=1>a"), "");
+        assert_eq!(client.ack("EDS"), "");
+        assert_eq!(client.after(4_999), "");
+        let late = client.nonce[0].clone();
+        assert_eq!(client.after(1), "CDS a=3 | EDS a=1");
+        let ask = client.ask(kind_of("CDS"), vec![], vec![]);
+        assert_eq!(client.send(kind_of("CDS"), late, Some("too late"), ask), "");
+        assert_eq!(client.ack("CDS"), "");
     }
 }
 

@@ -1,7 +1,10 @@
 //! The invariants of translation, over worlds made up at random: `pure`, `one_harms_one`, `own_only`, `explained`, and
 //! that nothing is named that is not there.
 
-#[path = "support/hostile.rs"]
+#[cfg(test)]
+mod cost;
+#[cfg(test)]
+#[path = "../support/hostile.rs"]
 mod hostile;
 
 use std::collections::{BTreeMap, BTreeSet};
