@@ -3,81 +3,88 @@
 //! Only this module knows every other one.
 
 pub mod collections;
+pub mod debug;
 pub mod explain;
 pub mod introspection;
 pub mod offline;
 pub mod owner;
 pub mod pipeline;
+pub mod problems;
 pub mod report;
 pub mod shutdown;
+pub mod tasks;
 pub mod views;
 
-use std::{sync::Arc, time::Instant};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use serde_json::{Value, json};
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
-use tonic::service::Routes;
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
-use self::{owner::Owner, shutdown::Shutdown, views::Views};
+use self::{problems::Problems, shutdown::Shutdown, tasks::Tasks, views::Views};
 use crate::{
-    admin::{self, Heartbeats, View},
+    admin::{self, Heartbeats},
     config::{self, ServeConfig},
     files::{self, FilesConfig, Findings},
     ingest,
     metrics::Exporter,
-    proto::introspection_server::IntrospectionServer,
     readiness::{Layer, Part, Readiness},
     xds::{self, Hub},
 };
+
+/// How long the parts may take to end once everything is over. Who takes longer is left behind: the process ends anyway.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Serves until a signal ends it (see [`shutdown`]).
 ///
 /// # Errors
 /// An address that cannot be bound, or a part that failed for good.
 pub async fn serve(config: ServeConfig) -> anyhow::Result<()> {
+    let shutdown = Shutdown::listen().context("listening for SIGTERM and SIGINT")?;
     let exporter = Exporter::install().context("installing the metrics recorder")?;
     let readiness = Readiness::new(admin::record);
     let heartbeats = Heartbeats::new();
     let sockets = Sockets::bind(&config, &readiness).await?;
-    let shutdown = Shutdown::new();
+    let mut tasks = Tasks::default();
 
     let (deltas, mailbox) = ingest::mailbox();
     let (findings, found) = watch::channel(Arc::new(Findings::default()));
     let hub = Arc::new(Hub::new(readiness.clone()));
     let views = Views::default();
-    let source = build_source(&config, &readiness, deltas.clone(), findings, &shutdown);
+    tasks.spawn("the source of files", build_source(&config, &readiness, deltas.clone(), findings, &shutdown));
     let (owner, thread) = owner::spawn(
         mailbox,
         deltas,
         &readiness,
-        owner::Outlets { hub: hub.clone(), views: views.clone(), heart: heartbeats.register("graph") },
+        owner::Outlets {
+            hub: hub.clone(),
+            views: views.clone(),
+            problems: Problems::new(found.clone()),
+            heart: heartbeats.register("graph"),
+        },
     )?;
-    let ads = tokio::spawn(xds::serve(
-        sockets.ads,
-        hub.clone(),
-        readiness.clone(),
-        xds::Settings::default(),
-        config.drain,
-        shutdown.draining(),
-    ));
+    tasks.spawn("the graph's thread", thread.ended());
     let health = admin::health(&readiness, &heartbeats, Some(exporter.clone()));
-    let debug = build_debug(&readiness, &owner, hub, views, found);
-    let sites = [
-        tokio::spawn(admin::serve(sockets.health, health, shutdown.over())),
-        tokio::spawn(admin::serve(sockets.admin, debug, shutdown.over())),
-    ];
-    let upkeep = [tokio::spawn(exporter.run_upkeep()), tokio::spawn(heartbeats.register("runtime").keep_beating())];
+    tasks.spawn("the health listener", admin::serve(sockets.health, health, shutdown.over()));
+    let debug = debug::site(&readiness, &owner, hub.clone(), views, found);
+    tasks.spawn("the admin listener", admin::serve(sockets.admin, debug, shutdown.over()));
+    let settings = xds::Settings::default();
+    let ads = xds::serve(sockets.ads, hub, readiness.clone(), settings, config.drain, shutdown.draining());
+    let ads = tokio::spawn(ads);
+    // Ends when it is dropped.
+    let mut upkeep = JoinSet::new();
+    upkeep.spawn(exporter.run_upkeep());
+    upkeep.spawn(heartbeats.register("runtime").keep_beating());
     readiness.seal();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), files = %config.files.display(), "syncgate started");
 
-    let result = shutdown.run(&readiness, config.lame_duck, ads).await;
-    owner.stop().await;
-    let _ = tokio::task::spawn_blocking(|| thread.join()).await;
-    for task in sites.into_iter().chain([source]) {
-        let _ = task.await;
+    let result = shutdown.run(&readiness, config.lame_duck, ads, tasks.first_end()).await;
+    let all_ended = async {
+        owner.stop().await;
+        tasks.all_ended().await;
+    };
+    if tokio::time::timeout(LAST_WORDS, all_ended).await.is_err() {
+        tracing::warn!(after = ?LAST_WORDS, "not every part has ended, ending all the same");
     }
-    upkeep.iter().for_each(JoinHandle::abort);
     result
 }
 
@@ -91,9 +98,9 @@ struct Sockets {
 
 impl Sockets {
     async fn bind(config: &ServeConfig, readiness: &Readiness) -> anyhow::Result<Self> {
-        let ads = admin::bind(config.xds_address).await.context("--xds-address")?;
-        let health = admin::bind(config.health_address).await.context("--health-address")?;
-        let admin = admin::bind(config.admin_address).await.context("--admin-address")?;
+        let ads = bind("--xds-address", config.xds_address).await?;
+        let health = bind("--health-address", config.health_address).await?;
+        let admin = bind("--admin-address", config.admin_address).await?;
         let parts = ["ads", "health", "admin"].map(|name| {
             let part = readiness.register(Layer::Listener, name);
             part.ready();
@@ -106,6 +113,18 @@ impl Sockets {
     }
 }
 
+async fn bind(flag: &'static str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    admin::bind(address).await.with_context(|| flag).map_err(|error| {
+        let remedy = match error.downcast_ref::<io::Error>().map(io::Error::kind) {
+            Some(io::ErrorKind::AddrInUse) => "end the process that listens there, or give another port",
+            Some(io::ErrorKind::AddrNotAvailable) => "give an address of this machine, or [::] for all of them",
+            Some(io::ErrorKind::PermissionDenied) => "give a port of 1024 or more, or the right to bind lower ones",
+            _ => return error,
+        };
+        anyhow::anyhow!("{error:#}; {remedy}")
+    })
+}
+
 /// The folder as a source of deltas.
 fn build_source(
     config: &ServeConfig,
@@ -113,79 +132,12 @@ fn build_source(
     deltas: ingest::Sender,
     findings: watch::Sender<Arc<Findings>>,
     shutdown: &Shutdown,
-) -> JoinHandle<()> {
+) -> impl Future<Output = ()> + Send + use<> {
     let part = readiness.register(Layer::Source, files::SOURCE);
     let on_broken = match config.on_broken_file {
         config::OnBrokenFile::Fail => files::OnBrokenFile::Wait,
         config::OnBrokenFile::Skip => files::OnBrokenFile::Skip,
     };
     let config = FilesConfig { dir: config.files.clone(), on_broken, rescan: config.rescan_interval };
-    tokio::spawn(files::run(config, move |delta| deltas.send(delta), part, findings, shutdown.over()))
-}
-
-/// The admin listener's pages and its gRPC service.
-fn build_debug(
-    readiness: &Readiness,
-    owner: &Owner,
-    hub: Arc<Hub>,
-    views: Views,
-    found: watch::Receiver<Arc<Findings>>,
-) -> admin::Site {
-    let (held, graph) = (views.clone(), views);
-    let pages = [
-        View {
-            path: "/debug/clients",
-            help: "connected Envoys: what they hold and what they refused",
-            show: Box::new(move || clients_json(&hub)),
-        },
-        View {
-            path: "/debug/held",
-            help: "changes that wait at the door, and why",
-            show: Box::new(move || held.held()),
-        },
-        View { path: "/debug/graph", help: "the collections and their work", show: Box::new(move || graph.graph()) },
-        View {
-            path: "/debug/files",
-            help: "the folder and everything that is wrong in it",
-            show: Box::new(move || files_json(&found.borrow())),
-        },
-    ];
-    let introspection = introspection::Service::new(readiness.clone(), owner.clone());
-    admin::debug(pages).grpc(Routes::new(IntrospectionServer::new(introspection)))
-}
-
-fn clients_json(hub: &Hub) -> Value {
-    let now = Instant::now();
-    let clients = hub.clients().into_iter().map(|client| {
-        let types = client.progress.iter().map(|progress| {
-            let refusal = progress.refusal.as_ref();
-            let of_type = json!({
-                "wildcard": progress.wildcard,
-                "names": progress.names,
-                "not_acknowledged": progress.open,
-                "settled": progress.settled.is_some(),
-                "refused": refusal.map(|refusal| refusal.message.as_str()),
-            });
-            (progress.kind.short().to_owned(), of_type)
-        });
-        json!({
-            "node_id": client.name.node_id.as_str(),
-            "gateway": client.name.gateway.as_str(),
-            "variant": client.variant.as_str(),
-            "peer": client.peer.to_string(),
-            "connected_seconds": now.saturating_duration_since(client.since).as_secs(),
-            "types": Value::Object(types.collect()),
-        })
-    });
-    clients.collect()
-}
-
-fn files_json(findings: &Findings) -> Value {
-    json!({
-        "files": findings.files,
-        "objects": findings.objects,
-        "passed_over": findings.ignored,
-        "broken": findings.broken,
-        "problems": findings.problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
-    })
+    files::run(config, move |delta| deltas.send(delta), part, findings, shutdown.over())
 }

@@ -45,7 +45,7 @@ const EXAMPLES: &str = "Examples:
 pub enum Command {
     /// Serve Envoy configuration over ADS.
     Serve(Box<ServeArgs>),
-    /// Translate a folder of manifests and report every problem; exit code 1 when there is one.
+    /// Translate a folder of manifests and report every problem; exit code 1 when one is an error.
     Check(check::CheckArgs),
     /// Print an Envoy bootstrap for a Gateway.
     Bootstrap(bootstrap::BootstrapArgs),

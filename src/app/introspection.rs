@@ -32,7 +32,7 @@ impl Service {
 #[tonic::async_trait]
 impl Introspection for Service {
     async fn get_sync_status(&self, _: Request<GetSyncStatusRequest>) -> Result<Response<SyncStatus>, Status> {
-        let graph = self.owner.report().await.ok_or_else(stopping)?;
+        let graph = self.owner.report().await.ok_or_else(silent)?;
         let now = Instant::now();
         Ok(Response::new(SyncStatus {
             ready: self.readiness.is_ready(),
@@ -50,13 +50,13 @@ impl Introspection for Service {
             .find(|k| k.as_str() == kind)
             .ok_or_else(|| Status::invalid_argument(format!("unknown kind {kind:?}")))?;
         let object = ObjectRef::new(kind, ObjectKey::new(namespace, name));
-        let (found, text) = self.owner.explain(object).await.ok_or_else(stopping)?;
+        let (found, text) = self.owner.explain(object).await.ok_or_else(silent)?;
         Ok(Response::new(Explanation { found, text }))
     }
 }
 
-fn stopping() -> Status {
-    Status::unavailable("syncgate is stopping")
+fn silent() -> Status {
+    Status::unavailable("the graph's thread does not answer: syncgate is stopping, or busy (see /livez)")
 }
 
 fn part(status: &PartStatus, now: Instant) -> Part {

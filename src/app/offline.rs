@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, path::Path};
 
 use serde_json::{Value, json};
 
-use super::{explain, pipeline::Pipeline};
+use super::{
+    explain,
+    pipeline::{Pipeline, Troubled},
+};
 use crate::{
     files::{self, FileProblem, FilesError, Loaded},
     model::{Event, Kind, ObjectRef, Problem},
@@ -36,8 +39,7 @@ impl Offline {
     /// Every problem, of files and of objects, once, in the order of their places.
     #[must_use]
     pub fn problems(&self) -> Vec<FileProblem> {
-        let statuses = self.pipeline.graph.iter(self.pipeline.outputs.statuses);
-        let of_objects = statuses.flat_map(|(object, status)| {
+        let of_objects = self.troubled().iter().flat_map(|(object, status)| {
             status.problems.iter().map(|at| Problem { object: object.clone(), at: at.clone() })
         });
         let located = self.loaded.locate(of_objects);
@@ -51,6 +53,18 @@ impl Offline {
             .map(|problem| ((problem.place.clone(), problem.field.clone(), problem.message.clone()), problem))
             .collect();
         unique.into_values().collect()
+    }
+
+    /// What reading the files found, translation aside.
+    #[must_use]
+    pub fn found_in_files(&self) -> &[FileProblem] {
+        &self.loaded.problems
+    }
+
+    /// What translation found, without places.
+    #[must_use]
+    pub fn troubled(&self) -> &Troubled {
+        self.pipeline.troubled()
     }
 
     /// What was read and what it became, in a line.

@@ -6,15 +6,14 @@
 use std::{
     collections::BTreeSet,
     sync::Arc,
-    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
 use anyhow::Context;
 use arcstr::ArcStr;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{collections::Collections, explain, pipeline::Pipeline, report, views::Views};
+use super::{collections::Collections, explain, pipeline::Pipeline, problems::Problems, report, views::Views};
 use crate::{
     admin::Beat,
     ingest::{Door, LetIn, Mailbox, Sender, Taken},
@@ -27,6 +26,9 @@ use crate::{
 
 /// The longest sleep: the heartbeat and the statistics want to be heard at least this often.
 const BEAT: Duration = Duration::from_secs(1);
+
+/// How long an answer is waited for: longer than any epoch takes, shorter than the patience of who asks.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Questions that may wait at once; whoever comes later waits to ask.
 const QUESTIONS: usize = 16;
@@ -56,12 +58,12 @@ pub struct Report {
 }
 
 impl Owner {
-    /// The state of graph and publication; `None` when the thread has ended.
+    /// The state of graph and publication; `None` when the thread does not answer.
     pub async fn report(&self) -> Option<Report> {
         self.ask(Question::Report).await
     }
 
-    /// What an object became; `None` when the thread has ended.
+    /// What an object became; `None` when the thread does not answer.
     pub async fn explain(&self, object: ObjectRef) -> Option<(bool, String)> {
         self.ask(|answer| Question::Explain(object, answer)).await
     }
@@ -75,9 +77,12 @@ impl Owner {
 
     async fn ask<A>(&self, question: impl FnOnce(oneshot::Sender<A>) -> Question) -> Option<A> {
         let (sender, answer) = oneshot::channel();
-        self.questions.send(question(sender)).await.ok()?;
-        self.waker.wake();
-        answer.await.ok()
+        let answered = async {
+            self.questions.send(question(sender)).await.ok()?;
+            self.waker.wake();
+            answer.await.ok()
+        };
+        tokio::time::timeout(PATIENCE, answered).await.ok().flatten()
     }
 }
 
@@ -88,11 +93,41 @@ pub struct Outlets {
     pub hub: Arc<Hub>,
     /// Takes pictures to the debug pages.
     pub views: Views,
+    /// Counts problems.
+    pub problems: Problems,
     /// Says that the thread lives.
     pub heart: Beat,
 }
 
-/// Starts the thread; it ends when told to, or when every source has gone.
+/// A thread of which it is noticed when it ends.
+#[derive(Debug)]
+pub struct Thread {
+    /// Closed when the thread has ended.
+    alive: watch::Receiver<()>,
+}
+
+impl Thread {
+    fn start(name: &str, run: impl FnOnce() + Send + 'static) -> anyhow::Result<Self> {
+        let (living, alive) = watch::channel(());
+        let run = move || {
+            // Dropped when the thread ends, by a panic too.
+            let _living = living;
+            run();
+        };
+        std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(run)
+            .with_context(|| format!("starting the thread {name:?}"))?;
+        Ok(Self { alive })
+    }
+
+    /// Completes when the thread has ended, in whatever way.
+    pub async fn ended(mut self) {
+        while self.alive.changed().await.is_ok() {}
+    }
+}
+
+/// Starts the thread; it ends when told to.
 ///
 /// # Errors
 /// When the operating system refuses a thread.
@@ -101,12 +136,12 @@ pub fn spawn(
     waker: Sender,
     readiness: &Readiness,
     outlets: Outlets,
-) -> anyhow::Result<(Owner, JoinHandle<()>)> {
+) -> anyhow::Result<(Owner, Thread)> {
     let (questions, asked) = mpsc::channel(QUESTIONS);
     let pipeline = Pipeline::new();
     let publication = readiness.register(Layer::Publication, "snapshot");
     publication.waiting("the first complete snapshot is not published");
-    let thread = OwnerThread {
+    let owner = OwnerThread {
         door: Door::new(),
         collections: Collections::register(&pipeline.graph, readiness),
         pipeline,
@@ -118,8 +153,8 @@ pub fn spawn(
         outlets,
         counted: None,
     };
-    let handle = std::thread::Builder::new().name("graph".to_owned()).spawn(|| thread.run());
-    Ok((Owner { questions, waker: Arc::new(waker) }, handle.context("starting the graph's thread")?))
+    let thread = Thread::start("graph", || owner.run())?;
+    Ok((Owner { questions, waker: Arc::new(waker) }, thread))
 }
 
 struct OwnerThread {
@@ -174,6 +209,7 @@ impl OwnerThread {
     fn count(&mut self, now: Instant) {
         self.counted = Some(now);
         report::export(&self.pipeline);
+        self.outlets.problems.export(self.pipeline.troubled());
         self.outlets.views.show(&self.pipeline, &self.door.held(), now);
     }
 
@@ -183,6 +219,9 @@ impl OwnerThread {
         metrics::epoch(applied.took, let_in.events.len());
         self.collections.settle(&self.pipeline.graph);
         self.unpublished.extend(applied.changed);
+        if applied.judged {
+            self.outlets.problems.changed();
+        }
         if self.pipeline.complete() && (self.published.is_none() || !self.unpublished.is_empty()) {
             self.publish(let_in.arrived);
         }
@@ -192,7 +231,6 @@ impl OwnerThread {
         let changed: Vec<ArcStr> = std::mem::take(&mut self.unpublished).into_iter().collect();
         let world = self.pipeline.world();
         self.outlets.hub.publish(world.clone(), &changed, arrived);
-        metrics::published(world.len(), changed.len());
         if self.published.replace(Instant::now()).is_none() {
             tracing::info!(
                 gateways = world.len(),
@@ -220,3 +258,6 @@ impl OwnerThread {
         Some(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,14 +2,19 @@
 //!
 //! Knows no clock, no thread and no socket; the owner thread, `check`, the tests and the benchmarks all drive this.
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use arcstr::{ArcStr, format};
 
 use crate::{
-    graph::{Graph, GraphBuilder},
-    model::{Event, ObjectKey},
+    graph::{Epoch, Graph, GraphBuilder},
+    model::{Event, ObjectKey, ObjectRef},
     snapshot::{Change, World},
-    translate::{self, Inputs, Outputs},
+    translate::{self, Inputs, Outputs, Status},
 };
+
+/// The objects whose status has problems, with that status.
+pub type Troubled = BTreeMap<ObjectRef, Arc<Status>>;
 
 /// The graph with its translation, and the world it yields.
 #[derive(Debug)]
@@ -21,6 +26,7 @@ pub struct Pipeline {
     /// The inputs of the graph.
     pub inputs: Inputs,
     world: World,
+    troubled: Troubled,
     epochs: u64,
 }
 
@@ -29,6 +35,8 @@ pub struct Pipeline {
 pub struct Applied {
     /// The Gateways whose snapshot came, went or changed, sorted.
     pub changed: Vec<ArcStr>,
+    /// Whether the status of any object changed.
+    pub judged: bool,
     /// How long the epoch took.
     pub took: std::time::Duration,
 }
@@ -45,7 +53,7 @@ impl Pipeline {
     pub fn new() -> Self {
         let mut builder = GraphBuilder::new();
         let (inputs, outputs) = translate::build(&mut builder);
-        Self { graph: builder.build(), outputs, inputs, world: World::new(), epochs: 0 }
+        Self { graph: builder.build(), outputs, inputs, world: World::new(), troubled: Troubled::new(), epochs: 0 }
     }
 
     /// Lets the events in as one epoch.
@@ -70,7 +78,19 @@ impl Pipeline {
             None => Change::Delete { gateway: gateway_name(&key.gateway), kind: key.kind, name: key.name.clone() },
         });
         let changed = self.world.apply(gateways.chain(resources));
-        Applied { changed, took: epoch.duration() }
+        Applied { changed, judged: self.judge(&epoch), took: epoch.duration() }
+    }
+
+    /// Keeps the list of troubled objects. Says whether any status changed.
+    fn judge(&mut self, epoch: &Epoch) -> bool {
+        let changes = epoch.changes(self.outputs.statuses);
+        for (object, status) in changes {
+            match status.as_ref().filter(|status| !status.problems.is_empty()) {
+                Some(status) => self.troubled.insert(object.clone(), status.clone()),
+                None => self.troubled.remove(object),
+            };
+        }
+        !changes.is_empty()
     }
 
     /// Whether every collection has applied everything that its sources delivered (invariant `gated`).
@@ -83,6 +103,12 @@ impl Pipeline {
     #[must_use]
     pub fn world(&self) -> &World {
         &self.world
+    }
+
+    /// The objects that translation found problems with.
+    #[must_use]
+    pub fn troubled(&self) -> &Troubled {
+        &self.troubled
     }
 
     /// How many epochs have run.

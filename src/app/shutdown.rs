@@ -1,12 +1,12 @@
 //! How the process ends (F62): not ready, serve on for the lame-duck time, close the streams, then everything else.
 //!
-//! The first SIGTERM or SIGINT begins it, a second one ends the process at once.
+//! The first SIGTERM or SIGINT begins it, a second one ends the process at once, and so does a part that fails.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use anyhow::Context;
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
     task::JoinHandle,
 };
@@ -24,19 +24,22 @@ enum Phase {
 #[derive(Debug)]
 pub struct Shutdown {
     phase: watch::Sender<Phase>,
-}
-
-impl Default for Shutdown {
-    fn default() -> Self {
-        Self::new()
-    }
+    terminate: Signal,
+    interrupt: Signal,
 }
 
 impl Shutdown {
-    /// Running.
-    #[must_use]
-    pub fn new() -> Self {
-        Self { phase: watch::Sender::new(Phase::Running) }
+    /// Running. Signals count from here on: the first process of a container would not even notice one that it does
+    /// not listen for.
+    ///
+    /// # Errors
+    /// When the operating system gives no signals.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self {
+            phase: watch::Sender::new(Phase::Running),
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
 
     /// Completes when the streams are to be closed.
@@ -57,44 +60,88 @@ impl Shutdown {
         }
     }
 
-    /// Waits for a signal (or for the ADS server to fail), then goes through the phases.
+    /// Waits for a signal or for `failed`, then goes through the phases.
     ///
     /// # Errors
-    /// When the ADS server failed, or signals cannot be had.
+    /// When the ADS server or another part failed.
     pub async fn run(
-        self,
+        mut self,
         readiness: &Readiness,
         lame_duck: Duration,
         mut ads: JoinHandle<Result<(), ServeError>>,
+        failed: impl Future<Output = anyhow::Error>,
     ) -> anyhow::Result<()> {
-        let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
-        let mut signalled = async || {
-            tokio::select! {
-                _ = terminate.recv() => "SIGTERM",
-                _ = interrupt.recv() => "SIGINT",
-            }
+        tokio::pin!(failed);
+        let told = tokio::select! {
+            name = signalled(&mut self.terminate, &mut self.interrupt) => Ok(name),
+            error = &mut failed => Err(error),
+            ended = &mut ads => Err(match flatten(ended) {
+                Err(error) => error,
+                Ok(()) => anyhow::anyhow!("the ADS server ended although nobody told it to"),
+            }),
         };
-        tokio::select! {
-            failed = &mut ads => return failed.context("the ADS server's task")?.context("serving ADS"),
-            name = signalled() => {
-                tracing::info!(signal = name, ?lame_duck, "shutting down: not ready, still serving");
-            }
-        }
         readiness.begin_shutdown();
-        let closed = async {
-            tokio::time::sleep(lame_duck).await;
-            self.phase.send_replace(Phase::Draining);
-            ads.await.context("the ADS server's task")?.context("serving ADS")
-        };
-        let result = tokio::select! {
-            result = closed => result,
-            name = signalled() => {
-                tracing::warn!(signal = name, "told again: ending at once");
-                Ok(())
+        let result = match told {
+            Err(error) => Err(error),
+            Ok(name) => {
+                tracing::info!(signal = name, ?lame_duck, "shutting down: not ready, still serving");
+                let closed = async {
+                    tokio::time::sleep(lame_duck).await;
+                    self.phase.send_replace(Phase::Draining);
+                    flatten(ads.await)
+                };
+                tokio::select! {
+                    result = closed => result,
+                    error = failed => Err(error),
+                    name = signalled(&mut self.terminate, &mut self.interrupt) => {
+                        tracing::warn!(signal = name, "told again: ending at once");
+                        Ok(())
+                    }
+                }
             }
         };
         self.phase.send_replace(Phase::Over);
         result
+    }
+}
+
+async fn signalled(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    }
+}
+
+fn flatten(ended: Result<Result<(), ServeError>, tokio::task::JoinError>) -> anyhow::Result<()> {
+    ended.context("the ADS server's task")?.context("serving ADS")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::readiness::Layer;
+
+    #[tokio::test]
+    async fn a_part_that_fails_ends_the_process_with_its_error() {
+        let readiness = Readiness::new(|_| {});
+        let part = readiness.register(Layer::Source, "test");
+        part.ready();
+        readiness.seal();
+        let shutdown = Shutdown::listen().unwrap();
+        let over = shutdown.over();
+        let ads = tokio::spawn(std::future::pending());
+        let failed = async { anyhow::anyhow!("the graph's thread ended") };
+        let ended = shutdown.run(&readiness, Duration::from_secs(600), ads, failed).await;
+        assert_eq!(ended.unwrap_err().to_string(), "the graph's thread ended");
+        over.await;
+        assert!(!readiness.is_ready(), "who looks in the meantime must not be sent traffic here");
+    }
+
+    #[tokio::test]
+    async fn an_ads_server_that_ends_by_itself_is_an_error() {
+        let readiness = Readiness::new(|_| {});
+        let ads = tokio::spawn(async { Ok(()) });
+        let ended = Shutdown::listen().unwrap().run(&readiness, Duration::ZERO, ads, std::future::pending()).await;
+        assert!(ended.unwrap_err().to_string().contains("nobody told it to"));
     }
 }

@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
-use crate::app::offline::Offline;
+use crate::{app::offline::Offline, files::Severity};
 
 /// Arguments of `syncgate check`.
 #[derive(Debug, Args)]
@@ -42,7 +42,7 @@ impl OutputFormat {
     }
 }
 
-/// Reports the problems; exit code 1 when there is one.
+/// Reports the problems; exit code 1 when one of them is an error. Warnings are printed and change nothing.
 ///
 /// # Errors
 /// When the folder cannot be read at all.
@@ -50,7 +50,9 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let world = Offline::load(&args.dir)?;
     let problems = world.problems();
     let mut report: String = problems.iter().map(|problem| format!("{problem}\n")).collect();
-    report += &format!("{}: {}; {}\n", args.dir.display(), world.summary(), count(problems.len()));
+    let count = |severity| problems.iter().filter(|problem| problem.severity == severity).count();
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    report += &format!("{}: {}; {}\n", args.dir.display(), world.summary(), verdict(errors, warnings));
     match args.output {
         Some(format) => {
             super::print(&format.write(&world.resources())?)?;
@@ -58,13 +60,28 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         }
         None => super::print(&report)?,
     }
-    Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn count(problems: usize) -> String {
-    match problems {
-        0 => "no problems".to_owned(),
-        1 => "1 problem".to_owned(),
-        many => format!("{many} problems"),
+fn verdict(errors: usize, warnings: usize) -> String {
+    let count = |number: usize, one: &str| format!("{number} {one}{}", if number == 1 { "" } else { "s" });
+    match (errors, warnings) {
+        (0, 0) => "no problems".to_owned(),
+        (errors, 0) => count(errors, "error"),
+        (0, warnings) => count(warnings, "warning"),
+        (errors, warnings) => format!("{}, {}", count(errors, "error"), count(warnings, "warning")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_and_warnings_are_counted_apart() {
+        assert_eq!(verdict(0, 0), "no problems");
+        assert_eq!(verdict(1, 0), "1 error");
+        assert_eq!(verdict(0, 2), "2 warnings");
+        assert_eq!(verdict(3, 1), "3 errors, 1 warning");
     }
 }

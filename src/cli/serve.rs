@@ -17,12 +17,11 @@ use crate::{
 pub fn run(args: ServeArgs, format: LogFormat, filter: &str) -> anyhow::Result<ExitCode> {
     let config = args.validate()?;
     init_logging(format, filter)?;
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("starting the runtime")?
-        .block_on(app::serve(config))?;
-    Ok(ExitCode::SUCCESS)
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
+    let result = runtime.block_on(app::serve(config));
+    // A thread that hangs in a system call, on a dead network file system say, must not keep the process alive.
+    runtime.shutdown_background();
+    result.map(|()| ExitCode::SUCCESS)
 }
 
 fn init_logging(format: LogFormat, filter: &str) -> anyhow::Result<()> {

@@ -286,10 +286,6 @@ impl<S: Fn(Delta)> Source<S> {
             return;
         }
         metrics::files_reloaded(findings.files, findings.broken, took);
-        for kind in Kind::ALL {
-            let of_kind = |p: &&FileProblem| p.object.as_ref().is_some_and(|object| object.kind == kind);
-            metrics::problems(kind.as_str(), findings.problems.iter().filter(of_kind).count());
-        }
         match findings.problems.first() {
             Some(first) if before.problems != findings.problems => {
                 warn!(count = findings.problems.len(), %first, "manifests have problems; `syncgate check` lists them");

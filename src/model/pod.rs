@@ -13,7 +13,7 @@ pub struct Pod {
     pub labels: Labels,
     /// `status.podIPs`, else `status.podIP`; valid addresses only, at most one of each family counts.
     pub ips: Vec<IpAddr>,
-    /// Container ports that have a name, of all containers (restartable init containers too).
+    /// Container ports that have a name, of all containers that run while the pod serves (sidecars too).
     pub named_ports: Vec<PodPort>,
     /// The `Ready` condition is `True`.
     pub ready: bool,

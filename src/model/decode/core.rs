@@ -165,9 +165,12 @@ pub(super) fn pod(root: &Cursor<'_>, metadata: &Cursor<'_>) -> Pod {
     let zone = labels.get("topology.kubernetes.io/zone").filter(|z| !z.is_empty()).cloned();
     let mut pod = Pod { labels, zone, terminating: metadata.get("deletionTimestamp").is_some(), ..Pod::default() };
     if let Some(spec) = root.section("spec") {
-        for containers in ["containers", "initContainers"].iter().filter_map(|list| spec.get(list)) {
+        for list in ["containers", "initContainers"] {
+            let Some(containers) = spec.get(list) else { continue };
             for container in containers.items(UNBOUNDED) {
-                container_ports(&container, &mut pod.named_ports);
+                if list == "containers" || is_sidecar(&container) {
+                    container_ports(&container, &mut pod.named_ports);
+                }
             }
         }
     }
@@ -175,6 +178,12 @@ pub(super) fn pod(root: &Cursor<'_>, metadata: &Cursor<'_>) -> Pod {
         pod_status(&status, &mut pod);
     }
     pod
+}
+
+/// Whether an init container goes on running. Others have ended before the pod is ready: Kubernetes does not look for
+/// a named port among theirs.
+fn is_sidecar(init_container: &Cursor<'_>) -> bool {
+    init_container.get("restartPolicy").is_some_and(|policy| policy.maybe_str() == Some("Always"))
 }
 
 fn container_ports(container: &Cursor<'_>, found: &mut Vec<PodPort>) {

@@ -102,7 +102,11 @@ fn a_pods_state_is_read() {
     let found = pod(json!({
         "metadata": {"name": "p", "labels": {"topology.kubernetes.io/zone": "z1"}, "deletionTimestamp": "2024-01-01T00:00:00Z"},
         "spec": {"containers": [{"ports": [{"name": "web", "containerPort": 8080}, {"containerPort": 9}]}],
-                 "initContainers": [{"ports": [{"name": "side", "containerPort": 7, "protocol": "UDP"}]}]},
+                 "initContainers": [
+                     {"ports": [{"name": "web", "containerPort": 1}, {"name": "setup", "containerPort": 2}]},
+                     {"restartPolicy": "Never", "ports": [{"name": "never", "containerPort": 3}]},
+                     {"restartPolicy": "Always",
+                      "ports": [{"name": "side", "containerPort": 7, "protocol": "UDP"}]}]},
         "status": {"phase": "Succeeded", "conditions": [{"type": "Ready", "status": "True"}]},
     }));
     assert!(found.ready && found.terminating && found.finished);

@@ -1,0 +1,80 @@
+//! The admin listener: pages of `/debug/…` and the gRPC service behind `syncgate status` and `syncgate explain`.
+
+use std::{sync::Arc, time::Instant};
+
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tonic::service::Routes;
+
+use super::{introspection, owner::Owner, views::Views};
+use crate::{
+    admin::{self, View},
+    files::Findings,
+    proto::introspection_server::IntrospectionServer,
+    readiness::Readiness,
+    xds::{ClientView, Hub, Progress},
+};
+
+/// The site, from read-only views of everything.
+#[must_use]
+pub fn site(
+    readiness: &Readiness,
+    owner: &Owner,
+    hub: Arc<Hub>,
+    views: Views,
+    found: watch::Receiver<Arc<Findings>>,
+) -> admin::Site {
+    let (held, graph) = (views.clone(), views);
+    let pages = [
+        View {
+            path: "/debug/clients",
+            help: "connected Envoys: what they hold and what they refused",
+            show: Box::new(move || hub.clients().iter().map(client).collect()),
+        },
+        View {
+            path: "/debug/held",
+            help: "changes that wait at the door, and why",
+            show: Box::new(move || held.held()),
+        },
+        View { path: "/debug/graph", help: "the collections and their work", show: Box::new(move || graph.graph()) },
+        View {
+            path: "/debug/files",
+            help: "the folder and everything that is wrong in it",
+            show: Box::new(move || files(&found.borrow())),
+        },
+    ];
+    let introspection = introspection::Service::new(readiness.clone(), owner.clone());
+    admin::debug(pages).grpc(Routes::new(IntrospectionServer::new(introspection)))
+}
+
+fn client(client: &ClientView) -> Value {
+    let types = client.progress.iter().map(|progress| (progress.kind.short().to_owned(), of_type(progress)));
+    json!({
+        "node_id": client.name.node_id.as_str(),
+        "gateway": client.name.gateway.as_str(),
+        "variant": client.variant.as_str(),
+        "peer": client.peer.to_string(),
+        "connected_seconds": Instant::now().saturating_duration_since(client.since).as_secs(),
+        "types": Value::Object(types.collect()),
+    })
+}
+
+fn of_type(progress: &Progress) -> Value {
+    json!({
+        "wildcard": progress.wildcard,
+        "names": progress.names,
+        "not_acknowledged": progress.open,
+        "settled": progress.settled.is_some(),
+        "refused": progress.refusal.as_ref().map(|refusal| refusal.message.as_str()),
+    })
+}
+
+fn files(findings: &Findings) -> Value {
+    json!({
+        "files": findings.files,
+        "objects": findings.objects,
+        "passed_over": findings.ignored,
+        "broken": findings.broken,
+        "problems": findings.problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    })
+}

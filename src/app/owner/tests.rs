@@ -1,0 +1,126 @@
+//! The owner thread with a hub and a gate of its own, and no sockets.
+
+use serde_json::json;
+
+use super::*;
+use crate::{
+    admin::Heartbeats,
+    files::Findings,
+    ingest,
+    model::{Delta, Event, Kind, ObjectKey, decode::decode},
+};
+
+struct World {
+    hub: Arc<Hub>,
+    readiness: Readiness,
+    source: Part,
+    deltas: Sender,
+    owner: Owner,
+    thread: Thread,
+}
+
+fn start() -> World {
+    let readiness = Readiness::new(|_| {});
+    let source = readiness.register(Layer::Source, "test");
+    let hub = Arc::new(Hub::new(readiness.clone()));
+    let (deltas, mailbox) = ingest::mailbox();
+    let (_, found) = watch::channel(Arc::new(Findings::default()));
+    let outlets = Outlets {
+        hub: hub.clone(),
+        views: Views::default(),
+        problems: Problems::new(found),
+        heart: Heartbeats::new().register("graph"),
+    };
+    let (owner, thread) = spawn(mailbox, deltas.clone(), &readiness, outlets).unwrap();
+    readiness.seal();
+    World { hub, readiness, source, deltas, owner, thread }
+}
+
+impl World {
+    fn send(&self, events: Vec<Event>) {
+        self.deltas.send(Delta::new(Instant::now(), events));
+    }
+
+    /// The first report that fulfils the condition.
+    async fn report(&self, what: &str, holds: impl Fn(&Report) -> bool) -> Report {
+        for _ in 0..1000 {
+            let report = self.owner.report().await.expect("the thread runs");
+            if holds(&report) {
+                return report;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("never came to be: {what}");
+    }
+}
+
+fn put(tree: serde_json::Value) -> Event {
+    let decoded = decode(&tree, None).expect("decodes");
+    Event::Put(decoded.at, decoded.object)
+}
+
+fn class() -> Event {
+    put(json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "GatewayClass",
+        "metadata": {"name": "syncgate"}, "spec": {"controllerName": "syncgate.dev/controller"}}))
+}
+
+fn gateway() -> Event {
+    put(json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway",
+        "metadata": {"name": "web", "namespace": "demo"},
+        "spec": {"gatewayClassName": "syncgate", "listeners": [{"name": "http", "port": 80, "protocol": "HTTP"}]}}))
+}
+
+fn listed(kinds: impl IntoIterator<Item = Kind>) -> Vec<Event> {
+    kinds.into_iter().map(Event::Listed).collect()
+}
+
+#[tokio::test]
+async fn gated_what_came_before_completeness_is_in_the_first_publication() {
+    let world = start();
+    world.source.ready();
+    world.send(vec![class(), gateway()]);
+    world.send(listed(Kind::ALL.into_iter().filter(|kind| *kind != Kind::Secret)));
+    let applied = |report: &Report| report.collections.iter().any(|collection| collection.complete);
+    let early = world.report("the lists are applied", applied).await;
+    assert!(!early.publication.published);
+    assert!(world.hub.snapshot("demo/web").is_none(), "not before every kind is listed");
+    assert!(!world.readiness.is_ready());
+
+    world.send(listed([Kind::Secret]));
+    let later = world.report("published", |report| report.publication.published).await;
+    assert_eq!(later.publication.gateways[0].name, "demo/web");
+    assert!(later.collections.iter().all(|collection| collection.complete));
+    let snapshot = world.hub.snapshot("demo/web").expect("served, though it changed in an earlier epoch");
+    assert_eq!(snapshot.version().to_string(), later.publication.gateways[0].version);
+    assert!(world.readiness.is_ready());
+}
+
+#[tokio::test]
+async fn changes_after_the_first_publication_are_published_too() {
+    let world = start();
+    world.send(listed(Kind::ALL));
+    let first = world.report("published", |report| report.publication.published).await;
+    assert!(first.publication.gateways.is_empty());
+    world.send(vec![class(), gateway()]);
+    world.report("the Gateway is published", |report| report.publication.gateways.len() == 1).await;
+    assert!(world.hub.snapshot("demo/web").is_some());
+    world.send(vec![Event::Delete(ObjectRef::new(Kind::Gateway, ObjectKey::new("demo", "web")))]);
+    world.report("the Gateway is taken away", |report| report.publication.gateways.is_empty()).await;
+    assert!(world.hub.snapshot("demo/web").is_none());
+}
+
+#[tokio::test]
+async fn gone_is_gone_an_ended_thread_answers_nobody_and_is_noticed() {
+    let world = start();
+    world.owner.stop().await;
+    world.thread.ended().await;
+    assert!(world.owner.report().await.is_none());
+    let nobody = ObjectRef::new(Kind::Pod, ObjectKey::new("demo", "p"));
+    assert_eq!(world.owner.explain(nobody).await, None);
+}
+
+#[tokio::test]
+async fn a_thread_that_panics_is_noticed() {
+    let thread = Thread::start("faulty", || assert_eq!(1 + 1, 3, "on purpose")).unwrap();
+    tokio::time::timeout(Duration::from_secs(10), thread.ended()).await.expect("noticed");
+}

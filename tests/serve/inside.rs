@@ -1,0 +1,97 @@
+//! What people see of a running process: logs, tables, explanations and debug pages.
+
+use serde_json::Value;
+
+use crate::{
+    ads::{CDS, Stream},
+    manifests::{GATEWAY, app, cluster, folder, services, write},
+    process::{Syncgate, eventually},
+};
+
+/// Listeners, start, folder, publication, readiness: the transitions of a start, and room for a few more.
+const LINES_OF_A_START: usize = 20;
+
+fn message(line: &Value) -> &str {
+    line["message"].as_str().expect("a message")
+}
+
+#[test]
+fn logs_have_a_line_for_each_transition_and_none_for_each_object() {
+    let many = services("many", 500);
+    let dir = folder(&[("gateway.yaml", GATEWAY), ("many.yaml", &many)]);
+    let syncgate = Syncgate::start_ready(dir.path(), &[]);
+    let start = syncgate.log();
+    for line in &start {
+        for field in ["timestamp", "level", "message", "target"] {
+            assert!(line[field].is_string(), "{field}: {line}");
+        }
+        assert!(!line.to_string().contains("many-"), "names an object: {line}");
+    }
+    assert!(start.len() <= LINES_OF_A_START, "{} lines", start.len());
+    for once in ["syncgate started", "the folder is read", "first complete snapshot published"] {
+        assert_eq!(start.iter().filter(|line| message(line) == once).count(), 1, "{once}");
+    }
+    let ready = start.iter().find(|line| message(line).starts_with("ready")).expect("the transition");
+    assert!(ready["after_seconds"].as_f64().is_some_and(|seconds| seconds > 0.0), "{ready}");
+    let read = start.iter().find(|line| message(line) == "the folder is read").expect("the transition");
+    assert_eq!(read["objects"], 502, "{read}");
+
+    write(dir.path(), "many.yaml", &services("other", 500));
+    let explain = ["explain", "Service", "demo/other-499"];
+    eventually("the change is applied", || (syncgate.ask(&explain).0 == Some(0)).then_some(()));
+    assert_eq!(syncgate.log().len(), start.len(), "a change of 1000 objects is not worth a line: {:?}", syncgate.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_and_explain_answer_from_the_living_process() {
+    let dir = folder(&[("gateway.yaml", GATEWAY), ("shop.yaml", &app("shop"))]);
+    let syncgate = Syncgate::start_ready(dir.path(), &[]);
+    let mut stream = Stream::open(syncgate.address("ads"), CDS).await.expect("served");
+    let _ = stream.next().await.expect("served");
+    let (code, said) = syncgate.ask(&["status", "--collections"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains(": ready"), "{said}");
+    let gateway = said.lines().find(|line| line.starts_with("demo/web ")).expect("the Gateway's row");
+    let columns: Vec<&str> = gateway.split_whitespace().collect();
+    assert_eq!(columns[..7], ["demo/web", "1", "1", "1", "1", "1", "0"], "clients, LDS, RDS, CDS, EDS, SDS: {said}");
+    assert!(said.lines().any(|line| line.starts_with("accepted gateways  yes")), "{said}");
+
+    let (code, said) = syncgate.ask(&["explain", "Service", "demo/shop"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains(&cluster("shop")), "{said}");
+    let (code, said) = syncgate.ask(&["explain", "Service", "demo/none"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("no such object"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn debug_pages_answer_json() {
+    let dir = folder(&[("gateway.yaml", GATEWAY), ("shop.yaml", &app("shop")), ("lost.yaml", "kind: [Pod]\n")]);
+    let syncgate = Syncgate::start_ready(dir.path(), &["--on-broken-file=skip"]);
+    let mut stream = Stream::open(syncgate.address("ads"), CDS).await.expect("served");
+    let first = stream.next().await.expect("served");
+    stream.ack(&first).await;
+    let client = eventually("the ACK is shown", || {
+        let clients = syncgate.debug("/debug/clients");
+        (clients[0]["types"]["CDS"]["not_acknowledged"] == 0 || clients[0]["types"]["CDS"]["not_acknowledged"] == false)
+            .then(|| clients[0].clone())
+    });
+    assert_eq!(client["gateway"], "demo/web");
+    assert_eq!(client["node_id"], "envoy-1");
+    assert_eq!(client["variant"], "delta");
+    let graph = syncgate.debug("/debug/graph");
+    let nodes = graph.as_array().expect("a list");
+    assert!(nodes.iter().any(|node| node["name"] == "resources" && node["complete"] == true), "{graph}");
+    assert_eq!(syncgate.debug("/debug/held"), Value::Array(Vec::new()));
+    let files = syncgate.debug("/debug/files");
+    assert_eq!((&files["files"], &files["broken"]), (&Value::from(3), &Value::from(1)), "{files}");
+    assert!(files["problems"][0].as_str().is_some_and(|problem| problem.starts_with("lost.yaml:1:")), "{files}");
+
+    // A change that refers to nothing waits at the door for a moment, and the page says for what.
+    write(dir.path(), "shop.yaml", &app("shop").replace("{name: shop, port: 80}", "{name: soon, port: 80}"));
+    eventually("the change is held or let in", || {
+        let held = syncgate.debug("/debug/held");
+        let told = held[0]["why"].as_str().is_some_and(|why| why.contains("demo/soon"));
+        (told || syncgate.ask(&["explain", "HTTPRoute", "demo/shop"]).1.contains("soon")).then_some(())
+    });
+}
