@@ -3,6 +3,8 @@
 //! Wall time is the median of many changes; instructions are counted by valgrind between the same two points, because
 //! machines are shared and noisy. Run it with `make bench`; `--case NAME --size N` measures one point in this process.
 
+#![expect(clippy::print_stdout, reason = "a benchmark's report is what it prints")]
+
 mod support;
 
 use std::{

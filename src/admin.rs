@@ -9,6 +9,7 @@
 //! Architecture invariant: knows the gate, the heartbeats and the metrics page; the rest comes as closures from `app`.
 
 mod heartbeat;
+mod observer;
 mod probes;
 mod server;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use crate::metrics::Exporter;
 use crate::readiness::Readiness;
 
 pub use heartbeat::{Beat, Heartbeats, STALLED_AFTER};
+pub use observer::record;
 pub use server::{Answer, Request, Site, bind, serve};
 
 /// The site that is safe to expose: `/livez`, `/readyz`, `/startupz`, `/metrics`.

@@ -21,11 +21,6 @@ use catalogue as name;
 
 // ---- sources and files
 
-/// A source is in one of `states`: exactly that series is 1 (F40).
-pub fn source_state(source: &str, state: &'static str, states: &[&'static str]) {
-    one_of(name::SOURCE_STATE, "source", source, state, states);
-}
-
 /// A source delivered its initial list, this long after it began (F41).
 pub fn source_synced(source: &str, after: Duration) {
     gauge!(name::SOURCE_SYNC_SECONDS, "source" => source.to_owned()).set(after);
@@ -94,13 +89,14 @@ pub struct NodeCounts {
 }
 
 /// The counts of one collection (F40).
-pub fn collection(collection: &'static str, counts: NodeCounts) {
-    gauge!(name::COLLECTION_COMPLETE, "collection" => collection).set(f64::from(u8::from(counts.complete)));
-    gauge!(name::COLLECTION_ROWS, "collection" => collection).set(counts.rows as f64);
-    gauge!(name::COLLECTION_FAULTS, "collection" => collection).set(counts.faults as f64);
-    counter!(name::COLLECTION_RECOMPUTED, "collection" => collection).absolute(counts.recomputed);
-    counter!(name::COLLECTION_NOOPS, "collection" => collection).absolute(counts.noops);
-    counter!(name::COLLECTION_SCANS, "collection" => collection).absolute(counts.scans);
+pub fn collection(collection: &str, counts: NodeCounts) {
+    let label = || collection.to_owned();
+    gauge!(name::COLLECTION_COMPLETE, "collection" => label()).set(f64::from(u8::from(counts.complete)));
+    gauge!(name::COLLECTION_ROWS, "collection" => label()).set(counts.rows as f64);
+    gauge!(name::COLLECTION_FAULTS, "collection" => label()).set(counts.faults as f64);
+    counter!(name::COLLECTION_RECOMPUTED, "collection" => label()).absolute(counts.recomputed);
+    counter!(name::COLLECTION_NOOPS, "collection" => label()).absolute(counts.noops);
+    counter!(name::COLLECTION_SCANS, "collection" => label()).absolute(counts.scans);
 }
 
 /// A collection became complete, this long after the process started (F41).
@@ -163,7 +159,7 @@ pub fn propagated(kind: &'static str, after: Duration) {
     histogram!(name::PROPAGATION_SECONDS, "type" => kind).record(after);
 }
 
-// ---- readiness
+// ---- readiness. Parts have few, fixed names: a kind in a scope, a collection, a listener
 
 /// The gate is in one of `states`: exactly that series is 1.
 pub fn gate(state: &'static str, states: &[&'static str]) {
@@ -177,18 +173,14 @@ pub fn gate_transition(state: &'static str) {
     counter!(name::READINESS_TRANSITIONS, "to" => state).increment(1);
 }
 
-/// How many parts of a layer keep the gate shut.
-pub fn parts_missing(layer: &'static str, count: usize) {
-    gauge!(name::PARTS_MISSING, "layer" => layer).set(count as f64);
+/// A part is in one of `states`: exactly that series is 1. `None` when the part has ended (F40).
+pub fn part(layer: &'static str, part: &str, state: Option<&'static str>, states: &[&'static str]) {
+    for each in states {
+        let is = f64::from(u8::from(state == Some(*each)));
+        gauge!(name::PART_STATE, "layer" => layer, "part" => part.to_owned(), "state" => *each).set(is);
+    }
 }
 
 fn streams(variant: &'static str) -> Gauge {
     gauge!(name::STREAMS, "variant" => variant)
-}
-
-/// One series for each state, 1 for the present one: the form that alerts can read without knowing an encoding.
-fn one_of(metric: &'static str, label: &'static str, of: &str, state: &'static str, states: &[&'static str]) {
-    for each in states {
-        gauge!(metric, label => of.to_owned(), "state" => *each).set(f64::from(u8::from(*each == state)));
-    }
 }

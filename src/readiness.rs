@@ -107,6 +107,9 @@ pub enum Gate {
 }
 
 impl Gate {
+    /// Every state: a metric has one series for each.
+    pub const ALL: [Gate; 4] = [Gate::Starting, Gate::Ready, Gate::Failed, Gate::ShuttingDown];
+
     /// Lower-case words, as in `/readyz?verbose`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

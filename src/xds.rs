@@ -29,3 +29,4 @@ pub use serve::{ServeError, bind, serve};
 pub use service::{AdsService, service};
 pub use session::{Answer, Doubts, Limits, Progress, Refusal, Session, TooManyNames};
 pub use stream::Settings;
+pub use wire::encode;

@@ -50,7 +50,7 @@ fn imports_follow_the_table() {
             wrong.push(format!("{}: module {module} is not in the import table", file.display()));
             continue;
         };
-        for import in imports(&text) {
+        for import in imports(product(&file, &text)) {
             if import != module && !allowed.contains(&import.as_str()) {
                 wrong.push(format!("{}: {module} may not import {import}", file.display()));
             }
@@ -74,7 +74,7 @@ fn pure_layers_name_no_io() {
     let mut wrong = Vec::new();
     for (module, file, text) in sources() {
         let Some((_, forbidden)) = FORBIDDEN_CRATES.iter().find(|(name, _)| *name == module) else { continue };
-        let code = without_comments(&text);
+        let code = without_comments(product(&file, &text));
         for name in *forbidden {
             if code.contains(&format!("{name}::")) {
                 wrong.push(format!("{}: {module} must not know {name}", file.display()));
@@ -99,10 +99,65 @@ fn files_stay_short() {
 fn every_module_says_why_it_exists() {
     let silent: Vec<String> = sources()
         .into_iter()
-        .filter(|(_, _, text)| !text.starts_with("//! "))
+        .filter(|(_, file, text)| !product(file, text).is_empty() && !text.starts_with("//! "))
         .map(|(_, file, _)| file.display().to_string())
         .collect();
     assert!(silent.is_empty(), "without module documentation: {}", silent.join(", "));
+}
+
+/// The twelve invariants of ARCHITECTURE.md; each is the beginning of at least one test's name.
+const INVARIANTS: [&str; 12] = [
+    "pure",
+    "gated",
+    "doubt_keeps",
+    "no_dangling",
+    "make_before_break",
+    "nack_is_unknown",
+    "one_harms_one",
+    "own_only",
+    "bounded",
+    "cost_of_change",
+    "gone_is_gone",
+    "explained",
+];
+
+#[test]
+fn every_invariant_is_a_test_of_its_name() {
+    let mut files = Vec::new();
+    for folder in ["src", "tests", "e2e"] {
+        collect(&root().join(folder), &mut files);
+    }
+    let tests: BTreeSet<String> =
+        files.iter().flat_map(|file| test_names(&fs::read_to_string(file).unwrap())).collect();
+    assert!(tests.len() > 100, "the tests were not found");
+    let untested: Vec<&str> =
+        INVARIANTS.into_iter().filter(|invariant| !tests.iter().any(|test| test.starts_with(invariant))).collect();
+    assert!(untested.is_empty(), "no test is named after {}", untested.join(", "));
+}
+
+/// The names of the functions that stand under a `#[test]` or `#[tokio::test]`, also inside `proptest!`.
+fn test_names(text: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut under_attribute = false;
+    for line in text.lines().map(str::trim) {
+        if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
+            under_attribute = true;
+        } else if let Some(rest) = line.strip_prefix("async fn ").or_else(|| line.strip_prefix("fn "))
+            && std::mem::take(&mut under_attribute)
+        {
+            names.extend(leading_name(rest));
+        }
+    }
+    names
+}
+
+/// The text without its tests, which may use any module.
+fn product<'t>(file: &Path, text: &'t str) -> &'t str {
+    let is_test = |name: &std::ffi::OsStr| name == "tests" || name == "tests.rs";
+    if file.iter().any(is_test) {
+        return "";
+    }
+    text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(text)
 }
 
 /// The modules of ours that a file names with `crate::`, in single or grouped imports.
@@ -158,17 +213,17 @@ fn sources() -> Vec<(String, PathBuf, String)> {
     files
         .into_iter()
         .map(|file| {
-            let first = file.strip_prefix(&src).unwrap().components().next().unwrap();
-            let module = Path::new(first.as_os_str()).file_stem().unwrap().to_string_lossy().into_owned();
-            let text = fs::read_to_string(&file).unwrap();
+            let first = file.strip_prefix(&src).expect("below src").components().next().expect("a file");
+            let module = Path::new(first.as_os_str()).file_stem().expect("a name").to_string_lossy().into_owned();
+            let text = fs::read_to_string(&file).expect("readable sources");
             (module, file, text)
         })
         .collect()
 }
 
 fn collect(dir: &Path, files: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in fs::read_dir(dir).expect("a readable folder") {
+        let path = entry.expect("a readable entry").path();
         if path.is_dir() {
             collect(&path, files);
         } else if path.extension().is_some_and(|e| e == "rs") {

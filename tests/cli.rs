@@ -51,23 +51,23 @@ spec:
 ";
 
 fn folder(files: &[(&str, &str)]) -> TempDir {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().expect("a temporary folder");
     for (name, text) in files {
-        fs::write(dir.path().join(name), text).unwrap();
+        fs::write(dir.path().join(name), text).expect("a writable folder");
     }
     dir
 }
 
 fn syncgate(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_syncgate")).args(arguments).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_syncgate")).args(arguments).output().expect("the program starts")
 }
 
 fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
 }
 
 fn path(dir: &TempDir) -> &str {
-    Path::to_str(dir.path()).unwrap()
+    Path::to_str(dir.path()).expect("UTF-8")
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn check_names_file_line_and_field() {
     assert_eq!(output.status.code(), Some(1), "{report}");
     assert!(report.contains("bad.yaml:"), "{report}");
     let line = report.lines().find(|line| line.contains("HTTPRoute demo/shop")).unwrap();
-    assert!(line.contains("shop.yaml:27"), "{line}");
+    assert!(line.contains("shop.yaml:25"), "{line}");
     assert!(line.contains("spec.rules[0].backendRefs[0]"), "{line}");
     assert!(line.contains("gone"), "{line}");
 }

@@ -1,3 +1,3 @@
 //! What the benchmarks share.
 
-pub mod world;
+pub(crate) mod world;

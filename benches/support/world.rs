@@ -12,32 +12,28 @@ use syncgate::{
     },
     resource::ResourceType,
     snapshot::Snapshot,
-    xds::{
-        message::{Ask, Request, Response, Variant},
-        session::{Limits, Session},
-        wire,
-    },
+    xds::{self, Ask, Limits, Request, Response, Session, Variant},
 };
 
 /// What grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Case {
+pub(crate) enum Case {
     /// Services with two pods and a route each; one pod's readiness changes.
     Services,
     /// Pods of one Service; one pod's readiness changes.
     PodsOfOneService,
     /// Routes of one Gateway, each with its host; one route moves to another Service.
     Routes,
-    /// Gateways with one route each; the route of one of them moves.
+    /// Gateways with twenty routes each; a route of one of them moves to another Service.
     Gateways,
 }
 
 impl Case {
     /// All cases.
-    pub const ALL: [Case; 4] = [Case::Services, Case::PodsOfOneService, Case::Routes, Case::Gateways];
+    pub(crate) const ALL: [Case; 4] = [Case::Services, Case::PodsOfOneService, Case::Routes, Case::Gateways];
 
     /// As on the command line.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Case::Services => "services",
             Case::PodsOfOneService => "pods-of-one-service",
@@ -47,7 +43,7 @@ impl Case {
     }
 
     /// The two sizes that are compared.
-    pub const fn sizes(self) -> (usize, usize) {
+    pub(crate) const fn sizes(self) -> (usize, usize) {
         match self {
             Case::Services => (100, 10_000),
             Case::PodsOfOneService => (10, 10_000),
@@ -57,14 +53,14 @@ impl Case {
     }
 
     /// The case of that name.
-    pub fn find(name: &str) -> Option<Case> {
+    pub(crate) fn find(name: &str) -> Option<Case> {
         Case::ALL.into_iter().find(|case| case.name() == name)
     }
 }
 
 /// The whole path behind the door, and one delta client of Gateway `b/gw-0` that holds everything.
 #[derive(Debug)]
-pub struct Rig {
+pub(crate) struct Rig {
     case: Case,
     pipeline: Pipeline,
     session: Session,
@@ -73,13 +69,13 @@ pub struct Rig {
 
 impl Rig {
     /// Fills the world and lets the client acknowledge all of it.
-    pub fn new(case: Case, size: usize) -> Self {
+    pub(crate) fn new(case: Case, size: usize) -> Self {
         let mut pipeline = Pipeline::new();
         let (services, pods, routes, gateways) = match case {
             Case::Services => (size, 2, size, 1),
             Case::PodsOfOneService => (2, size, 2, 1),
             Case::Routes => (20, 2, size, 1),
-            Case::Gateways => (20, 2, size, size),
+            Case::Gateways => (20, 2, size * 20, size),
         };
         let mut events = vec![put(ObjectKey::cluster("syncgate"), Object::GatewayClass(class()))];
         events.extend((0..gateways).map(|at| put(key("gw", at), Object::Gateway(gateway()))));
@@ -89,7 +85,8 @@ impl Rig {
             events.extend((0..crowd).map(|at| put(pod_key(service_at, at), Object::Pod(pod(service_at, at, true)))));
         }
         events.extend(
-            (0..routes).map(|at| put(key("route", at), Object::HttpRoute(route(at, at % gateways, at % services)))),
+            (0..routes)
+                .map(|at| put(key("route", at), Object::HttpRoute(route(at, at * gateways / routes, at % services)))),
         );
         events.extend(Kind::ALL.map(Event::Listed));
         pipeline.apply(&events);
@@ -102,7 +99,7 @@ impl Rig {
     }
 
     /// The change of this step; even and odd steps undo each other.
-    pub fn change(&self, step: usize) -> Vec<Event> {
+    pub(crate) fn change(&self, step: usize) -> Vec<Event> {
         let odd = step % 2 == 1;
         match self.case {
             Case::Services | Case::PodsOfOneService => vec![put(pod_key(0, 0), Object::Pod(pod(0, 0, odd)))],
@@ -114,16 +111,17 @@ impl Rig {
 
     /// What is measured: epoch, snapshot, session, encoding. Returns the bytes to be written.
     #[inline(never)]
-    pub fn one_change(&mut self, events: &[Event]) -> usize {
+    pub(crate) fn one_change(&mut self, events: &[Event]) -> usize {
         self.pipeline.apply(events);
         let snapshot = snapshot(&self.pipeline);
         self.session.on_snapshot(&snapshot, Instant::now());
         self.sent = self.session.poll_responses();
-        self.sent.iter().map(|response| wire::frames(response).map(|frame| frame.len()).sum::<usize>()).sum()
+        let frames = self.sent.iter().flat_map(|response| xds::encode(response).expect("small enough to send"));
+        frames.map(|frame| frame.len()).sum()
     }
 
     /// The client accepts what was sent, and what follows from that.
-    pub fn acknowledge(&mut self) {
+    pub(crate) fn acknowledge(&mut self) {
         while !self.sent.is_empty() {
             for response in std::mem::take(&mut self.sent) {
                 self.request(response.kind, response.nonce, Vec::new());

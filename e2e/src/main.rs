@@ -1,2 +1,139 @@
-//! Test-bed programs.
-fn main() {}
+//! The programs of the test bed, by hand.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand, ValueEnum};
+use syncgate_e2e::backend::Backend;
+use syncgate_e2e::bed::Setup;
+use syncgate_e2e::demo::{self, Demo};
+use syncgate_e2e::load::{Allowed, Call, Load, Plan};
+use syncgate_e2e::scenario::Scenario;
+use syncgate_e2e::syncgate::{self, Variant};
+
+/// The test bed of syncgate: backends, load, demos and end-to-end scenarios on a real Envoy.
+#[derive(Debug, Parser)]
+#[command(name = "syncgate-e2e", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve HTTP and answer everything with who one is and what was asked; until Ctrl-C.
+    Backend {
+        /// Where to listen.
+        #[arg(long, value_name = "IP:PORT")]
+        listen: SocketAddr,
+        /// The name to answer with.
+        #[arg(long)]
+        name: String,
+    },
+    /// Send requests at a constant rate and tell what came of them; exit code 1 if one failed or was answered by a wrong backend.
+    Load {
+        /// Where to send them.
+        #[arg(long, value_name = "IP:PORT")]
+        target: SocketAddr,
+        /// The `Host` header.
+        #[arg(long)]
+        host: String,
+        /// Path and query.
+        #[arg(long, default_value = "/")]
+        path: String,
+        /// Requests a second.
+        #[arg(long, default_value_t = 500)]
+        rate: u32,
+        /// Keep-alive connections.
+        #[arg(long, default_value_t = 16)]
+        connections: u32,
+        /// For how many seconds.
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+        /// Names of the backends that may answer.
+        #[arg(long, required = true, value_delimiter = ',')]
+        backends: Vec<String>,
+    },
+    /// Run an example: the programs behind its pods, syncgate and Envoy; until Ctrl-C.
+    Demo {
+        /// Assert every line of the example's requests.txt and exit.
+        #[arg(long)]
+        check: bool,
+        /// The folder of the example.
+        #[arg(long, default_value = "examples/quickstart", value_name = "DIR")]
+        example: PathBuf,
+        #[command(flatten)]
+        on: On,
+    },
+    /// Play one scenario, or all of them.
+    Scenario {
+        /// Which; all of them if left out.
+        #[arg(value_enum)]
+        name: Option<Scenario>,
+        #[command(flatten)]
+        on: On,
+    },
+}
+
+/// What a demo or a scenario runs on.
+#[derive(Debug, clap::Args)]
+struct On {
+    /// The Envoy.
+    #[arg(long, env = "SYNCGATE_ENVOY", value_name = "PATH")]
+    envoy: PathBuf,
+    /// How Envoy talks to syncgate.
+    #[arg(long, value_enum, default_value = "delta")]
+    variant: Variant,
+    /// The syncgate to run; the one built beside this program if left out.
+    #[arg(long, value_name = "PATH")]
+    syncgate: Option<PathBuf>,
+    /// Where folders and logs are kept.
+    #[arg(long, value_name = "DIR")]
+    work: Option<PathBuf>,
+}
+
+impl On {
+    fn setup(self) -> Result<Setup> {
+        let work = self.work.unwrap_or_else(|| std::env::temp_dir().join("syncgate-e2e"));
+        let syncgate = self.syncgate.map_or_else(syncgate::built_program, Ok)?;
+        Ok(Setup { envoy: self.envoy, variant: self.variant, syncgate, work })
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    match Arguments::parse().command {
+        Command::Backend { listen, name } => {
+            let backend = Backend::start(&name, listen).await?;
+            eprintln!("{name} listens on {}; Ctrl-C ends it", backend.address());
+            tokio::signal::ctrl_c().await.context("wait for Ctrl-C")
+        }
+        Command::Load { target, host, path, rate, connections, seconds, backends } => {
+            let allowed = Allowed::any_of(backends.into_iter().collect::<BTreeSet<String>>());
+            let plan = Plan { target, rate, connections, calls: vec![Call { host, path, allowed }] };
+            eprintln!("{rate} requests/s to {target} for {seconds} s");
+            let load = Load::start(plan).await?;
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            let report = load.stop().await?;
+            eprintln!("{report}");
+            report.ensure_clean(0.0)
+        }
+        Command::Demo { check: true, example, on } => {
+            Demo::check(&on.setup()?, &example).await?;
+            eprintln!("{}: every answer is as its requests.txt says", example.display());
+            Ok(())
+        }
+        Command::Demo { check: false, example, on } => demo::live(&on.setup()?, &example, &mut std::io::stdout()).await,
+        Command::Scenario { name, on } => {
+            let setup = on.setup()?;
+            let chosen = name.map_or_else(|| Scenario::value_variants().to_vec(), |name| vec![name]);
+            for scenario in chosen {
+                scenario.play(&setup).await?;
+            }
+            Ok(())
+        }
+    }
+}

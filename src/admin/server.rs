@@ -1,4 +1,5 @@
-//! A small HTTP/1.1 server of fixed pages: GET and HEAD only, bounded in every direction.
+//! A small server of fixed pages, GET and HEAD only, bounded in every direction; beside the pages it may carry a gRPC
+//! service, told apart by the content type.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -14,15 +15,21 @@ use hyper::body::Incoming;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST};
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tonic::body::Body;
+use tonic::service::Routes;
+use tower::ServiceExt;
 use tracing::{debug, warn};
 
 /// Connections at once; more wait in the kernel's queue. Probes and scrapers need a handful.
 const MAX_CONNECTIONS: usize = 64;
+/// gRPC calls at once on a connection.
+const MAX_STREAMS: u32 = 16;
 /// Time for a request's head, and for an idle connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Age at which a connection is asked to end: above the usual scrape interval.
@@ -91,6 +98,7 @@ pub struct Site {
     title: &'static str,
     pages: Vec<Page>,
     loopback_only: bool,
+    grpc: Option<Routes>,
 }
 
 impl fmt::Debug for Site {
@@ -104,7 +112,7 @@ impl Site {
     /// No pages but the index.
     #[must_use]
     pub fn new(title: &'static str) -> Self {
-        Self { title, pages: Vec::new(), loopback_only: false }
+        Self { title, pages: Vec::new(), loopback_only: false, grpc: None }
     }
 
     /// Adds a page.
@@ -125,6 +133,19 @@ impl Site {
     pub fn on_loopback_only(mut self) -> Self {
         self.loopback_only = true;
         self
+    }
+
+    /// Carries these gRPC services too, over HTTP/2 on the same socket.
+    #[must_use]
+    pub fn grpc(mut self, services: Routes) -> Self {
+        self.grpc = Some(services);
+        self
+    }
+
+    /// The gRPC services, if this request is for them. A browser cannot send this content type to another site unasked.
+    fn grpc_for(&self, request: &hyper::Request<Incoming>) -> Option<Routes> {
+        let content_type = request.headers().get(CONTENT_TYPE)?;
+        content_type.as_bytes().starts_with(b"application/grpc").then(|| self.grpc.clone())?
     }
 
     fn answer(&self, path: &str, query: &str, headers: &HeaderMap) -> Answer {
@@ -149,7 +170,7 @@ impl Site {
         format!("{}\n\n{}", self.title, pages.collect::<String>())
     }
 
-    fn respond(&self, request: &hyper::Request<Incoming>) -> Response<Full<Bytes>> {
+    fn respond(&self, request: &hyper::Request<Incoming>) -> Response<Body> {
         let uri = request.uri();
         let allowed = matches!(*request.method(), Method::GET | Method::HEAD);
         let answer = if allowed {
@@ -158,7 +179,7 @@ impl Site {
             Answer::text(StatusCode::METHOD_NOT_ALLOWED, "pages here are read only: use GET\n")
         };
         let Answer { status, content, body } = answer;
-        let mut response = Response::new(Full::new(Bytes::from(body)));
+        let mut response = Response::new(Body::new(Full::new(Bytes::from(body))));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, http::HeaderValue::from_static(content));
@@ -237,11 +258,17 @@ async fn accept(listener: TcpListener, site: Arc<Site>) {
 
 async fn connection(stream: TcpStream, site: Arc<Site>) {
     let service = service_fn(move |request| {
-        let response = site.respond(&request);
-        async move { Ok::<_, Infallible>(response) }
+        let site = Arc::clone(&site);
+        async move {
+            match site.grpc_for(&request) {
+                Some(services) => services.oneshot(request).await,
+                None => Ok::<_, Infallible>(site.respond(&request)),
+            }
+        }
     });
-    let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).half_close(false);
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).half_close(false);
+    http.http2().timer(TokioTimer::new()).max_concurrent_streams(MAX_STREAMS);
     let connection = http.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let result = tokio::select! {

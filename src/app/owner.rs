@@ -4,18 +4,20 @@
 //! answered between two epochs.
 
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
 use anyhow::Context;
+use arcstr::ArcStr;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{collections::Collections, explain, pipeline::Pipeline, report};
+use super::{collections::Collections, explain, pipeline::Pipeline, report, views::Views};
 use crate::{
-    admin::heartbeat::Heart,
-    ingest::{Door, Held, LetIn, Mailbox, Sender, Taken},
+    admin::Beat,
+    ingest::{Door, LetIn, Mailbox, Sender, Taken},
     metrics,
     model::ObjectRef,
     proto,
@@ -41,7 +43,6 @@ pub struct Owner {
 enum Question {
     Report(oneshot::Sender<Report>),
     Explain(ObjectRef, oneshot::Sender<(bool, String)>),
-    Held(oneshot::Sender<Vec<Held>>),
     Stop,
 }
 
@@ -65,11 +66,6 @@ impl Owner {
         self.ask(|answer| Question::Explain(object, answer)).await
     }
 
-    /// What waits at the door; `None` when the thread has ended.
-    pub async fn held(&self) -> Option<Vec<Held>> {
-        self.ask(Question::Held).await
-    }
-
     /// Tells the thread to end.
     pub async fn stop(&self) {
         // An error means that it has ended already.
@@ -85,6 +81,17 @@ impl Owner {
     }
 }
 
+/// Where the thread's work is seen.
+#[derive(Debug)]
+pub struct Outlets {
+    /// Takes published worlds to the streams.
+    pub hub: Arc<Hub>,
+    /// Takes pictures to the debug pages.
+    pub views: Views,
+    /// Says that the thread lives.
+    pub heart: Beat,
+}
+
 /// Starts the thread; it ends when told to, or when every source has gone.
 ///
 /// # Errors
@@ -93,8 +100,7 @@ pub fn spawn(
     mailbox: Mailbox,
     waker: Sender,
     readiness: &Readiness,
-    hub: Arc<Hub>,
-    heart: Heart,
+    outlets: Outlets,
 ) -> anyhow::Result<(Owner, JoinHandle<()>)> {
     let (questions, asked) = mpsc::channel(QUESTIONS);
     let pipeline = Pipeline::new();
@@ -108,9 +114,9 @@ pub fn spawn(
         asked,
         publication,
         published: None,
-        hub,
-        heart,
-        beat: Instant::now(),
+        unpublished: BTreeSet::new(),
+        outlets,
+        counted: None,
     };
     let handle = std::thread::Builder::new().name("graph".to_owned()).spawn(|| thread.run());
     Ok((Owner { questions, waker: Arc::new(waker) }, handle.context("starting the graph's thread")?))
@@ -124,9 +130,11 @@ struct OwnerThread {
     collections: Collections,
     publication: Part,
     published: Option<Instant>,
-    hub: Arc<Hub>,
-    heart: Heart,
-    beat: Instant,
+    /// Gateways that changed since, in epochs that were not complete.
+    unpublished: BTreeSet<ArcStr>,
+    outlets: Outlets,
+    /// When the statistics were written last.
+    counted: Option<Instant>,
 }
 
 impl OwnerThread {
@@ -156,11 +164,17 @@ impl OwnerThread {
     }
 
     fn beat(&mut self) {
-        self.heart.beat();
-        if self.beat.elapsed() >= BEAT {
-            self.beat = Instant::now();
-            report::export(&self.pipeline);
+        let now = Instant::now();
+        self.outlets.heart.beat(now);
+        if self.counted.is_none_or(|counted| now.saturating_duration_since(counted) >= BEAT) {
+            self.count(now);
         }
+    }
+
+    fn count(&mut self, now: Instant) {
+        self.counted = Some(now);
+        report::export(&self.pipeline);
+        self.outlets.views.show(&self.pipeline, &self.door.held(), now);
     }
 
     /// One epoch, and its publication once everything is complete (invariant `gated`).
@@ -168,16 +182,25 @@ impl OwnerThread {
         let applied = self.pipeline.apply(&let_in.events);
         metrics::epoch(applied.took, let_in.events.len());
         self.collections.settle(&self.pipeline.graph);
-        if !self.pipeline.complete() || (applied.changed.is_empty() && self.published.is_some()) {
-            return;
+        self.unpublished.extend(applied.changed);
+        if self.pipeline.complete() && (self.published.is_none() || !self.unpublished.is_empty()) {
+            self.publish(let_in.arrived);
         }
+    }
+
+    fn publish(&mut self, arrived: Option<Instant>) {
+        let changed: Vec<ArcStr> = std::mem::take(&mut self.unpublished).into_iter().collect();
         let world = self.pipeline.world();
-        self.hub.publish(world.clone(), let_in.arrived);
-        metrics::published(world.len(), applied.changed.len());
+        self.outlets.hub.publish(world.clone(), &changed, arrived);
+        metrics::published(world.len(), changed.len());
         if self.published.replace(Instant::now()).is_none() {
-            report::export(&self.pipeline);
-            tracing::info!(gateways = world.len(), epochs = self.pipeline.epochs(), "first complete snapshot published");
+            tracing::info!(
+                gateways = world.len(),
+                epochs = self.pipeline.epochs(),
+                "first complete snapshot published"
+            );
             self.publication.ready();
+            self.count(Instant::now());
         }
     }
 
@@ -186,14 +209,11 @@ impl OwnerThread {
         match question {
             Question::Report(answer) => {
                 let collections = report::collections(&self.pipeline);
-                let publication = report::publication(&self.pipeline, self.published, &self.hub);
+                let publication = report::publication(&self.pipeline, self.published, &self.outlets.hub);
                 let _ = answer.send(Report { collections, publication });
             }
             Question::Explain(object, answer) => {
                 let _ = answer.send(explain::explain(&self.pipeline, &object));
-            }
-            Question::Held(answer) => {
-                let _ = answer.send(self.door.held());
             }
             Question::Stop => return None,
         }

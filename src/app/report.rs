@@ -34,7 +34,7 @@ pub fn collections(pipeline: &Pipeline) -> Vec<proto::Collection> {
 #[must_use]
 pub fn publication(pipeline: &Pipeline, published: Option<Instant>, hub: &Hub) -> proto::Publication {
     let clients = hub.clients();
-    let connected = |gateway: &str| clients.iter().filter(|client| client.gateway == gateway).count();
+    let connected = |gateway: &str| clients.iter().filter(|client| client.name.gateway == gateway).count();
     let gateway = |snapshot: &Arc<Snapshot>| {
         let count = |kind| u32::try_from(snapshot.set(kind).len()).unwrap_or(u32::MAX);
         proto::Gateway {

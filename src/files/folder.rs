@@ -353,3 +353,6 @@ impl FileState {
         self.good.objects.iter().enumerate().map(claim).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -236,17 +236,13 @@ impl<S: Fn(Delta)> Source<S> {
         if self.outlook.failure.take().is_some() {
             info!(folder = %self.config.dir.display(), "the folder can be read again");
         }
-        let broken = folder.broken();
-        let broken_changed = broken != self.outlook.broken;
         let whole = self.config.on_broken == OnBrokenFile::Skip || !folder.lacks_a_file();
         let lists = whole && !self.outlook.listed;
         if lists {
             events.extend(Kind::ALL.map(Event::Listed));
         }
-        if lists || broken_changed || !events.is_empty() {
-            self.publish(folder, took);
-        }
-        self.log_broken(broken);
+        self.publish(folder, took, !events.is_empty());
+        self.log_broken(folder.broken());
         if !events.is_empty() {
             debug!(events = events.len(), ?took, "the folder changed");
             (self.sink)(Delta::new(arrived, events));
@@ -276,8 +272,8 @@ impl<S: Fn(Delta)> Source<S> {
         }
     }
 
-    /// Tells readers and metrics what the folder holds.
-    fn publish(&self, folder: &Folder, took: Duration) {
+    /// Tells readers, metrics and the log what the folder holds, when that changed.
+    fn publish(&self, folder: &Folder, took: Duration, changed: bool) {
         let findings = Findings {
             files: folder.file_count(),
             objects: folder.object_count(),
@@ -285,18 +281,23 @@ impl<S: Fn(Delta)> Source<S> {
             broken: folder.broken_count(),
             problems: folder.problems(),
         };
+        let before = self.findings.borrow().clone();
+        if *before == findings && !changed {
+            return;
+        }
         metrics::files_reloaded(findings.files, findings.broken, took);
         for kind in Kind::ALL {
             let of_kind = |p: &&FileProblem| p.object.as_ref().is_some_and(|object| object.kind == kind);
             metrics::problems(kind.as_str(), findings.problems.iter().filter(of_kind).count());
         }
-        self.findings.send_if_modified(|current| {
-            let changed = **current != findings;
-            if changed {
-                *current = Arc::new(findings);
+        match findings.problems.first() {
+            Some(first) if before.problems != findings.problems => {
+                warn!(count = findings.problems.len(), %first, "manifests have problems; `syncgate check` lists them");
             }
-            changed
-        });
+            None if !before.problems.is_empty() => info!("manifests have no problems any more"),
+            _ => {}
+        }
+        self.findings.send_replace(Arc::new(findings));
     }
 
     /// One line for each file that breaks, and one when all are whole again.

@@ -5,6 +5,7 @@
 //! hidden folder that is replaced as a whole, and each file is read once, under its visible name.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ffi::OsString;
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
@@ -40,12 +41,13 @@ impl Stamp {
         }
     }
 
-    /// Whether the file was written so shortly before `now` that a later write could leave the same stamp: clocks of
-    /// file systems tick every few milliseconds.
+    /// Whether the file was written so close to `now` that a later write could leave the same stamp: clocks of file
+    /// systems tick every few milliseconds. A stamp from the future, where clocks differ, says nothing.
     pub(super) fn is_fresh(&self, now: SystemTime) -> bool {
         let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
-        let millis = |(seconds, nanos): (i64, i64)| i128::from(seconds) * 1000 + i128::from(nanos) / 1_000_000;
-        millis(self.changed).max(millis(self.modified)) + 100 > i128::try_from(now).unwrap_or(i128::MAX)
+        let (seconds, nanos) = self.changed;
+        let changed = i128::from(seconds) * 1000 + i128::from(nanos) / 1_000_000;
+        i128::try_from(now).is_ok_and(|now| now.abs_diff(changed) < 100)
     }
 }
 
@@ -120,7 +122,7 @@ impl Walk<'_> {
             let reason = format!("is nested deeper than {MAX_DEPTH} folders at {}", dir.display());
             return Err(FilesError::TooBig { dir: self.root.to_owned(), reason });
         }
-        let entries = match names(dir) {
+        let entries = match entries(dir) {
             Ok(entries) => entries,
             Err(error) if depth == 0 => return Err(FilesError::new(dir, &error)),
             // It went away since its parent was listed.
@@ -135,7 +137,7 @@ impl Walk<'_> {
         if let Ok(target) = fs::read_link(&link) {
             self.listing.swaps.push((link, target));
         }
-        for name in entries {
+        for Entry { name, is_link } in entries {
             let path = dir.join(&name);
             match fs::metadata(&path) {
                 Ok(meta) if meta.is_dir() => {
@@ -143,9 +145,9 @@ impl Walk<'_> {
                         self.folder(&path, depth + 1)?;
                     }
                 }
-                Ok(meta) if meta.is_file() && is_manifest(&path) => self.file(&path, &meta)?,
+                Ok(meta) if meta.is_file() && is_manifest(&path) => self.file(&path, &meta, is_link)?,
                 Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::NotFound => self.dangling(&path),
+                Err(error) if error.kind() == ErrorKind::NotFound => self.dangling(&path, is_link),
                 // A link that leads to itself says so by an error of its own.
                 Err(error) if is_manifest(&path) || error.kind() == ErrorKind::PermissionDenied => {
                     self.unknown(&path, &error);
@@ -156,7 +158,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn file(&mut self, path: &Path, meta: &Metadata) -> Result<(), FilesError> {
+    fn file(&mut self, path: &Path, meta: &Metadata, is_link: bool) -> Result<(), FilesError> {
         if !self.seen.insert((meta.dev(), meta.ino())) {
             return Ok(());
         }
@@ -164,7 +166,6 @@ impl Walk<'_> {
             let reason = format!("has more than {MAX_FILES} manifests");
             return Err(FilesError::TooBig { dir: self.root.to_owned(), reason });
         }
-        let is_link = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink());
         if let (true, Ok(target)) = (is_link, fs::canonicalize(path)) {
             self.listing.dirs.extend(target.parent().and_then(WatchedDir::of));
         }
@@ -183,8 +184,7 @@ impl Walk<'_> {
         self.listing.unknown.push(path);
     }
 
-    fn dangling(&mut self, path: &Path) {
-        let is_link = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink());
+    fn dangling(&mut self, path: &Path, is_link: bool) {
         if is_link && is_manifest(path) {
             let problem = FileProblem::of_file(Place::file(&path.into()), "is a symbolic link that leads nowhere");
             self.listing.problems.push(FileProblem { severity: Severity::Warning, ..problem });
@@ -192,17 +192,25 @@ impl Walk<'_> {
     }
 }
 
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    name: OsString,
+    is_link: bool,
+}
+
 /// The visible entries of a folder, sorted: which of two objects with one name has effect must not be chance.
-fn names(dir: &Path) -> io::Result<Vec<std::ffi::OsString>> {
-    let mut names = Vec::new();
+fn entries(dir: &Path) -> io::Result<Vec<Entry>> {
+    let mut entries = Vec::new();
     for entry in fs::read_dir(dir)? {
-        let name = entry?.file_name();
+        let entry = entry?;
+        let name = entry.file_name();
         if !name.as_encoded_bytes().starts_with(b".") {
-            names.push(name);
+            let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
+            entries.push(Entry { name, is_link });
         }
     }
-    names.sort_unstable();
-    Ok(names)
+    entries.sort_unstable();
+    Ok(entries)
 }
 
 /// YAML and JSON, except the files that describe a folder to kustomize.

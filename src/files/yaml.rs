@@ -1,20 +1,21 @@
 //! YAML and JSON texts to trees that remember where each of their nodes stands.
 //!
 //! Composed directly of the parser's events, because errors and problems must name line and column, which no tree
-//! of `serde` keeps. Invariant: no text makes this module panic, nest deeper than [`MAX_DEPTH`] or grow beyond
-//! [`MAX_NODES`] and [`MAX_EXPANDED`], whatever its aliases say.
+//! of `serde` keeps. Invariant: no text makes this module panic, nest deeper than [`MAX_DEPTH`], or grow far beyond its
+//! own size: aliases expand to [`MAX_EXPANDED_NODES`] and [`MAX_EXPANDED_BYTES`] at most.
 
 use std::collections::HashMap;
 
-use granit_parser::{Event, Parser, ScalarStyle, Span, Tag};
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, Span, Tag};
 use serde_json::{Map, Number, Value};
 
 /// Nested collections that a document may have: far more than any object of Kubernetes.
 pub(super) const MAX_DEPTH: usize = 64;
-/// Nodes that a file may have, each use of an alias counted in full: some 20,000 pods.
-pub(super) const MAX_NODES: usize = 4_000_000;
+const TOO_DEEP: &str = "is nested deeper than 64 levels";
+/// Nodes that the aliases of a file may expand to.
+pub(super) const MAX_EXPANDED_NODES: usize = 500_000;
 /// Bytes of text that the aliases of a file may expand to.
-pub(super) const MAX_EXPANDED: usize = 64 << 20;
+pub(super) const MAX_EXPANDED_BYTES: usize = 64 << 20;
 
 /// A line and column, both from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -130,7 +131,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Document>, SyntaxError> {
         parser: Parser::new_from_str_with_options(text, options),
         anchors: HashMap::new(),
         nodes: 0,
-        expanded: 0,
+        expanded: (0, 0),
     };
     let mut documents = Vec::new();
     while let Some((event, span)) = composer.next()? {
@@ -160,8 +161,10 @@ struct Anchored {
 struct Composer<'a> {
     parser: Parser<'a, granit_parser::StrInput<'a>>,
     anchors: HashMap<usize, Anchored>,
+    /// Nodes so far, those of aliases included.
     nodes: usize,
-    expanded: usize,
+    /// Nodes and bytes that aliases expanded to so far.
+    expanded: (usize, usize),
 }
 
 fn fault<T>(at: Mark, reason: impl Into<String>) -> Result<T, SyntaxError> {
@@ -175,7 +178,11 @@ impl<'a> Composer<'a> {
             Some(Ok(next)) => Ok(Some(next)),
             Some(Err(error)) => {
                 let marker = *error.marker();
-                fault(Mark::of(Span::empty(marker)), error.info())
+                let reason = match error.kind() {
+                    ErrorKind::RecursionLimitExceeded => TOO_DEEP.to_owned(),
+                    _ => error.info(),
+                };
+                fault(Mark::of(Span::empty(marker)), reason)
             }
         }
     }
@@ -188,21 +195,13 @@ impl<'a> Composer<'a> {
         }
     }
 
-    fn count(&mut self, at: Mark, nodes: usize) -> Result<(), SyntaxError> {
-        self.nodes = self.nodes.saturating_add(nodes);
-        if self.nodes > MAX_NODES {
-            return fault(at, format!("the file has more than {MAX_NODES} nodes, uses of aliases included; split it"));
-        }
-        Ok(())
-    }
-
     fn node(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Document, SyntaxError> {
         let at = Mark::of(span);
         if depth > MAX_DEPTH {
-            return fault(at, format!("is nested deeper than {MAX_DEPTH} levels"));
+            return fault(at, TOO_DEEP);
         }
-        self.count(at, 1)?;
         let before = self.nodes;
+        self.nodes += 1;
         let (anchor, node) = match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let tree = scalar(&text, style, tag.as_deref(), at)?;
@@ -214,30 +213,30 @@ impl<'a> Composer<'a> {
             _ => return fault(at, "is not a value"),
         };
         if anchor != 0 {
-            let (nodes, bytes) = (self.nodes - before + 1, bytes_of(&node.tree));
+            let (nodes, bytes) = (self.nodes - before, bytes_of(&node.tree));
             self.anchors.insert(anchor, Anchored { node: node.clone(), nodes, bytes });
         }
         Ok(node)
     }
 
     fn alias(&mut self, anchor: usize, at: Mark) -> Result<Document, SyntaxError> {
-        let Some(anchored) = self.anchors.get(&anchor) else {
+        let Some(Anchored { node, nodes, bytes }) = self.anchors.get(&anchor) else {
             return fault(at, "the alias stands within the node that it names");
         };
-        self.expanded = self.expanded.saturating_add(anchored.bytes);
-        if self.expanded > MAX_EXPANDED {
-            return fault(at, format!("the file's aliases expand to more than {} MiB", MAX_EXPANDED >> 20));
+        // Counted before it is made, so that a bomb costs nothing.
+        self.expanded = (self.expanded.0.saturating_add(*nodes), self.expanded.1.saturating_add(*bytes));
+        if self.expanded.0 > MAX_EXPANDED_NODES || self.expanded.1 > MAX_EXPANDED_BYTES {
+            return fault(
+                at,
+                format!(
+                    "the file's aliases expand to more than {MAX_EXPANDED_NODES} nodes or {} MiB",
+                    MAX_EXPANDED_BYTES >> 20
+                ),
+            );
         }
-        let nodes = anchored.nodes;
-        self.count(at, nodes)?;
-        // Counted before it is made: a bomb costs nothing.
-        match self.anchors.get(&anchor) {
-            Some(anchored) => {
-                let node = anchored.node.clone();
-                Ok(Document { marks: Marks { at, ..node.marks }, tree: node.tree })
-            }
-            None => fault(at, "the alias names no node"),
-        }
+        self.nodes += nodes;
+        let Document { tree, marks } = node.clone();
+        Ok(Document { tree, marks: Marks { at, ..marks } })
     }
 
     fn list(&mut self, at: Mark, depth: usize) -> Result<Document, SyntaxError> {
@@ -372,3 +371,6 @@ fn number(text: &str) -> Option<Number> {
     }
     text.parse::<f64>().ok().and_then(Number::from_f64)
 }
+
+#[cfg(test)]
+mod tests;

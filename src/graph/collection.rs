@@ -1,12 +1,15 @@
 //! A collection as its readers see it: rows, what is known about keys without a row, and this epoch's changes.
 
 use std::any::Any;
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use arcstr::ArcStr;
 use hashbrown::HashMap;
 
-use super::table::{Slot, Table};
+use super::interner::Slot;
+use super::mutant::{self, Mutant};
+use super::table::Table;
 use super::{Key, Scope, Stop, Value};
 
 /// What is known about a key that has no row, beyond what the completeness of the whole input says.
@@ -28,6 +31,9 @@ pub(crate) struct Change<V> {
 /// The changes of a node as they leave the epoch: sorted by key, `None` for a row that went.
 pub(crate) type Changes<K, V> = Vec<(K, Option<Arc<V>>)>;
 
+/// The changes of a node without their types: a `Changes<K, V>` inside.
+pub(crate) type Published = Arc<dyn Any + Send + Sync>;
+
 /// The rows of one node.
 #[derive(Debug)]
 pub struct Collection<K, V> {
@@ -37,11 +43,11 @@ pub struct Collection<K, V> {
     pub(crate) complete: bool,
     /// `complete` changed in this epoch.
     pub(crate) flipped: bool,
-    pub(crate) marks: HashMap<K, Mark>,
-    /// Sorted by key.
-    pub(crate) changes: Vec<Change<V>>,
-    /// Keys without a row, before and after, whose mark changed in this epoch.
-    pub(crate) unsettled: Vec<K>,
+    marks: HashMap<K, Mark>,
+    /// Before `publish` every write in its order, afterwards the changes sorted by key.
+    journal: Vec<Change<V>>,
+    /// Keys whose mark changed in this epoch.
+    marked: Vec<K>,
 }
 
 impl<K: Key, V: Value> Collection<K, V> {
@@ -52,17 +58,17 @@ impl<K: Key, V: Value> Collection<K, V> {
             complete: false,
             flipped: false,
             marks: HashMap::new(),
-            changes: Vec::new(),
-            unsettled: Vec::new(),
+            journal: Vec::new(),
+            marked: Vec::new(),
         }
     }
 
     /// Found, known to be absent, or unknown.
     pub(crate) fn look_up(&self, key: &K) -> Result<Option<&Arc<V>>, Stop> {
-        if let Some(value) = self.table.get(key) {
-            return Ok(Some(value));
+        match self.table.get(key) {
+            None if !self.knows_absent(key) => Err(self.pending(key)),
+            found => Ok(found),
         }
-        if self.knows_absent(key) { Ok(None) } else { Err(self.pending(key)) }
     }
 
     /// Whether a key without a row is known not to exist.
@@ -70,38 +76,110 @@ impl<K: Key, V: Value> Collection<K, V> {
         match self.marks.get(key) {
             Some(Mark::Pending) => false,
             Some(Mark::Absent) => true,
-            None => self.complete,
+            None => self.complete || mutant::is(Mutant::UnknownIsAbsent),
         }
     }
 
-    pub(crate) fn pending(&self, key: &dyn std::fmt::Debug) -> Stop {
+    pub(crate) fn pending(&self, key: &dyn Debug) -> Stop {
         Stop::Pending(Scope { node: self.name.clone(), key: format!("{key:?}") })
+    }
+
+    /// This epoch's changes, sorted by key.
+    pub(crate) fn changes(&self) -> &[Change<V>] {
+        &self.journal
+    }
+
+    /// Every key of which a look-up may have another answer than before this epoch, completeness aside.
+    pub(crate) fn changed(&self) -> impl Iterator<Item = &K> {
+        self.journal.iter().map(|change| self.table.key(change.slot)).chain(&self.marked)
+    }
+
+    /// Writes a row or takes it away, unless it is so already. Whether that was a change.
+    pub(crate) fn write(&mut self, slot: Slot, value: Option<Arc<V>>) -> bool {
+        if same(self.table.value(slot), value.as_ref()) && !mutant::is(Mutant::NoEqualityCut) {
+            return false;
+        }
+        let old = self.table.set(slot, value);
+        self.journal.push(Change { slot, old });
+        true
+    }
+
+    /// Writes what is known about a key besides its row.
+    pub(crate) fn mark(&mut self, key: &K, mark: Option<Mark>) {
+        if mark.is_none() && self.marks.is_empty() {
+            return;
+        }
+        let old = match mark {
+            Some(mark) => self.marks.insert(key.clone(), mark),
+            None => self.marks.remove(key),
+        };
+        if old != mark && !mutant::is(Mutant::MarkUnheard) {
+            self.marked.push(key.clone());
+        }
+    }
+
+    /// Drops the marks of these keys.
+    pub(crate) fn unmark(&mut self, which: impl Fn(&K, Mark) -> bool) {
+        let dropped: Vec<K> =
+            self.marks.iter().filter(|(key, mark)| which(key, **mark)).map(|(key, _)| key.clone()).collect();
+        for key in dropped {
+            self.mark(&key, None);
+        }
+    }
+
+    /// How many keys are marked pending.
+    pub(crate) fn pending_marks(&self) -> usize {
+        self.marks.values().filter(|mark| **mark == Mark::Pending).count()
+    }
+
+    /// Turns the writes of this epoch into its changes: one for each row that is not what it was.
+    pub(crate) fn publish(&mut self) -> Option<Published> {
+        let Self { table, journal, marked, .. } = self;
+        marked.sort_unstable();
+        marked.dedup();
+        journal.sort_by_key(|change| change.slot);
+        // The first of several writes knows what stood there before the epoch.
+        journal.dedup_by_key(|change| change.slot);
+        journal.retain(|change| {
+            let now = table.value(change.slot);
+            if change.old.is_none() && now.is_none() {
+                table.release(change.slot);
+                return false;
+            }
+            !same(change.old.as_ref(), now) || mutant::is(Mutant::NoEqualityCut)
+        });
+        journal.sort_by(|a, b| table.key(a.slot).cmp(table.key(b.slot)));
+        if journal.is_empty() {
+            return None;
+        }
+        let row = |change: &Change<V>| (table.key(change.slot).clone(), table.value(change.slot).cloned());
+        let changes: Changes<K, V> = journal.iter().map(row).collect();
+        Some(Arc::new(changes))
     }
 
     /// Nothing that a reader could ask has another answer than before this epoch.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.changes.is_empty() && self.unsettled.is_empty() && !self.flipped
+        self.journal.is_empty() && self.marked.is_empty() && !self.flipped
     }
 
-    /// Sorts this epoch's changes and drops those that changed nothing; what leaves the epoch.
-    pub(crate) fn publish(&mut self, mut changes: Vec<Change<V>>) -> Option<Arc<dyn Any + Send + Sync>> {
-        let table = &self.table;
-        changes.sort_by(|a, b| table.key(a.slot).cmp(table.key(b.slot)));
-        self.changes = changes;
-        if self.changes.is_empty() {
-            return None;
-        }
-        let new = |change: &Change<V>| (table.key(change.slot).clone(), table.value(change.slot).cloned());
-        let changes: Changes<K, V> = self.changes.iter().map(new).collect();
-        Some(Arc::new(changes))
+    pub(crate) fn set_complete(&mut self, complete: bool) {
+        self.flipped = self.complete != complete;
+        self.complete = complete;
     }
 
     /// The end of an epoch: what went is forgotten.
     pub(crate) fn settle(&mut self) {
-        for change in std::mem::take(&mut self.changes) {
+        for change in std::mem::take(&mut self.journal) {
             self.table.release(change.slot);
         }
-        self.unsettled = Vec::new();
+        self.marked = Vec::new();
         self.flipped = false;
+    }
+}
+
+fn same<V: Value>(a: Option<&Arc<V>>, b: Option<&Arc<V>>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b) || a == b,
+        (a, b) => a.is_none() && b.is_none(),
     }
 }

@@ -33,6 +33,9 @@ impl<'a, H: View> Lens<'a, H> {
 impl<K: Key, V: Value> Lens<'_, Rows<K, V>> {
     /// The row of this key; `None` if it is known not to exist.
     ///
+    /// Completeness is that of the inputs. A row that is missing because *its* transform stopped is absent here;
+    /// a transform whose readers must tell that apart puts a row that says so instead of stopping.
+    ///
     /// # Errors
     /// [`Stop::Pending`] if that is not known: the collection is not complete, or the key is marked pending.
     pub fn get(&self, key: &K) -> Result<Option<Arc<V>>, Stop> {
@@ -74,9 +77,9 @@ impl<I: Key, K: Key, V: Value> Lens<'_, Index<I, K, V>> {
     pub fn any(&self, index: &I) -> Result<bool, Stop> {
         self.log.looked_up(index);
         let (node, rows): (&IndexNode<I, K, V>, &Collection<K, V>) = self.source;
-        match node.has(index) {
-            false if !rows.complete => Err(node.pending(index)),
-            has => Ok(has),
+        match node.slots(index) {
+            [] if !rows.complete => Err(node.pending(index)),
+            slots => Ok(!slots.is_empty()),
         }
     }
 }

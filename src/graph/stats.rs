@@ -9,7 +9,7 @@ use arcstr::ArcStr;
 pub struct Work {
     /// Epochs in which the node ran.
     pub runs: u64,
-    /// Keys that had to be looked at: changed rows of an input or an index, primary rows of a derive, groups of a fold.
+    /// What had to be looked at: writes to an input, changed rows below an index, primary rows of a derive, groups of a fold.
     pub dirty: u64,
     /// Calls of the transform, of the index function or of [`Fold::row`](super::Fold::row).
     pub recomputed: u64,
@@ -23,6 +23,20 @@ pub struct Work {
     pub scans: u64,
     /// Wall time.
     pub time: Duration,
+}
+
+impl Work {
+    pub(crate) fn add(&mut self, other: &Self) {
+        let Self { runs, dirty, recomputed, no_ops, faults, pending, scans, time } = other;
+        self.runs += runs;
+        self.dirty += dirty;
+        self.recomputed += recomputed;
+        self.no_ops += no_ops;
+        self.faults += faults;
+        self.pending += pending;
+        self.scans += scans;
+        self.time += *time;
+    }
 }
 
 /// What a node is.
@@ -65,4 +79,23 @@ pub struct NodeStats {
     pub complete: bool,
     /// The inputs that are not.
     pub waits_for: Vec<ArcStr>,
+}
+
+impl NodeStats {
+    pub(crate) fn new(name: ArcStr, kind: NodeKind, waits_for: Vec<ArcStr>) -> Self {
+        Self {
+            name,
+            kind,
+            rows: 0,
+            faults: 0,
+            pending: 0,
+            collisions: 0,
+            dependencies: 0,
+            entries: 0,
+            last: Work::default(),
+            total: Work::default(),
+            complete: false,
+            waits_for,
+        }
+    }
 }

@@ -1,102 +1,66 @@
-//! Rows in slots: a slab with a hash index, so that whatever is kept about a row beside it is a `u32`.
+//! Rows in slots.
 
-use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
-
+use super::interner::{Interner, Slot, beside};
 use super::{Key, Value};
 
-/// A row's place in its table; stable while the row lives and until the end of the epoch in which it goes.
-pub(crate) type Slot = u32;
-
-#[derive(Debug)]
-struct Entry<K, V> {
-    /// `None` in a free slot, so that nothing of a row that is gone stays in memory.
-    key: Option<K>,
-    /// `None` beside a key: the row went in this epoch, and its slot is not given away before the epoch's end.
-    value: Option<Arc<V>>,
-}
-
-/// Rows `K` → `Arc<V>`.
+/// Rows `K` → `Arc<V>`. A row's slot lives until the end of the epoch in which the row goes.
 #[derive(Debug)]
 pub(crate) struct Table<K, V> {
-    hasher: DefaultHashBuilder,
-    index: HashTable<Slot>,
-    entries: Vec<Entry<K, V>>,
-    free: Vec<Slot>,
+    keys: Interner<K>,
+    /// `None` beside a key: the row went in this epoch.
+    values: Vec<Option<Arc<V>>>,
     rows: usize,
 }
 
-impl<K: Key, V: Value> Default for Table<K, V> {
+impl<K, V> Default for Table<K, V> {
     fn default() -> Self {
-        let hasher = DefaultHashBuilder::default();
-        Self { hasher, index: HashTable::new(), entries: Vec::new(), free: Vec::new(), rows: 0 }
+        Self { keys: Interner::default(), values: Vec::new(), rows: 0 }
     }
 }
 
 impl<K: Key, V: Value> Table<K, V> {
-    /// The slot of this key, of a living row or of one that went in this epoch.
-    pub(crate) fn find(&self, key: &K) -> Option<Slot> {
-        let entries = &self.entries;
-        let same = |slot: &Slot| entries[*slot as usize].key.as_ref() == Some(key);
-        self.index.find(self.hasher.hash_one(key), same).copied()
+    pub(crate) fn get(&self, key: &K) -> Option<&Arc<V>> {
+        self.keys.find(key).and_then(|slot| self.value(slot))
     }
 
-    pub(crate) fn get(&self, key: &K) -> Option<&Arc<V>> {
-        self.find(key).and_then(|slot| self.value(slot))
+    /// The slot of this key if it has a row.
+    pub(crate) fn find(&self, key: &K) -> Option<Slot> {
+        self.keys.find(key).filter(|slot| self.value(*slot).is_some())
     }
 
     /// The key in this slot; it is still there until the end of the epoch in which the row goes.
     pub(crate) fn key(&self, slot: Slot) -> &K {
-        self.entries[slot as usize].key.as_ref().expect("a slot is read only while its key is in it")
+        self.keys.key(slot)
     }
 
     pub(crate) fn value(&self, slot: Slot) -> Option<&Arc<V>> {
-        self.entries[slot as usize].value.as_ref()
+        self.values.get(slot as usize)?.as_ref()
     }
 
-    /// The slot of this key, taken now if it has none.
+    /// The slot of this key, given now if it has none.
     pub(crate) fn claim(&mut self, key: &K) -> Slot {
-        if let Some(slot) = self.find(key) {
-            return slot;
-        }
-        let entry = Entry { key: Some(key.clone()), value: None };
-        let slot = if let Some(slot) = self.free.pop() {
-            self.entries[slot as usize] = entry;
-            slot
-        } else {
-            self.entries.push(entry);
-            Slot::try_from(self.entries.len() - 1).expect("fewer than 2^32 rows fit into memory")
-        };
-        let Self { hasher, index, entries, .. } = self;
-        let rehash =
-            |slot: &Slot| hasher.hash_one(entries[*slot as usize].key.as_ref().expect("indexed slots are used"));
-        index.insert_unique(hasher.hash_one(key), slot, rehash);
+        let slot = self.keys.claim(key);
+        beside(&mut self.values, slot);
         slot
     }
 
     /// Writes or takes away the row of a claimed slot; what stood there before.
     pub(crate) fn set(&mut self, slot: Slot, value: Option<Arc<V>>) -> Option<Arc<V>> {
         self.rows += usize::from(value.is_some());
-        let old = std::mem::replace(&mut self.entries[slot as usize].value, value);
+        let old = std::mem::replace(&mut self.values[slot as usize], value);
         self.rows -= usize::from(old.is_some());
         old
     }
 
-    /// Gives a slot away if its row is gone. Only at an epoch's end.
+    /// Takes a slot back if its row is gone.
     pub(crate) fn release(&mut self, slot: Slot) {
-        let entry = &mut self.entries[slot as usize];
-        if entry.value.is_some() {
-            return;
-        }
-        let Some(key) = entry.key.take() else { return };
-        if let Ok(found) = self.index.find_entry(self.hasher.hash_one(&key), |other| *other == slot) {
-            found.remove();
-        }
-        self.free.push(slot);
-        if self.free.len() == self.entries.len() {
-            (self.entries, self.free, self.index) = (Vec::new(), Vec::new(), HashTable::new());
+        if self.value(slot).is_none() {
+            self.keys.release(slot);
+            if self.keys.is_empty() {
+                self.values = Vec::new();
+            }
         }
     }
 
@@ -105,14 +69,9 @@ impl<K: Key, V: Value> Table<K, V> {
         self.rows
     }
 
-    /// One more than the highest slot ever given out.
-    pub(crate) fn slots(&self) -> usize {
-        self.entries.len()
-    }
-
     /// The living rows in the order of their slots.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Slot, &K, &Arc<V>)> {
-        (0..).zip(&self.entries).filter_map(|(slot, entry)| Some((slot, entry.key.as_ref()?, entry.value.as_ref()?)))
+        self.keys.iter().filter_map(|(slot, key)| Some((slot, key, self.value(slot)?)))
     }
 
     /// The living rows sorted by key.

@@ -134,10 +134,9 @@ impl Sender {
         }
         let mut state = self.shared.lock();
         Arrival::of(delta).for_each(|arrival| state.put(arrival));
-        let waiting = state.rows.len();
+        metrics::mailbox(state.rows.len());
         drop(state);
         self.shared.filled.notify_one();
-        metrics::mailbox(waiting);
     }
 
     /// Makes the reader look up at once, though nothing came: it has other work.
@@ -171,10 +170,8 @@ impl Mailbox {
         if state.is_empty() && state.senders == 0 {
             return Taken::Closed;
         }
-        let arrivals = state.drain();
-        drop(state);
         metrics::mailbox(0);
-        Taken::Arrivals(arrivals)
+        Taken::Arrivals(state.drain())
     }
 
     /// How many distinct objects wait here.

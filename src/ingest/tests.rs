@@ -84,14 +84,14 @@ fn pod(name: &str) -> Event {
 
 /// Routes of one namespace may refer to Services of the grant's own.
 fn grant(name: &str, from: &str) -> Event {
-    let grant = ReferenceGrant {
-        from: vec![GrantFrom {
-            group: Kind::HttpRoute.group().into(),
-            kind: Kind::HttpRoute.as_str().into(),
-            namespace: from.into(),
-        }],
-        to: vec![GrantTo { group: ArcStr::new(), kind: "Service".into(), name: None }],
-    };
+    grant_of(name, (Kind::HttpRoute, from), Kind::Service)
+}
+
+/// Objects of a kind and namespace may refer to objects of a kind in the grant's own namespace.
+fn grant_of(name: &str, (kind, namespace): (Kind, &str), target: Kind) -> Event {
+    let from = GrantFrom { group: kind.group().into(), kind: kind.as_str().into(), namespace: namespace.into() };
+    let to = GrantTo { group: target.group().into(), kind: target.as_str().into(), name: None };
+    let grant = ReferenceGrant { from: vec![from], to: vec![to] };
     Event::Put(object(Kind::ReferenceGrant, name), Object::ReferenceGrant(Arc::new(grant)))
 }
 

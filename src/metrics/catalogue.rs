@@ -45,7 +45,6 @@ use Kind::{Counter, Gauge, Histogram};
 
 catalogue! {
     BUILD_INFO = Gauge, Count, "build_info", "Always 1; the label is the version of this build.";
-    SOURCE_STATE = Gauge, Count, "source_state", "1 for the state that the source is in, 0 for the others.";
     SOURCE_SYNC_SECONDS = Gauge, Seconds, "source_sync_seconds", "How long the source took to deliver its initial list.";
     FILES = Gauge, Count, "files", "Manifest files that were read.";
     FILES_BROKEN = Gauge, Count, "files_broken", "Manifest files that cannot be read now; their last good objects stay.";
@@ -83,7 +82,7 @@ catalogue! {
     PROPAGATION_SECONDS = Histogram(WORK), Seconds, "propagation_seconds", "From an event's arrival at a source to the first response with it written, by type.";
     READINESS = Gauge, Count, "readiness", "1 for the state that the process is in, 0 for the others.";
     READINESS_TRANSITIONS = Counter, Count, "readiness_transitions_total", "How often the process changed to this state.";
-    PARTS_MISSING = Gauge, Count, "readiness_parts_missing", "Parts that keep the process from being ready, by layer.";
+    PART_STATE = Gauge, Count, "readiness_part_state", "1 for the state that the part (a source, a collection, a listener) is in, 0 for the others.";
 }
 
 /// Tells the recorder in force the help text and unit of every metric.

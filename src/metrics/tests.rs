@@ -14,7 +14,6 @@ fn record_everything() {
     gauge!(catalogue::BUILD_INFO, "version" => "1").set(1.0);
     gauge!(catalogue::SNAPSHOT_AGE_SECONDS).set(1.0);
     let second = Duration::from_secs(1);
-    source_state("Gateway", "ready", &["waiting", "ready"]);
     source_synced("Gateway", second);
     files_reloaded(3, 1, second);
     problems("HTTPRoute", 2);
@@ -37,7 +36,7 @@ fn record_everything() {
     propagated("EDS", second);
     gate("ready", &["starting", "ready"]);
     gate_transition("ready");
-    parts_missing("source", 4);
+    part("source", "Gateway", Some("ready"), &["waiting", "ready"]);
 }
 
 fn page() -> String {
@@ -90,6 +89,7 @@ fn names_follow_the_conventions() {
 fn labels_are_few_and_never_name_a_client_or_an_object() {
     let allowed = [
         "source",
+        "part",
         "state",
         "kind",
         "outcome",
@@ -113,8 +113,14 @@ fn labels_are_few_and_never_name_a_client_or_an_object() {
 #[test]
 fn a_state_is_one_series_of_one_and_the_rest_zero() {
     let page = page();
-    assert!(page.contains("syncgate_source_state{source=\"Gateway\",state=\"ready\"} 1\n"), "{page}");
-    assert!(page.contains("syncgate_source_state{source=\"Gateway\",state=\"waiting\"} 0\n"), "{page}");
+    assert!(
+        page.contains("syncgate_readiness_part_state{layer=\"source\",part=\"Gateway\",state=\"ready\"} 1\n"),
+        "{page}"
+    );
+    assert!(
+        page.contains("syncgate_readiness_part_state{layer=\"source\",part=\"Gateway\",state=\"waiting\"} 0\n"),
+        "{page}"
+    );
     assert!(page.contains("syncgate_streams{variant=\"delta\"} 1\n"), "{page}");
     assert!(page.contains("syncgate_nacks_total{type=\"EDS\"} 1\n"), "{page}");
 }

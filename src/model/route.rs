@@ -13,7 +13,8 @@ pub struct HttpRoute {
     pub meta: Meta,
     /// `spec.parentRefs`.
     pub parents: Vec<ParentRef>,
-    /// `spec.hostnames`, lower case. Empty matches every host of the listener.
+    /// `spec.hostnames`, lower case. Empty matches every host of the listener. Malformed entries are left out with a
+    /// problem; when all are malformed, the route has no rules, so that it never matches more than was written.
     pub hostnames: Vec<ArcStr>,
     /// `spec.rules`. The API's default (one rule, path prefix `/`) is already filled in when the list is absent.
     pub rules: Vec<RouteRule>,

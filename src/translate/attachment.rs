@@ -11,9 +11,7 @@ use super::gateways::{Accepted, AcceptedListener};
 use super::hostname::{Hostname, Specificity};
 use super::names::{PortKey, TableKey};
 use crate::graph::{Lens, Out, Rows, Stop};
-use crate::model::{
-    FieldProblem, FromNamespaces, Gateway, HttpRoute, Kind, Labels, Namespace, ObjectKey, ParentRef,
-};
+use crate::model::{FieldProblem, FromNamespaces, Gateway, HttpRoute, Kind, Labels, Namespace, ObjectKey, ParentRef};
 
 /// What became of a route's parent references.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,18 +61,20 @@ pub(crate) struct Parent {
 pub(crate) enum Verdict {
     /// At least one listener accepted the route.
     Accepted,
-    /// It names nothing of ours: no status is written, but `explain` says why.
+    /// It names a Gateway of another controller: no status is written, but `explain` says why.
     NotOurs(ArcStr),
+    /// It names nothing that there is: whose status it would be nobody knows.
+    Missing(ArcStr),
     /// No listener accepted the route: the reason of `Accepted: False`, and its message.
     Refused(&'static str, ArcStr),
 }
 
 /// The lenses that attachment reads through.
 #[derive(Clone, Copy)]
-struct Read<'a> {
+struct Read<'a, 'g, 'n> {
     accepted: Lens<'a, Rows<ObjectKey, Accepted>>,
-    gateways: Lens<'a, Rows<ObjectKey, Gateway>>,
-    namespaces: Lens<'a, Rows<ObjectKey, Namespace>>,
+    gateways: Lens<'g, Rows<ObjectKey, Gateway>>,
+    namespaces: Lens<'n, Rows<ObjectKey, Namespace>>,
 }
 
 /// Route → where it attaches.
@@ -120,19 +120,21 @@ fn judge(
     route: &ObjectKey,
     reference: &ParentRef,
     hosts: Option<&[Hostname]>,
-    read: Read<'_>,
+    read: Read<'_, '_, '_>,
     attached: &mut Attached,
 ) -> Result<Verdict, Stop> {
     if Kind::find(&reference.group, &reference.kind) != Some(Kind::Gateway) {
         return Ok(Verdict::NotOurs(arcstr::format!("a {} is not a parent that is served", reference.kind)));
     }
     let Some(gateway) = read.accepted.get(&reference.target)? else {
-        return Ok(Verdict::NotOurs(match read.gateways.get(&reference.target)? {
-            None => arcstr::format!("Gateway {} does not exist", reference.target),
-            Some(other) => {
-                arcstr::format!("Gateway {} is of class `{}`, which is not ours", reference.target, other.class)
-            }
-        }));
+        return Ok(match read.gateways.get(&reference.target)? {
+            None => Verdict::Missing(arcstr::format!("Gateway {} does not exist", reference.target)),
+            Some(other) => Verdict::NotOurs(arcstr::format!(
+                "Gateway {} is of class `{}`, which is not ours",
+                reference.target,
+                other.class
+            )),
+        });
     };
     let named: Vec<&AcceptedListener> = gateway
         .listeners
@@ -216,10 +218,8 @@ fn common_hosts(listener: &Hostname, route: Option<&[Hostname]>) -> Vec<(Hostnam
     let Some(route) = route else {
         return vec![(listener.clone(), Hostname::any().specificity())];
     };
-    let mut common: Vec<(Hostname, Specificity)> = route
-        .iter()
-        .filter_map(|host| Some((listener.intersect(host)?, host.specificity())))
-        .collect();
+    let mut common: Vec<(Hostname, Specificity)> =
+        route.iter().filter_map(|host| Some((listener.intersect(host)?, host.specificity()))).collect();
     common.sort_unstable_by(|a, b| (&a.0, b.1).cmp(&(&b.0, a.1)));
     common.dedup_by(|next, first| next.0 == first.0);
     common

@@ -111,3 +111,42 @@ fn http2() -> upstreams::HttpProtocolOptions {
         ..Default::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ObjectKey;
+    use crate::render;
+
+    fn key(protocol: AppProtocol) -> ClusterKey {
+        ClusterKey::new(ObjectKey::new("shop", "cart"), 8080, protocol)
+    }
+
+    #[test]
+    fn a_cluster_names_its_load_assignment_and_waits_for_it_without_a_limit() {
+        let resource = cluster(&key(AppProtocol::Http));
+        let name = "service/shop/cart/8080/http";
+        assert_eq!(resource.name, name);
+        assert_eq!(*resource.refs, [Ref::new(ResourceType::ClusterLoadAssignment, name)]);
+        let json = render::resource(&resource);
+        let source = serde_json::json!({ "ads": {}, "initial_fetch_timeout": "0s", "resource_api_version": "V3" });
+        assert_eq!(json["eds_cluster_config"], serde_json::json!({ "eds_config": source, "service_name": name }));
+        assert_eq!(json["type"], "EDS");
+        assert_eq!(json.get("typed_extension_protocol_options"), None);
+    }
+
+    #[test]
+    fn h2c_is_spoken_with_prior_knowledge() {
+        let json = render::resource(&cluster(&key(AppProtocol::H2c)));
+        let options = &json["typed_extension_protocol_options"][HTTP_OPTIONS];
+        assert!(options["explicit_http_config"]["http2_protocol_options"].is_object(), "{json}");
+    }
+
+    #[test]
+    fn the_encoding_does_not_depend_on_the_process() {
+        for protocol in AppProtocol::ALL {
+            let body = cluster(&key(protocol)).body.to_bytes();
+            assert!(encode::is_stable::<envoy::Cluster>(&body), "{protocol}");
+        }
+    }
+}

@@ -31,6 +31,7 @@
 //! Must not know: routes, Gateways, and which of these clusters anyone uses.
 
 mod assignment;
+pub mod judge;
 mod pods;
 mod ports;
 mod slices;
@@ -46,7 +47,7 @@ use crate::resource::Resource;
 use super::clusters;
 use super::keys::ClusterKey;
 use assignment::LoadAssignment;
-pub use ports::PortFacts;
+pub use ports::{PortFacts, usable as usable_ports};
 
 /// What this stage derives, all by the same key.
 #[derive(Debug, Clone, Copy)]

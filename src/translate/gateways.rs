@@ -108,7 +108,14 @@ fn accepted(gateway: &Gateway) -> Accepted {
         listeners.push(accepted);
     }
     mark_conflicts(&mut listeners);
-    Accepted { addresses: gateway.addresses.clone(), listeners }
+    let mut addresses: Vec<IpAddr> = Vec::with_capacity(gateway.addresses.len());
+    for address in &gateway.addresses {
+        // Envoy refuses a listener that binds one address twice.
+        if !addresses.contains(address) {
+            addresses.push(*address);
+        }
+    }
+    Accepted { addresses, listeners }
 }
 
 /// Judges a listener by itself.

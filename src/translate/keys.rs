@@ -35,9 +35,9 @@ impl AppProtocol {
     /// The protocol that a Service port's `appProtocol` asks for.
     ///
     /// `kubernetes.io/h2c` is HTTP/2 with prior knowledge; everything else is HTTP/1.1. For an absent one,
-    /// `http` and `kubernetes.io/ws` the API says so. Values unknown to us are implementation-specific hints, and
-    /// `https` and `kubernetes.io/wss` name a TLS that only a BackendTLSPolicy can describe (whom to trust, which
-    /// name to expect): the Gateway API has an implementation never assume it from a Service.
+    /// `http` and `kubernetes.io/ws` the API says so; values unknown to us are hints for others. `https` and
+    /// `kubernetes.io/wss` ask for TLS, which needs to be told whom to trust and which name to expect: only a
+    /// BackendTLSPolicy says that, so without one they are clear text (see `PortFacts::wants_tls`).
     #[must_use]
     pub fn of(app_protocol: Option<&str>) -> Self {
         match app_protocol {

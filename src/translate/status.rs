@@ -3,9 +3,12 @@
 //! The rows are read by `check` and `explain`, and by the writer of statuses. They hold no time: when a condition
 //! last changed is the writer's to say.
 
+use std::sync::Arc;
+
 use arcstr::ArcStr;
 
-use crate::model::{FieldProblem, ParentRef};
+use crate::graph::{Fold, Member};
+use crate::model::{FieldProblem, ObjectRef, ParentRef};
 
 /// The status of one GatewayClass, Gateway or HTTPRoute.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,8 +21,41 @@ pub struct Status {
     pub listeners: Vec<ListenerStatus>,
     /// One entry for each `parentRefs` entry of a route that names a Gateway of ours, in the order of its spec.
     pub parents: Vec<ParentStatus>,
-    /// Everything that has to be mended, in the order of the fields. Empty means that all of the object has effect.
+    /// Everything that has to be mended, each once. Empty means that all of the object has the effect it asks for.
     pub problems: Vec<FieldProblem>,
+    /// Why the object has no effect although nothing has to be mended: it is another controller's.
+    pub note: Option<ArcStr>,
+}
+
+impl Status {
+    /// Adds a problem, once.
+    pub(crate) fn problem(&mut self, problem: &FieldProblem) {
+        if !self.problems.contains(problem) {
+            self.problems.push(problem.clone());
+        }
+    }
+}
+
+/// Brings the statuses of all kinds together.
+#[derive(Debug, Default)]
+pub(crate) struct StatusFold(Option<Arc<Status>>);
+
+impl Fold<ObjectRef> for StatusFold {
+    type Row = Status;
+
+    fn row(&mut self, _: &ObjectRef) -> Option<Status> {
+        self.0.as_deref().cloned()
+    }
+}
+
+impl Member<ObjectRef, Status> for StatusFold {
+    fn put(&mut self, _: &ObjectRef, status: &Arc<Status>) {
+        self.0 = Some(status.clone());
+    }
+
+    fn del(&mut self, _: &ObjectRef, _: &Arc<Status>) {
+        self.0 = None;
+    }
 }
 
 /// One condition.
@@ -36,14 +72,9 @@ pub struct Condition {
 }
 
 impl Condition {
-    /// A condition that holds.
-    pub(crate) fn holds(kind: &'static str, reason: &'static str) -> Self {
-        Self { kind, holds: true, reason, message: ArcStr::new() }
-    }
-
-    /// A condition that does not hold, and why.
-    pub(crate) fn fails(kind: &'static str, reason: &'static str, message: impl Into<ArcStr>) -> Self {
-        Self { kind, holds: false, reason, message: message.into() }
+    /// A condition.
+    pub(crate) fn new(kind: &'static str, holds: bool, reason: &'static str, message: impl Into<ArcStr>) -> Self {
+        Self { kind, holds, reason, message: message.into() }
     }
 }
 

@@ -79,7 +79,7 @@ fn request(type_url: &str, nonce: String, error: Option<String>, ask: Ask) -> Re
 ///
 /// # Errors
 /// RESOURCE_EXHAUSTED if it does not fit into a gRPC message (4 GiB).
-pub(super) fn encode(response: &Response) -> Result<Vec<Bytes>, Status> {
+pub fn encode(response: &Response) -> Result<Vec<Bytes>, Status> {
     let tail = tail(response);
     let (version, removed): (String, &[_]) = match &response.body {
         Body::StateOfTheWorld { version, .. } => (version.to_string(), &[]),

@@ -3,4 +3,6 @@
 #[cfg(test)]
 mod endpoints;
 #[cfg(test)]
+mod gateways;
+#[cfg(test)]
 mod harness;

@@ -78,7 +78,7 @@ impl World {
 /// A change of something that is there, or something new, or the end of something.
 pub(crate) fn change(random: &mut Random) -> Change {
     let namespace = random.name(&["a", "b"]);
-    let gone = random.one_in(4);
+    let gone = random.one_in(8);
     match random.below(6) {
         0 => {
             let key = ObjectKey::new(namespace, random.name(&["s1", "s2", "s3"]));
@@ -128,8 +128,8 @@ fn service(random: &mut Random) -> Service {
     };
     Service {
         kind: if random.one_in(8) { ServiceType::ExternalName("example.com".into()) } else { ServiceType::Cluster },
-        selector: (!random.one_in(5)).then(|| labels(random, 2)),
-        ports: (0..random.below(4)).map(|_| port(random)).collect(),
+        selector: (!random.one_in(5)).then(|| labels(random, 1)),
+        ports: (0..=random.below(3)).map(|_| port(random)).collect(),
         publish_not_ready: random.one_in(5),
         headless: random.one_in(4),
     }
@@ -143,7 +143,7 @@ fn pod(random: &mut Random) -> Pod {
     };
     Pod {
         labels: labels(random, 3),
-        ips: (0..random.below(3)).map(|_| address(random)).collect(),
+        ips: (0..random.pick(&[0, 1, 1, 1, 2, 2, 3])).map(|_| address(random)).collect(),
         named_ports: (0..random.below(4)).map(|_| port(random)).collect(),
         ready: !random.one_in(4),
         terminating: random.one_in(8),

@@ -133,6 +133,15 @@ fn consent_is_part_of_a_reference() {
 }
 
 #[test]
+fn a_certificate_of_another_namespace_needs_consent_too() {
+    let mut rig = Rig::with(vec![class(), secret("certs/c")]);
+    assert_eq!(rig.offer(vec![gateway("edge/g", &["certs/c"])]), []);
+    assert_eq!(rig.offer(vec![grant("certs/routes", "edge")]).len(), 1, "a grant for routes does not help a Gateway");
+    let for_gateways = grant_of("certs/gateways", (Kind::Gateway, "edge"), Kind::Secret);
+    assert_eq!(rig.offer(vec![for_gateways]).len(), 2);
+}
+
+#[test]
 fn of_two_grants_of_which_one_would_do_one_stays() {
     let behind = vec![
         service("apps/a", &[80]),

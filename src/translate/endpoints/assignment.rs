@@ -23,7 +23,7 @@ use super::{Address, Endpoint, MemberKey, PortFacts, Source};
 /// With more claims than this, endpoints are kept encoded in chunks, so that a change costs one of them. Below it,
 /// encoding all of them costs about as much as one chunk does (64 rows), and the many Services with few endpoints need
 /// not hold their encoded rows twice.
-pub(super) const CHUNKED_ABOVE: usize = 128;
+pub(super) const CHUNKED_ABOVE: usize = 64;
 
 /// `cluster_name` and `endpoints` of a ClusterLoadAssignment.
 const CLUSTER_NAME: u32 = 1;

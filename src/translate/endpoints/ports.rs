@@ -34,10 +34,7 @@ pub(super) fn of_service(
 
 /// The TCP ports of a Service that has endpoints of its own, with the key of each one's cluster. Of two ports with one
 /// number, which the API server would refuse, the first counts.
-pub(super) fn usable<'a>(
-    key: &'a ObjectKey,
-    service: &'a Service,
-) -> impl Iterator<Item = (ClusterKey, &'a ServicePort)> {
+pub fn usable<'a>(key: &'a ObjectKey, service: &'a Service) -> impl Iterator<Item = (ClusterKey, &'a ServicePort)> {
     let ports: &[ServicePort] = match service.kind {
         ServiceType::Cluster => &service.ports,
         ServiceType::ExternalName(_) => &[],

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::graph::{Lens, Out, Rows, Stop};
-use crate::model::{EndpointSlice, ObjectKey, Protocol, Service};
+use crate::model::{EndpointSlice, ObjectKey, Service};
 
-use super::{Address, Endpoint, MemberKey, Source, ports};
+use super::{Address, Endpoint, MemberKey, Source, judge, ports};
 
 /// Transform: an EndpointSlice → its endpoints for each port of the Service that its label names, matched by the port's
 /// name. It counts beside the pods of a Service that has a selector too.
@@ -18,18 +18,14 @@ pub(super) fn members(
     let Some(name) = &slice.service else { return Ok(()) };
     let service_key = ObjectKey::new(key.namespace.clone(), name.clone());
     let Some(service) = services.get(&service_key)? else { return Ok(()) };
-    for (cluster, service_port) in ports::usable(&service_key, &service) {
-        let mut numbers = slice
-            .ports
-            .iter()
-            .filter(|port| port.name == service_port.name && port.protocol == Protocol::Tcp)
-            .filter_map(|port| port.port.filter(|number| *number != 0));
-        let Some(port) = numbers.next() else { continue };
-        for endpoint in slice.endpoints.iter().filter(|endpoint| endpoint.ready && !endpoint.terminating) {
-            let Some(ip) = endpoint.addresses.first() else { continue };
+    for (cluster, port) in ports::usable(&service_key, &service) {
+        let Ok(port) = judge::slice_port(port, slice) else { continue };
+        for endpoint in &slice.endpoints {
+            let Ok(ip) = judge::slice_address(endpoint) else { continue };
+            let address = Address { ip, port };
             let source = Source::Slice(key.name.clone());
-            let member = MemberKey { cluster: cluster.clone(), address: Address { ip: *ip, port }, source };
-            out.put(member, Endpoint { zone: endpoint.zone.clone().unwrap_or_default(), additional: None });
+            let zone = endpoint.zone.clone().unwrap_or_default();
+            out.put(MemberKey { cluster: cluster.clone(), address, source }, Endpoint { zone, additional: None });
         }
     }
     Ok(())

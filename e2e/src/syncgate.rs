@@ -1,0 +1,169 @@
+//! The program under test, as a process with its own addresses.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::http::{self, Answer};
+use crate::process::{Process, Signal};
+
+/// The protocol variant that an Envoy is told to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Variant {
+    /// Incremental xDS.
+    Delta,
+    /// State of the world.
+    Sotw,
+}
+
+impl Variant {
+    /// As `syncgate bootstrap --variant` takes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Variant::Delta => "delta",
+            Variant::Sotw => "sotw",
+        }
+    }
+}
+
+/// Where one syncgate listens.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    /// ADS.
+    pub xds: SocketAddr,
+    /// Probes and metrics.
+    pub health: SocketAddr,
+    /// Admin pages.
+    pub admin: SocketAddr,
+}
+
+/// The path of the built program: beside this one, or one folder up (tests lie in `deps/`).
+pub fn built_program() -> Result<PathBuf> {
+    let here = std::env::current_exe()?;
+    let found = here.ancestors().skip(1).take(2).map(|folder| folder.join("syncgate")).find(|path| path.is_file());
+    found.with_context(|| format!("no syncgate beside {}: run `cargo build --workspace` first", here.display()))
+}
+
+/// Prints the bootstrap for an Envoy of `gateway` (`<namespace>/<name>`).
+pub async fn bootstrap(
+    program: &Path,
+    gateway: &str,
+    xds: SocketAddr,
+    variant: Variant,
+    admin: SocketAddr,
+) -> Result<String> {
+    let mut command = Command::new(program);
+    command.args(["bootstrap", "--gateway", gateway, "--variant", variant.as_str()]);
+    command.args(["--xds", &xds.to_string(), "--envoy-admin-address", &admin.to_string()]);
+    let output = command.output().await.with_context(|| format!("run {}", program.display()))?;
+    ensure!(output.status.success(), "syncgate bootstrap: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// The Envoy resources that `syncgate check` makes of a folder, secrets redacted.
+pub async fn translated(program: &Path, folder: &Path) -> Result<Vec<Value>> {
+    let mut command = Command::new(program);
+    command.args(["check", "--output", "json"]).arg(folder);
+    let output = command.output().await.with_context(|| format!("run {}", program.display()))?;
+    let resources = serde_json::from_slice(&output.stdout).with_context(|| {
+        format!("syncgate check ({}) prints no JSON: {}", output.status, String::from_utf8_lossy(&output.stderr))
+    })?;
+    let mut found = Vec::new();
+    collect(&resources, &mut found);
+    Ok(found)
+}
+
+/// The outermost messages of a tree.
+fn collect(tree: &Value, found: &mut Vec<Value>) {
+    match tree {
+        Value::Object(fields) if fields.contains_key("@type") => found.push(tree.clone()),
+        Value::Object(fields) => fields.values().for_each(|inner| collect(inner, found)),
+        Value::Array(items) => items.iter().for_each(|inner| collect(inner, found)),
+        _ => {}
+    }
+}
+
+/// A running `syncgate serve`.
+#[derive(Debug)]
+pub struct Syncgate {
+    process: Process,
+    health: SocketAddr,
+}
+
+impl Syncgate {
+    /// Starts it on a folder.
+    pub fn start(program: &Path, folder: &Path, at: Addresses, log: &Path) -> Result<Self> {
+        let arguments = [
+            "serve".to_owned(),
+            format!("--files={}", folder.display()),
+            format!("--xds-address={}", at.xds),
+            format!("--health-address={}", at.health),
+            format!("--admin-address={}", at.admin),
+            // Two seconds tell a graceful end from an abrupt one as well as the default twenty.
+            "--lame-duck=1s".to_owned(),
+            "--drain=1s".to_owned(),
+        ];
+        Ok(Self { process: Process::spawn("syncgate", program, arguments, log)?, health: at.health })
+    }
+
+    /// Asks a probe, such as `/readyz?verbose`.
+    pub async fn probe(&self, path: &str) -> Result<Answer> {
+        http::get(self.health, "syncgate", path).await
+    }
+
+    /// Waits until `/readyz` is 200.
+    pub async fn ready(&mut self, limit: Duration) -> Result<()> {
+        let health = self.health;
+        let ready = async || {
+            let answer = http::get(health, "syncgate", "/readyz?verbose").await?;
+            ensure!(answer.status == 200, "/readyz is {}: {}", answer.status, answer.text());
+            Ok(())
+        };
+        self.process.wait_until("syncgate to be ready", limit, ready).await
+    }
+
+    /// Waits until `/readyz?verbose` answers with `status` and a text that contains every one of `words`.
+    pub async fn says(&mut self, status: u16, words: &[&str], limit: Duration) -> Result<()> {
+        let health = self.health;
+        let said = async || {
+            let answer = http::get(health, "syncgate", "/readyz?verbose").await?;
+            let text = answer.text();
+            let whole = answer.status == status && words.iter().all(|word| text.contains(word));
+            ensure!(whole, "/readyz?verbose is {}: {text}", answer.status);
+            Ok(())
+        };
+        self.process.wait_until(&format!("/readyz?verbose to be {status} and to name {words:?}"), limit, said).await
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        self.process.signal(signal)
+    }
+
+    /// Ends it as a crash would (SIGKILL).
+    pub async fn kill(&mut self) -> Result<()> {
+        self.process.kill().await
+    }
+
+    /// Ends it as a rollout does (SIGTERM) and asserts that it ends well.
+    pub async fn terminate(&mut self, limit: Duration) -> Result<()> {
+        let status = self.process.terminate(limit).await?;
+        ensure!(
+            status.success(),
+            "syncgate ended with {status} after SIGTERM; its log ends:\n{}",
+            self.process.log_tail()
+        );
+        Ok(())
+    }
+
+    /// The last lines of its log.
+    #[must_use]
+    pub fn log_tail(&self) -> String {
+        self.process.log_tail()
+    }
+}

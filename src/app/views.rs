@@ -1,0 +1,79 @@
+//! What `/debug/…` shows of the graph's thread: a picture that the thread leaves behind once a second.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use serde_json::{Value, json};
+
+use super::pipeline::Pipeline;
+use crate::ingest::Held;
+
+/// The newest picture. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Views {
+    picture: Arc<ArcSwap<Picture>>,
+}
+
+#[derive(Debug, Default)]
+struct Picture {
+    held: Value,
+    graph: Value,
+}
+
+impl Views {
+    /// Replaces the picture.
+    pub fn show(&self, pipeline: &Pipeline, held: &[Held], now: Instant) {
+        let held = held.iter().map(|held| held_json(held, now)).collect();
+        self.picture.store(Arc::new(Picture { held, graph: graph_json(pipeline) }));
+    }
+
+    /// What waits at the door, and why.
+    #[must_use]
+    pub fn held(&self) -> Value {
+        self.picture.load().held.clone()
+    }
+
+    /// The nodes of the graph and the work they did.
+    #[must_use]
+    pub fn graph(&self) -> Value {
+        self.picture.load().graph.clone()
+    }
+}
+
+fn held_json(held: &Held, now: Instant) -> Value {
+    json!({
+        "object": held.object.to_string(),
+        "change": if held.delete { "delete" } else { "put" },
+        "why": held.why,
+        "held_ms": millis(now.saturating_duration_since(held.since)),
+        "let_in_at_the_latest_in_ms": millis(held.until.saturating_duration_since(now)),
+    })
+}
+
+fn graph_json(pipeline: &Pipeline) -> Value {
+    let nodes = pipeline.graph.stats().into_iter().map(|node| {
+        json!({
+            "name": node.name.as_str(),
+            "kind": format!("{:?}", node.kind).to_lowercase(),
+            "complete": node.complete,
+            "waits_for": node.waits_for.iter().map(|name| name.as_str()).collect::<Vec<_>>(),
+            "rows": node.rows,
+            "dependencies": node.dependencies,
+            "pending": node.pending,
+            "faults": node.faults,
+            "collisions": node.collisions,
+            "recomputed": node.total.recomputed,
+            "unchanged": node.total.no_ops,
+            "scans": node.total.scans,
+            "seconds": node.total.time.as_secs_f64(),
+        })
+    });
+    nodes.collect()
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

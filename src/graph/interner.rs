@@ -1,0 +1,101 @@
+//! Keys in slots: a slab with a hash index, so that whatever is kept about a key is found by a `u32`.
+
+use std::hash::BuildHasher;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use super::Key;
+
+/// A key's place; stable from [`Interner::claim`] to [`Interner::release`].
+pub(crate) type Slot = u32;
+
+/// Gives each key a slot.
+///
+/// The hash is seeded for each process, because tenants choose keys; nothing that leaves the graph depends on
+/// hash order or on slots.
+#[derive(Debug)]
+pub(crate) struct Interner<K> {
+    hasher: DefaultHashBuilder,
+    index: HashTable<Slot>,
+    /// `None` in a free slot, so that nothing of a key that is gone stays in memory.
+    keys: Vec<Option<K>>,
+    free: Vec<Slot>,
+}
+
+impl<K> Default for Interner<K> {
+    fn default() -> Self {
+        Self { hasher: DefaultHashBuilder::default(), index: HashTable::new(), keys: Vec::new(), free: Vec::new() }
+    }
+}
+
+impl<K: Key> Interner<K> {
+    pub(crate) fn find(&self, key: &K) -> Option<Slot> {
+        let same = |slot: &Slot| self.keys[*slot as usize].as_ref() == Some(key);
+        self.index.find(self.hasher.hash_one(key), same).copied()
+    }
+
+    /// The slot of this key, given now if it has none.
+    pub(crate) fn claim(&mut self, key: &K) -> Slot {
+        if let Some(slot) = self.find(key) {
+            return slot;
+        }
+        let slot = self.free.pop().unwrap_or_else(|| {
+            grow(&mut self.keys, 1);
+            self.keys.push(None);
+            Slot::try_from(self.keys.len() - 1).expect("fewer than 2^32 keys fit into memory")
+        });
+        self.keys[slot as usize] = Some(key.clone());
+        let Self { hasher, index, keys, .. } = self;
+        let hash = |slot: &Slot| hasher.hash_one(keys[*slot as usize].as_ref().expect("an indexed slot has a key"));
+        index.insert_unique(hash(&slot), slot, hash);
+        slot
+    }
+
+    /// Takes the slot back; its key is forgotten.
+    pub(crate) fn release(&mut self, slot: Slot) {
+        let Some(key) = self.keys.get_mut(slot as usize).and_then(Option::take) else { return };
+        if let Ok(found) = self.index.find_entry(self.hasher.hash_one(&key), |other| *other == slot) {
+            found.remove();
+        }
+        self.free.push(slot);
+        if self.is_empty() {
+            *self = Self::default();
+        }
+    }
+
+    /// The key in a claimed slot.
+    pub(crate) fn key(&self, slot: Slot) -> &K {
+        self.keys[slot as usize].as_ref().expect("a slot is used only between claim and release")
+    }
+
+    /// How many keys have a slot.
+    pub(crate) fn len(&self) -> usize {
+        self.keys.len() - self.free.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All keys, in the order of their slots.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Slot, &K)> {
+        (0..).zip(&self.keys).filter_map(|(slot, key)| Some((slot, key.as_ref()?)))
+    }
+}
+
+/// The element of a slot in a list that runs beside an interner, grown when the slot is new.
+pub(crate) fn beside<T: Default>(list: &mut Vec<T>, slot: Slot) -> &mut T {
+    let at = slot as usize;
+    if list.len() <= at {
+        grow(list, at + 1 - list.len());
+        list.resize_with(at + 1, T::default);
+    }
+    &mut list[at]
+}
+
+/// Makes room by a quarter where `Vec` would double: half a list of a hundred thousand is much to leave empty.
+fn grow<T>(list: &mut Vec<T>, more: usize) {
+    if list.capacity() - list.len() < more {
+        list.reserve_exact(more.max(list.len() / 4).max(4));
+    }
+}
