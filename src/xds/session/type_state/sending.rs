@@ -83,7 +83,7 @@ impl TypeState {
         if !self.can_remove() {
             let target = &self.target;
             self.todo.retain(|name, todo| target.contains(name) || todo.held.last.is_some());
-            let gone = self.todo.iter_mut().filter(|(name, todo)| todo.why == Why::Asked && !target.contains(*name));
+            let gone = self.todo.iter_mut().filter(|(name, todo)| todo.why == Why::Asked && !target.contains(name));
             gone.for_each(|(_, todo)| todo.why = Why::Changed);
         }
     }
