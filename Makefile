@@ -7,7 +7,7 @@ CARGO_DENY   := 0.20.2
 
 VARIANT ?= delta
 EXAMPLE ?= quickstart
-# Seconds that `make fuzz-validate` feeds random routes to Envoy's validator; `make test` runs a bounded number.
+# Seconds that `make fuzz-validate` feeds random objects to Envoy's validator; `make test` runs a bounded number.
 FUZZ_SECONDS ?= 300
 
 envoy_new := .venv/envoy-$(ENVOY)/envoy
@@ -54,12 +54,12 @@ e2e: build $(envoy_new) $(envoy_old) ## Scenarios with real traffic through the 
 		cargo test --package syncgate-e2e -- --test-threads=1
 
 bench: $(envoy_new) ## Cost of one change as the state grows, beside its budget; then the long fuzz run
-	cargo bench --package syncgate
+	cargo bench --package syncgate --bench '*'
 	$(MAKE) fuzz-validate
 
-fuzz-validate: build $(envoy_new) ## Feed random routes to `envoy --mode validate` for FUZZ_SECONDS
+fuzz-validate: $(envoy_new) ## Feed random objects to `envoy --mode validate` for FUZZ_SECONDS
 	SYNCGATE_ENVOY=$(CURDIR)/$(envoy_new) SYNCGATE_FUZZ_SECONDS=$(FUZZ_SECONDS) \
-		cargo test --package syncgate-e2e --test fuzz_validate the_newest -- --nocapture
+		SYNCGATE_FUZZ_SEED=$$(date +%s) cargo test --package syncgate --test validate_fuzz -- --nocapture --test-threads=1
 
 clean: ## Remove what was built and fetched
 	rm -rf target .venv .tools

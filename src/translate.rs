@@ -75,15 +75,61 @@ pub fn build(graph: &mut GraphBuilder) -> (Inputs, Outputs) {
     let grants = graph.index("grants by namespace", inputs.grants, grants::by_namespace);
     let gateways =
         graph.derive("accepted gateways", inputs.gateways).reading(inputs.gateway_classes).rows(gateways::accept);
+    let routes = draw_routes(graph, &inputs, &backends, grants, gateways);
+    let configs = draw_route_configs(graph, gateways, &routes);
+    let certificates = graph.derive("certificates", inputs.secrets).rows(certificates::certificate);
+    let ports = graph.derive("ports", gateways).rows(ports::by_port);
+    let bound = graph
+        .derive("bound ports", ports)
+        .reading(inputs.secrets)
+        .reading(certificates)
+        .reading(grants)
+        .rows(ports::bind);
+    let needs = draw_needs(graph, &routes, configs, bound);
+    let resources = graph
+        .derive("resources", needs)
+        .reading(backends.clusters)
+        .reading(backends.assignments)
+        .reading(certificates)
+        .rows(resources::resource);
+    let statuses = draw_statuses(graph, &inputs, gateways, &routes, bound);
+    (inputs, Outputs { gateways, resources, statuses })
+}
+
+/// Routes as far as they are known by themselves.
+struct Routes {
+    attached: Rows<ObjectKey, attachment::Attached>,
+    compiled: Rows<ObjectKey, routes::Compiled>,
+}
+
+fn draw_routes(
+    graph: &mut GraphBuilder,
+    inputs: &Inputs,
+    backends: &endpoints::Endpoints,
+    grants: grants::Grants,
+    gateways: Rows<ObjectKey, Accepted>,
+) -> Routes {
     let attached = graph
         .derive("attached routes", inputs.routes)
         .reading(gateways)
         .reading(inputs.gateways)
         .reading(inputs.namespaces)
         .rows(attachment::attach);
-    let compiled =
-        graph.derive("compiled routes", inputs.routes).reading(backends.ports).reading(grants).rows(routes::compile);
-    let entries = graph.derive("route entries", attached).reading(compiled).rows(virtual_hosts::entries);
+    let compiled = graph
+        .derive("compiled routes", inputs.routes)
+        .reading(inputs.services)
+        .reading(backends.ports)
+        .reading(grants)
+        .rows(routes::compile);
+    Routes { attached, compiled }
+}
+
+fn draw_route_configs(
+    graph: &mut GraphBuilder,
+    gateways: Rows<ObjectKey, Accepted>,
+    routes: &Routes,
+) -> Rows<names::TableKey, Resource> {
+    let entries = graph.derive("route entries", routes.attached).reading(routes.compiled).rows(virtual_hosts::entries);
     let bases = graph.derive("host bases", gateways).rows(virtual_hosts::bases);
     let host_routes = graph
         .fold::<virtual_hosts::HostFold, _>("host routes")
@@ -92,54 +138,59 @@ pub fn build(graph: &mut GraphBuilder) -> (Inputs, Outputs) {
         .rows();
     let hosts = graph.derive("virtual hosts", host_routes).reading(host_routes).rows(virtual_hosts::virtual_host);
     let tables = graph.derive("route tables", gateways).rows(route_configs::tables);
-    let configs = graph
+    graph
         .fold::<route_configs::TableFold, _>("route configurations")
         .from(tables, |key, _| key.clone())
         .from(hosts, |key, _| key.table.clone())
-        .rows();
-    let certificates = graph.derive("certificates", inputs.secrets).rows(certificates::certificate);
-    let ports = graph.derive("ports", gateways).rows(ports::by_port);
-    let bound = graph.derive("bound ports", ports).reading(certificates).reading(grants).rows(ports::bind);
-    let of_routes = graph.derive("needs of routes", attached).reading(compiled).rows(resources::of_route);
+        .rows()
+}
+
+fn draw_needs(
+    graph: &mut GraphBuilder,
+    routes: &Routes,
+    configs: Rows<names::TableKey, Resource>,
+    bound: Rows<names::PortKey, ports::Bound>,
+) -> Rows<ResourceKey, resources::Need> {
+    let of_routes = graph.derive("needs of routes", routes.attached).reading(routes.compiled).rows(resources::of_route);
     let of_tables = graph.derive("needs of tables", configs).rows(resources::of_table);
     let of_ports = graph.derive("needs of ports", bound).rows(resources::of_port);
-    let needs = graph
+    graph
         .fold::<resources::NeedFold, _>("needs")
         .from(of_routes, |key, _| key.clone())
         .from(of_tables, |key, _| key.clone())
         .from(of_ports, |key, _| key.clone())
+        .rows()
+}
+
+fn draw_statuses(
+    graph: &mut GraphBuilder,
+    inputs: &Inputs,
+    gateways: Rows<ObjectKey, Accepted>,
+    routes: &Routes,
+    bound: Rows<names::PortKey, ports::Bound>,
+) -> Rows<ObjectRef, Status> {
+    let attachments = graph.derive("attachments", routes.attached).rows(gateway_status::attachments);
+    let counts = graph
+        .fold::<gateway_status::Counts, _>("attached counts")
+        .from(attachments, |key, _| key.listener.gateway.clone())
         .rows();
-    let resources = graph
-        .derive("resources", needs)
-        .reading(backends.clusters)
-        .reading(backends.assignments)
-        .reading(certificates)
-        .rows(resources::resource);
-    let statuses = {
-        let listener_keys = graph.derive("attachments", attached).rows(gateway_status::attachments);
-        let counts = graph
-            .fold::<gateway_status::Counts, _>("attached counts")
-            .from(listener_keys, |key, _| key.listener.gateway.clone())
-            .rows();
-        let of_classes = graph.derive("statuses of classes", inputs.gateway_classes).rows(gateway_status::of_class);
-        let of_gateways = graph
-            .derive("statuses of gateways", inputs.gateways)
-            .reading(inputs.gateway_classes)
-            .reading(gateways)
-            .reading(bound)
-            .reading(counts)
-            .rows(gateway_status::of_gateway);
-        let of_routes = graph
-            .derive("statuses of routes", inputs.routes)
-            .reading(attached)
-            .reading(compiled)
-            .rows(route_status::of_route);
-        graph
-            .fold::<status::StatusFold, _>("statuses")
-            .from(of_classes, |key, _| key.clone())
-            .from(of_gateways, |key, _| key.clone())
-            .from(of_routes, |key, _| key.clone())
-            .rows()
-    };
-    (inputs, Outputs { gateways, resources, statuses })
+    let of_classes = graph.derive("statuses of classes", inputs.gateway_classes).rows(gateway_status::of_class);
+    let of_gateways = graph
+        .derive("statuses of gateways", inputs.gateways)
+        .reading(inputs.gateway_classes)
+        .reading(gateways)
+        .reading(bound)
+        .reading(counts)
+        .rows(gateway_status::of_gateway);
+    let of_routes = graph
+        .derive("statuses of routes", inputs.routes)
+        .reading(routes.attached)
+        .reading(routes.compiled)
+        .rows(route_status::of_route);
+    graph
+        .fold::<status::StatusFold, _>("statuses")
+        .from(of_classes, |key, _| key.clone())
+        .from(of_gateways, |key, _| key.clone())
+        .from(of_routes, |key, _| key.clone())
+        .rows()
 }

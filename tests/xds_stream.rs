@@ -12,6 +12,7 @@ use envoy_types::pb::envoy::service::discovery::v3::{
 };
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use syncgate::readiness::{Layer, Readiness};
 use syncgate::resource::{Parts, Ref, Resource, ResourceType as T};
 use syncgate::xds::{Limits, Settings, Variant};
 use tokio::sync::mpsc;
@@ -96,14 +97,13 @@ fn quick() -> Settings {
     Settings { patience: Duration::from_millis(300), session, ..Settings::default() }
 }
 
-async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..500 {
-        if holds() {
-            return;
+async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let wait = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("never came to be: {what}");
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(10), wait).await.is_ok(), "never came to be: {what}");
 }
 
 #[tokio::test]
@@ -318,10 +318,10 @@ async fn plain_http_gets_no_stream() {
 
 #[tokio::test]
 async fn streams_off_loopback_need_an_identity() {
-    let served = Served::on(([0, 0, 0, 0], 0).into(), quick()).await;
+    let served = Served::on(([0, 0, 0, 0], 0).into(), quick(), Readiness::new(|_| {})).await;
     served.publish([word(T::Cluster, "a", "1")]).await;
     let Some(address) = own_address() else {
-        println!("skipped: this machine has no address but loopback");
+        eprintln!("skipped: this machine has no address but loopback");
         return;
     };
     let uri = format!("http://{address}:{}", served.address.port());
@@ -341,11 +341,11 @@ fn own_address() -> Option<std::net::IpAddr> {
 #[tokio::test]
 async fn both_families_of_loopback_are_served_by_one_socket() {
     if std::net::TcpListener::bind("[::1]:0").is_err() {
-        println!("skipped: this machine has no IPv6");
+        eprintln!("skipped: this machine has no IPv6");
         return;
     }
     let any = std::net::SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 0));
-    let mut served = Served::on(any, quick()).await;
+    let mut served = Served::on(any, quick(), Readiness::new(|_| {})).await;
     served.publish([word(T::Cluster, "a", "1")]).await;
     let port = served.address.port();
     for address in [([127, 0, 0, 1], port).into(), std::net::SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, port))] {
@@ -359,7 +359,9 @@ async fn both_families_of_loopback_are_served_by_one_socket() {
 async fn grpc_health_follows_the_gate() {
     use tonic_health::pb::HealthCheckRequest;
     use tonic_health::pb::health_client::HealthClient;
-    let served = Served::start(quick()).await;
+    let readiness = Readiness::new(|_| {});
+    let part = readiness.register(Layer::Source, "test");
+    let served = Served::on(([127, 0, 0, 1], 0).into(), quick(), readiness.clone()).await;
     let channel = Channel::from_shared(format!("http://{}", served.address)).expect("valid").connect().await;
     let mut health = HealthClient::new(channel.expect("connects"));
     let mut status = async || {
@@ -368,14 +370,9 @@ async fn grpc_health_follows_the_gate() {
     };
     use tonic_health::pb::health_check_response::ServingStatus;
     assert_eq!(status().await, ServingStatus::NotServing);
-    served.make_ready();
-    for _ in 0..500 {
-        if status().await == ServingStatus::Serving {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("the gate is open and gRPC health does not say so");
+    part.ready();
+    readiness.seal();
+    eventually("gRPC health says that the gate is open", async || status().await == ServingStatus::Serving).await;
 }
 
 #[tokio::test]
@@ -385,7 +382,7 @@ async fn gone_is_gone() {
     let mut client = Delta::open(&served, delta(T::Cluster.type_url(), &[], "")).await;
     let first = client.next().await;
     client.ack(&first).await;
-    eventually("the ACK shows", || {
+    eventually("the ACK shows", async || {
         let clients = served.hub.clients();
         clients.len() == 1 && clients[0].progress.iter().all(|progress| progress.settled.is_some())
     })
@@ -394,7 +391,7 @@ async fn gone_is_gone() {
     assert_eq!((shown.name.node_id.as_str(), shown.name.gateway.as_str()), ("envoy-1", GATEWAY));
     assert_eq!(shown.variant, Variant::Delta);
     drop(client);
-    eventually("the client is gone", || served.hub.clients().is_empty()).await;
+    eventually("the client is gone", async || served.hub.clients().is_empty()).await;
 }
 
 #[tokio::test]

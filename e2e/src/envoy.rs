@@ -110,6 +110,12 @@ impl Envoy {
         Ok(answer.body)
     }
 
+    /// Its log.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
     /// The last lines of its log.
     #[must_use]
     pub fn log_tail(&self) -> String {

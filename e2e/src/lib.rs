@@ -11,7 +11,6 @@ pub mod demo;
 pub mod envoy;
 pub mod example;
 pub mod folder;
-pub mod fuzz;
 pub mod http;
 pub mod load;
 pub mod manifests;

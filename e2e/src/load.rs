@@ -219,7 +219,8 @@ impl Load {
 
     /// Fails as soon as one request failed or one answer was wrong, so that a scenario need not run to its end.
     pub fn ensure_clean_so_far(&self) -> Result<()> {
-        let report = lock(&self.report);
+        let mut report = lock(&self.report);
+        report.elapsed = self.start.elapsed();
         ensure!(report.failed == 0 && report.wrong == 0, "{report}");
         Ok(())
     }

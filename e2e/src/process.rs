@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 pub use rustix::process::Signal;
@@ -14,6 +14,8 @@ use crate::wait::eventually;
 
 /// Lines of the log that an error shows.
 const TAIL: usize = 40;
+/// How long a killed process may take to be gone.
+const REAP: Duration = Duration::from_secs(2);
 
 /// A running program, killed when dropped.
 #[derive(Debug)]
@@ -83,12 +85,29 @@ impl Process {
         })
     }
 
+    /// All that it wrote.
+    #[must_use]
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
     /// The last lines it wrote.
     #[must_use]
     pub fn log_tail(&self) -> String {
-        let bytes = std::fs::read(&self.log).unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes);
+        let text = self.log();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(TAIL)..].join("\n")
+    }
+}
+
+impl Drop for Process {
+    /// Kills and reaps it: the next scenario may use its addresses.
+    fn drop(&mut self) {
+        let start = Instant::now();
+        // It may have ended by itself.
+        drop(self.child.start_kill());
+        while matches!(self.child.try_wait(), Ok(None)) && start.elapsed() < REAP {
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 }

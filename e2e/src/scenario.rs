@@ -78,10 +78,9 @@ impl Scenario {
     }
 }
 
-/// A line of progress on standard error, also where a test harness captures the usual macros.
-pub(crate) fn say(line: &str) {
-    // Progress that cannot be shown changes nothing.
-    drop(writeln!(std::io::stderr(), "{line}"));
+/// A line of progress on standard error; a test harness shows it only for a test that fails.
+fn say(line: &str) {
+    eprintln!("{line}");
 }
 
 fn examples() -> PathBuf {
@@ -97,26 +96,21 @@ pub enum Release {
     Oldest,
 }
 
-/// What a test runs on, with its files in `work`. Without the variable that names the Envoy it says so and gives nothing: the test counts as
-/// passed. `make e2e` always sets it.
-pub fn setup(test: &str, release: Release, variant: Variant, work: &str) -> Result<Option<Setup>> {
+/// Plays a scenario for a test, with its files in `work`. Without the variable that names the Envoy it says so and counts as passed;
+/// `make e2e` always sets it.
+pub async fn test(scenario: Scenario, release: Release, variant: Variant, work: &str) -> Result<()> {
     let variable = match release {
         Release::Newest => "SYNCGATE_ENVOY",
         Release::Oldest => "SYNCGATE_ENVOY_OLDEST",
     };
     let Some(envoy) = std::env::var_os(variable) else {
-        say(&format!("SKIPPED {test}: {variable} does not name an Envoy; `make e2e` fetches one and sets it"));
-        return Ok(None);
+        // Past the harness, which would swallow it.
+        let mut terminal = std::io::stderr();
+        writeln!(terminal, "SKIPPED {scenario:?}: {variable} names no Envoy; `make e2e` fetches one and sets it")?;
+        return Ok(());
     };
-    Ok(Some(Setup { envoy: envoy.into(), variant, syncgate: syncgate::built_program()?, work: work.into() }))
-}
-
-/// Plays a scenario for a test.
-pub async fn test(scenario: Scenario, release: Release, variant: Variant, work: &str) -> Result<()> {
-    match setup(&format!("{scenario:?}"), release, variant, work)? {
-        Some(setup) => scenario.play(&setup).await,
-        None => Ok(()),
-    }
+    let setup = Setup { envoy: envoy.into(), variant, syncgate: syncgate::built_program()?, work: work.into() };
+    scenario.play(&setup).await
 }
 
 /// Declares one test for each line `name: Scenario on Release Variant;`.

@@ -1,4 +1,4 @@
-//! A response with a good and a bad listener is refused; reverted, Envoy runs exactly what the folder stands for.
+//! A response with good, changed and bad listeners is refused; once reverted, Envoy runs exactly what the folder stands for.
 
 use syncgate_e2e::shows;
 

@@ -42,7 +42,7 @@ impl Offline {
         let of_objects = self.troubled().iter().flat_map(|(object, status)| {
             status.problems.iter().map(|at| Problem { object: object.clone(), at: at.clone() })
         });
-        let located = of_objects.filter_map(|problem| self.loaded.locate(&problem));
+        let located = self.loaded.locate(of_objects);
         // What decoding found travels with the object too: the same words at the same place are one problem.
         let unique: BTreeMap<_, _> = self
             .loaded

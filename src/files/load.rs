@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::folder::Folder;
-use super::manifest;
-use super::report::{FileProblem, FilesError, Origin, Place, Severity};
+use super::manifest::Finder;
+use super::report::{FileProblem, FilesError, Origin, Severity};
 use crate::model::{FieldProblem, Object, ObjectRef, Problem};
 
 /// A folder's content.
@@ -64,24 +64,16 @@ impl Loaded {
         Some(&self.objects[found].origin)
     }
 
-    /// The place of an object's field; of a field that is not there, the place where it should stand. Reads the
-    /// object's file again: for reports, not for hot paths.
+    /// Problems that were found later, in translation say, with the places of their fields; of a field that is not
+    /// there, the place where it should stand. Reads the objects' files again, each once: for reports, not for hot
+    /// paths.
     #[must_use]
-    pub fn place(&self, at: &ObjectRef, field: &str) -> Option<Place> {
-        self.origin(at).map(|origin| manifest::locate(origin, field))
-    }
-
-    /// A problem that was found later, in translation say, with its file and line.
-    #[must_use]
-    pub fn locate(&self, problem: &Problem) -> Option<FileProblem> {
-        let Problem { object, at: FieldProblem { field, message } } = problem;
-        let place = self.place(object, field)?;
-        Some(FileProblem {
-            place,
-            severity: Severity::Error,
-            object: Some(object.clone()),
-            field: field.clone(),
-            message: message.clone(),
-        })
+    pub fn locate(&self, problems: impl IntoIterator<Item = Problem>) -> Vec<FileProblem> {
+        let mut finder = Finder::default();
+        let located = problems.into_iter().filter_map(|Problem { object, at: FieldProblem { field, message } }| {
+            let place = finder.locate(self.origin(&object)?, &field);
+            Some(FileProblem { place, severity: Severity::Error, object: Some(object), field, message })
+        });
+        located.collect()
     }
 }

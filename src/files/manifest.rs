@@ -4,6 +4,7 @@
 //! identity. Then none of it is used, because a half-written file looks just like that. An object that is known but
 //! has bad fields does not break its file.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -67,18 +68,31 @@ pub(super) fn parse(path: &Arc<Path>, text: &str) -> Result<Manifest, Vec<FilePr
     if reader.broken.is_empty() { Ok(reader.manifest) } else { Err(reader.broken) }
 }
 
-/// The place of a field of an object, found by reading its file again; the object's own place when that fails.
-pub(super) fn locate(origin: &Origin, field: &str) -> Place {
-    let found = || {
-        let documents = yaml::parse(&read(&origin.place.path).ok()?).ok()?;
-        let document = documents.get(origin.document)?;
-        let marks = match origin.item {
-            None => &document.marks,
-            Some(item) => document.marks.field("items")?.item(item)?,
+/// Finds fields of objects in their files, each of which it reads again once.
+#[derive(Default)]
+pub(super) struct Finder {
+    /// The documents of each file asked for; none of a file that cannot be read any more.
+    files: HashMap<Arc<Path>, Vec<Document>>,
+}
+
+impl Finder {
+    /// The place of a field of an object; the object's own place when its file has changed too much.
+    pub(super) fn locate(&mut self, origin: &Origin, field: &str) -> Place {
+        let path = &origin.place.path;
+        let documents = self.files.entry(Arc::clone(path)).or_insert_with(|| {
+            let text = read(path).unwrap_or_default();
+            yaml::parse(&text).unwrap_or_default()
+        });
+        let found = || {
+            let document = documents.get(origin.document)?;
+            let marks = match origin.item {
+                None => &document.marks,
+                Some(item) => document.marks.field("items")?.item(item)?,
+            };
+            Some(Place::at(path, marks.find(field)))
         };
-        Some(Place::at(&origin.place.path, marks.find(field)))
-    };
-    found().unwrap_or_else(|| origin.place.clone())
+        found().unwrap_or_else(|| origin.place.clone())
+    }
 }
 
 struct Reader<'a> {

@@ -10,11 +10,12 @@ use super::grants::{self, Grants};
 use super::keys::{AppProtocol, ClusterKey};
 use super::refusal::{Refusal, Unresolved};
 use crate::graph::{Lens, Rows, Stop};
-use crate::model::{BackendRef, Kind, ObjectKey};
+use crate::model::{BackendRef, Kind, ObjectKey, Service};
 
 /// The lenses that backends are resolved through.
 #[derive(Clone, Copy)]
-pub(crate) struct Read<'p, 'g> {
+pub(crate) struct Read<'s, 'p, 'g> {
+    pub(crate) services: Lens<'s, Rows<ObjectKey, Service>>,
     pub(crate) ports: Lens<'p, Rows<ClusterKey, PortFacts>>,
     pub(crate) grants: Lens<'g, Grants>,
 }
@@ -43,7 +44,7 @@ pub(crate) fn resolve(
     route: &ObjectKey,
     backends: &[BackendRef],
     field: &str,
-    read: Read<'_, '_>,
+    read: Read<'_, '_, '_>,
     unresolved: &mut Vec<Unresolved>,
 ) -> Result<Result<Vec<Share>, Refusal>, Stop> {
     let mut shares = Vec::with_capacity(backends.len());
@@ -82,7 +83,7 @@ fn cluster_of(
     route: &ObjectKey,
     backend: &BackendRef,
     field: &str,
-    read: Read<'_, '_>,
+    read: Read<'_, '_, '_>,
 ) -> Result<Result<ClusterKey, Unresolved>, Stop> {
     let unresolved = |reason, field: String, message: arcstr::ArcStr| {
         Ok(Err(Unresolved { reason, problem: crate::model::FieldProblem::new(field, message) }))
@@ -111,7 +112,12 @@ fn cluster_of(
             return Ok(Ok(key));
         }
     }
-    let message = arcstr::format!("Service {target} does not exist or has no port {port} that can be routed to");
+    // Only an input knows what is still being looked for.
+    let message = match read.services.get(target) {
+        Ok(Some(_)) => arcstr::format!("Service {target} has no port {port} that can be routed to"),
+        Ok(None) => arcstr::format!("Service {target} does not exist"),
+        Err(stop) => arcstr::format!("{stop}"),
+    };
     unresolved("BackendNotFound", field.to_owned(), message)
 }
 

@@ -14,7 +14,7 @@ use super::listeners;
 use super::names::PortKey;
 use super::refusal::Unresolved;
 use crate::graph::{Lens, Out, Rows, Stop};
-use crate::model::{CertificateRef, FieldProblem, Kind, ObjectKey};
+use crate::model::{CertificateRef, FieldProblem, Kind, ObjectKey, Secret};
 use crate::resource::Resource;
 
 /// One port of a Gateway.
@@ -88,22 +88,32 @@ pub(crate) struct Chain {
     pub(crate) secrets: Vec<ObjectKey>,
 }
 
+/// The lenses that certificates are resolved through.
+#[derive(Clone, Copy)]
+struct Read<'s, 'c, 'g> {
+    secrets: Lens<'s, Rows<ObjectKey, Secret>>,
+    certificates: Lens<'c, Rows<ObjectKey, Certificate>>,
+    grants: Lens<'g, Grants>,
+}
+
 /// Port → its Envoy listener.
 ///
 /// A listener without any usable certificate is left out. One that has several serves with those that are usable.
 pub(crate) fn bind(
     key: &PortKey,
     port: &Arc<Port>,
+    secrets: Lens<'_, Rows<ObjectKey, Secret>>,
     certificates: Lens<'_, Rows<ObjectKey, Certificate>>,
     grants: Lens<'_, Grants>,
     out: &mut Out<PortKey, Bound>,
 ) -> Result<(), Stop> {
+    let read = Read { secrets, certificates, grants };
     let mut bound = Bound { listener: None, secrets: Vec::new(), verdicts: BTreeMap::new() };
     let mut chains = Vec::new();
     for listener in &port.listeners {
         let mut verdict = BoundListener { programmed: true, unresolved: Vec::new() };
         if port.tls {
-            let secrets = usable(&key.gateway, listener, certificates, grants, &mut verdict.unresolved);
+            let secrets = usable(&key.gateway, listener, read, &mut verdict.unresolved);
             verdict.programmed = !secrets.is_empty();
             if verdict.programmed {
                 bound.secrets.extend(secrets.iter().cloned());
@@ -127,8 +137,7 @@ pub(crate) fn bind(
 fn usable(
     gateway: &ObjectKey,
     listener: &PortListener,
-    certificates: Lens<'_, Rows<ObjectKey, Certificate>>,
-    grants: Lens<'_, Grants>,
+    read: Read<'_, '_, '_>,
     unresolved: &mut Vec<Unresolved>,
 ) -> Vec<ObjectKey> {
     let field = format!("spec.listeners[{}].tls.certificateRefs", listener.at);
@@ -139,7 +148,7 @@ fn usable(
     }
     let mut secrets = Vec::new();
     for (at, reference) in listener.certificates.iter().enumerate() {
-        match judge(gateway, reference, certificates, grants) {
+        match judge(gateway, reference, read) {
             Ok(()) if secrets.contains(&reference.target) => {}
             Ok(()) => secrets.push(reference.target.clone()),
             Err((reason, message)) => {
@@ -155,8 +164,7 @@ fn usable(
 fn judge(
     gateway: &ObjectKey,
     reference: &CertificateRef,
-    certificates: Lens<'_, Rows<ObjectKey, Certificate>>,
-    grants: Lens<'_, Grants>,
+    read: Read<'_, '_, '_>,
 ) -> Result<(), (&'static str, ArcStr)> {
     let target = &reference.target;
     let invalid = |message: ArcStr| ("InvalidCertificateRef", message);
@@ -165,7 +173,7 @@ fn judge(
     }
     // Before anything is said about the Secret: without consent not even its existence is told.
     let waits = |stop: Stop| invalid(arcstr::format!("{stop}"));
-    if !grants::permitted(grants, (Kind::Gateway, &gateway.namespace), (Kind::Secret, target)).map_err(waits)? {
+    if !grants::permitted(read.grants, (Kind::Gateway, &gateway.namespace), (Kind::Secret, target)).map_err(waits)? {
         let message = arcstr::format!(
             "no ReferenceGrant in namespace `{}` lets Gateways of namespace `{}` refer to Secret `{}`",
             target.namespace,
@@ -174,7 +182,9 @@ fn judge(
         );
         return Err(("RefNotPermitted", message));
     }
-    match certificates.get(target).map_err(waits)?.as_deref() {
+    // The Secret itself, because only an input knows what is still being looked for.
+    read.secrets.get(target).map_err(waits)?;
+    match read.certificates.get(target).map_err(waits)?.as_deref() {
         Some(Certificate(Ok(_))) => Ok(()),
         Some(Certificate(Err(why))) => Err(invalid(arcstr::format!("Secret {target}: {why}"))),
         None => Err(invalid(arcstr::format!("Secret {target} does not exist"))),

@@ -20,6 +20,8 @@ const FRAME: usize = 4;
 const FOLDED: usize = 5;
 /// What a class costs, at most, that holds everything outside of ASCII: the ranges of the bytes of UTF-8.
 const OUTSIDE_ASCII: usize = 6;
+/// The same where case is ignored, so that the third forms are taken out.
+const OUTSIDE_ASCII_BUT_FOLDED: usize = 24;
 /// RE2 refuses higher counts, also as the product of nested ones.
 const MAX_REPEAT: usize = 1000;
 /// How deep groups may be nested; the size limit leaves no use for more.
@@ -75,11 +77,11 @@ impl Size<'_> {
             Ast::Dot(_) => Ok(2 + OUTSIDE_ASCII),
             Ast::Assertion(assertion) => check_assertion(&assertion.kind),
             Ast::ClassUnicode(_) => refuse("a Unicode class"),
-            Ast::ClassPerl(class) => Ok(perl(class)),
+            Ast::ClassPerl(class) => Ok(self.perl(class)),
             Ast::ClassBracketed(class) => match &class.kind {
                 ClassSet::Item(item) => {
                     let ranges = self.class(item)?;
-                    Ok(if class.negated { ranges + 1 + OUTSIDE_ASCII } else { ranges })
+                    Ok(self.negated(class.negated, ranges))
                 }
                 ClassSet::BinaryOp(_) => refuse("an operation on sets in a character class"),
             },
@@ -152,6 +154,29 @@ impl Size<'_> {
         if self.fold_case && matches!(c, 'k' | 'K' | 's' | 'S') { 1 + FOLDED } else { 1 }
     }
 
+    /// The ranges of `\d`, `\s` or `\w`, or of what is none of them.
+    fn perl(&self, class: &ast::ClassPerl) -> usize {
+        let ranges = match class.kind {
+            ast::ClassPerlKind::Digit => 1,
+            ast::ClassPerlKind::Space => 3,
+            ast::ClassPerlKind::Word => 4,
+        };
+        self.negated(class.negated, ranges + self.third_forms())
+    }
+
+    /// What a class costs that holds these ranges, or everything else.
+    fn negated(&self, negated: bool, ranges: usize) -> usize {
+        match (negated, self.fold_case) {
+            (false, _) => ranges,
+            (true, false) => ranges + 1 + OUTSIDE_ASCII,
+            (true, true) => ranges + 1 + OUTSIDE_ASCII_BUT_FOLDED,
+        }
+    }
+
+    fn third_forms(&self) -> usize {
+        if self.fold_case { FOLDED } else { 0 }
+    }
+
     /// The ranges of a class, at most.
     fn class(&self, item: &ClassSetItem) -> Result<usize, ArcStr> {
         match item {
@@ -165,9 +190,9 @@ impl Size<'_> {
                 // Its letters in the other case: up to two ranges more, what lies between them, and the third forms.
                 Ok(if self.fold_case { 4 + FOLDED } else { 1 })
             }
-            ClassSetItem::Ascii(class) => Ok(if class.negated { 6 + OUTSIDE_ASCII } else { 5 }),
+            ClassSetItem::Ascii(class) => Ok(self.negated(class.negated, 5 + self.third_forms())),
             ClassSetItem::Unicode(_) => refuse("a Unicode class"),
-            ClassSetItem::Perl(class) => Ok(perl(class)),
+            ClassSetItem::Perl(class) => Ok(self.perl(class)),
             ClassSetItem::Bracketed(_) => refuse("a character class within another"),
             ClassSetItem::Union(union) if union.items.iter().skip(1).rev().skip(1).any(is_bare_dash) => {
                 refuse("a `-` within a character class without a backslash")
@@ -175,16 +200,6 @@ impl Size<'_> {
             ClassSetItem::Union(union) => union.items.iter().try_fold(0, |sum, item| Ok(sum + self.class(item)?)),
         }
     }
-}
-
-/// The ranges of `\d`, `\s` or `\w`, or of what is none of them.
-fn perl(class: &ast::ClassPerl) -> usize {
-    let ranges = match class.kind {
-        ast::ClassPerlKind::Digit => 1,
-        ast::ClassPerlKind::Space => 3,
-        ast::ClassPerlKind::Word => 4,
-    };
-    if class.negated { ranges + 1 + OUTSIDE_ASCII } else { ranges }
 }
 
 /// A `-` that stands for itself, which RE2 reads as a range with what stands around it.

@@ -47,7 +47,14 @@ pub(crate) struct TableFold {
     /// What each virtual host counts.
     counted: BTreeMap<Hostname, Arc<[ClusterKey]>>,
     /// The references made of the clusters last seen.
-    refs: Option<(Arc<[ClusterKey]>, Arc<[Ref]>)>,
+    refs: Option<ClusterRefs>,
+}
+
+/// A set of clusters as references.
+#[derive(Debug)]
+struct ClusterRefs {
+    of: Arc<[ClusterKey]>,
+    refs: Arc<[Ref]>,
 }
 
 impl TableFold {
@@ -55,13 +62,13 @@ impl TableFold {
     fn refs(&mut self) -> Arc<[Ref]> {
         let clusters = self.clusters.set();
         match &self.refs {
-            Some((known, refs)) if Arc::ptr_eq(known, &clusters) => refs.clone(),
+            Some(known) if Arc::ptr_eq(&known.of, &clusters) => known.refs.clone(),
             _ => {
                 let mut refs: Vec<Ref> =
                     clusters.iter().map(|cluster| Ref::new(ResourceType::Cluster, cluster.resource_name())).collect();
                 refs.sort_unstable();
                 let refs: Arc<[Ref]> = refs.into();
-                self.refs = Some((clusters, refs.clone()));
+                self.refs = Some(ClusterRefs { of: clusters, refs: refs.clone() });
                 refs
             }
         }

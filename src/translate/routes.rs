@@ -17,7 +17,7 @@ use super::refusal::{Refusal, Unresolved};
 use super::rule_action::{RedirectPort, RuleAction, rule_action};
 use super::rule_match::route_match;
 use crate::graph::{Lens, Out, Rows, Stop};
-use crate::model::{FieldProblem, HttpRoute, ObjectKey, PathMatch, RouteMatch, RouteRule};
+use crate::model::{FieldProblem, HttpRoute, ObjectKey, PathMatch, RouteMatch, RouteRule, Service};
 use crate::resource::encode;
 
 /// A route as far as it does not depend on where it attaches.
@@ -58,11 +58,12 @@ pub(crate) struct CompiledMatch {
 pub(crate) fn compile(
     key: &ObjectKey,
     route: &Arc<HttpRoute>,
+    services: Lens<'_, Rows<ObjectKey, Service>>,
     ports: Lens<'_, Rows<ClusterKey, PortFacts>>,
     grants: Lens<'_, Grants>,
     out: &mut Out<ObjectKey, Compiled>,
 ) -> Result<(), Stop> {
-    let read = backends::Read { ports, grants };
+    let read = backends::Read { services, ports, grants };
     let mut compiled = Compiled {
         created: route.meta.created,
         matches: Vec::new(),
@@ -89,7 +90,7 @@ fn compile_rule(
     key: &ObjectKey,
     rule: &RouteRule,
     at: usize,
-    read: backends::Read<'_, '_>,
+    read: backends::Read<'_, '_, '_>,
     compiled: &mut Compiled,
 ) -> Result<(), Stop> {
     let field = format!("spec.rules[{at}]");

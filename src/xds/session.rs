@@ -4,7 +4,7 @@
 //! For each type the session knows what the client wants and which names of it are still to be sent; the order of
 //! sending is make-before-break (rule 27):
 //!
-//! 1. clusters, and with each its load assignment again, even unchanged (rule 29);
+//! 1. clusters, and behind them their load assignments again, even unchanged (rule 29);
 //! 2. listeners whose routes name no cluster that is still being [made](making);
 //! 3. route configurations likewise, after the listeners;
 //! 4. what is gone, when [nothing names it any more](retirement).
@@ -205,9 +205,9 @@ impl Session {
     pub fn next_deadline(&self, now: Instant) -> Option<Instant> {
         let hold = self.limits.hold;
         let routes = self.routes_wait.map(|since| since + hold);
-        let assignments = self.assignments_wait().map(|since| since + hold);
+        let answers = self.types.iter().filter_map(|state| state.patience_ends(hold)).min();
         let removals = self.retirement.deadline(hold, now, self.routing());
-        [self.making.deadline(hold), routes, assignments, removals].into_iter().flatten().min()
+        [self.making.deadline(hold), routes, answers, removals].into_iter().flatten().min()
     }
 
     /// Whether the client has answered everything that it was sent.
@@ -256,43 +256,29 @@ impl Session {
                 self.answers.extend(state.refusal.clone().map(Answer::Refused));
             }
         }
-        if kind == ResourceType::Cluster {
-            // Whether accepted or refused, they may be in use now, so their load assignments follow (rule 29).
-            self.release_assignments();
-        }
-    }
-
-    fn release_assignments(&mut self) {
-        let assignments = &mut self.types[ResourceType::ClusterLoadAssignment.index()].todo;
-        for todo in assignments.values_mut().filter(|todo| todo.why == Why::AfterCluster) {
-            *todo = Todo::unknown(Why::Changed);
-        }
-    }
-
-    /// Since when load assignments wait for the ACK of their clusters.
-    fn assignments_wait(&self) -> Option<Instant> {
-        let mut assignments = self.state(ResourceType::ClusterLoadAssignment).todo.values();
-        let waiting = assignments.any(|todo| todo.why == Why::AfterCluster);
-        self.state(ResourceType::Cluster).in_flight.as_ref().filter(|_| waiting).map(|sent| sent.at)
     }
 
     // ---- the order of sending
 
     fn advance(&mut self, now: Instant) {
-        if self.assignments_wait().is_some_and(|since| now >= since + self.limits.hold) {
-            self.release_assignments();
-        }
-        self.update_making(now);
-        self.update_routes_wait(now);
-        for state in &mut self.types {
-            state.drop_unsayable();
-        }
         self.update_retirement(now);
-        for kind in ResourceType::ALL {
-            self.push(kind, now);
+        loop {
+            for state in &mut self.types {
+                if state.patience_ends(self.limits.hold).is_some_and(|end| now >= end) {
+                    state.give_up();
+                }
+                state.drop_unsayable();
+            }
+            self.update_making(now);
+            self.update_routes_wait(now);
+            for kind in ResourceType::ALL {
+                self.push(kind, now);
+            }
+            // What was sent may be the last that a round waited for. A round releases once, so this ends.
+            if !self.update_retirement(now) {
+                break;
+            }
         }
-        // What was sent may be the first to settle a type, or the last that the round waited for.
-        self.update_retirement(now);
         self.update_routes_wait(now);
     }
 
@@ -315,7 +301,8 @@ impl Session {
         };
         self.nonces = number;
         if kind == ResourceType::Cluster {
-            self.hold_assignments_of(&selection.upserts);
+            let changed = state.taken_for_changed(&response, &selection);
+            self.resend_assignments_of(&changed);
         }
         self.responses.push_back(response);
     }
@@ -355,14 +342,12 @@ impl Session {
         self.routes_wait = if waits { self.routes_wait.or(Some(now)) } else { None };
     }
 
-    /// The load assignments of clusters that are sent are sent again, after the clusters' ACK (rule 29).
-    fn hold_assignments_of(&mut self, clusters: &[Arc<Resource>]) {
+    /// The load assignments of clusters that are sent follow them, even unchanged (rule 29). They do not wait for the
+    /// clusters' ACK: Envoy gives it when the clusters are warm, and they are not before they have endpoints.
+    fn resend_assignments_of(&mut self, clusters: &[Arc<Resource>]) {
         let assignments = &mut self.types[ResourceType::ClusterLoadAssignment.index()];
         for name in clusters.iter().flat_map(|cluster| cluster.refs_of(ResourceType::ClusterLoadAssignment)) {
-            let asked = assignments.todo.get(name).is_some_and(|todo| todo.why == Why::Asked);
-            if assignments.wants(name) && !asked {
-                assignments.todo.insert(name.clone(), Todo::unknown(Why::AfterCluster));
-            }
+            assignments.resend(name);
         }
     }
 
@@ -412,14 +397,21 @@ impl Session {
         }
     }
 
-    fn update_retirement(&mut self, now: Instant) {
+    /// Says whether removals were released just now.
+    fn update_retirement(&mut self, now: Instant) -> bool {
         let routing = self.routing();
-        let types = &self.types;
         let times = (self.limits.hold, self.limits.linger);
-        self.retirement.update(now, times, routing, |kind, name| types[kind.index()].is_leaving(name));
-        let retired = types.iter().filter(|state| state.kind != ResourceType::Listener);
+        let types = &self.types;
+        let released = self.retirement.update(now, times, routing, |kind, name| types[kind.index()].is_leaving(name));
+        if released {
+            let retirement = &self.retirement;
+            let concerned = self.types.iter_mut().filter(|state| retirement.concerns(state.kind));
+            concerned.for_each(|state| state.releases += 1);
+        }
+        let retired = self.types.iter().filter(|state| state.kind != ResourceType::Listener);
         let stale = retired.flat_map(|state| state.stale().map(|name| (state.kind, name.clone())));
         self.retirement.start(self.generation, now, stale);
+        released
     }
 }
 

@@ -142,6 +142,32 @@ impl Random {
         }
     }
 
+    /// PEM as people and tools spoil it: sometimes harmless, sometimes not.
+    fn bend(&mut self, pem: &str) -> String {
+        match self.below(14) {
+            0 => pem.replace('\n', "\r\n"),
+            1 => pem.trim_end().to_owned(),
+            2 => format!("a comment\n{pem}"),
+            3 => format!("{pem}a comment"),
+            4 => pem.replace('\n', "\n  "),
+            5 => pem.replace('\n', "\n\n"),
+            6 => pem.replace('\n', " \n"),
+            7 => pem.replace("BEGIN CERTIFICATE", "BEGIN TRUSTED CERTIFICATE"),
+            8 => pem.replace('\n', ""),
+            9 => pem.replace("-----", "----"),
+            10 => pem.replacen("\n", "\nProc-Type: x\n\n", 1),
+            11 => {
+                let at = self.below(pem.len());
+                format!("{}{}", &pem[..at], &pem[(at + 1).min(pem.len())..])
+            }
+            12 => {
+                let at = self.below(pem.len());
+                format!("{}{}{}", &pem[..at], self.pick(&["A", "=", "\n", " ", "-"]), &pem[at..])
+            }
+            _ => pem.to_owned(),
+        }
+    }
+
     fn class(&mut self, out: &mut String) {
         out.push_str(self.pick(&["[", "[^", "[", "[^", "[]", "[-", "[^]"]));
         for _ in 0..=self.below(5) {
@@ -227,7 +253,7 @@ pub(crate) fn frame(random: &mut Random) -> Vec<(ObjectKey, Object)> {
         let reference = |r: &mut Random| CertificateRef {
             group: "".into(),
             kind: "Secret".into(),
-            target: ObjectKey::new("ns", r.pick(&["rsa", "p256", "p384", "ed25519", "mixed", "garbage", "absent"])),
+            target: ObjectKey::new("ns", r.pick(&SECRETS)),
         };
         listener.tls = Some(ListenerTls { passthrough: random.one_in(20), certificates: random.list(4, reference) });
         listeners.push(listener);
@@ -251,7 +277,9 @@ pub(crate) fn frame(random: &mut Random) -> Vec<(ObjectKey, Object)> {
         objects.push((ObjectKey::new("ns", name), Object::Service(Arc::new(service))));
     }
     objects.extend(
-        secrets().into_iter().map(|(name, secret)| (ObjectKey::new("ns", name), Object::Secret(Arc::new(secret)))),
+        secrets(random)
+            .into_iter()
+            .map(|(name, secret)| (ObjectKey::new("ns", name), Object::Secret(Arc::new(secret)))),
     );
     objects
 }
@@ -261,8 +289,11 @@ fn listener(name: ArcStr, protocol: ListenerProtocol, port: u16, hostname: Optio
     Listener { name, hostname, port, protocol, tls: None, allowed, problems: Vec::new() }
 }
 
+const SECRETS: [&str; 11] =
+    ["chain", "p256", "p384", "ed25519", "mixed", "garbage", "absent", "bent-1", "bent-2", "bent-3", "bent-4"];
+
 /// Key pairs that Envoy takes, and such that it does not.
-fn secrets() -> Vec<(&'static str, Secret)> {
+fn secrets(random: &mut Random) -> Vec<(&'static str, Secret)> {
     let pair = |algorithm| {
         let key = rcgen::KeyPair::generate_for(algorithm).expect("a key");
         let params = rcgen::CertificateParams::new(vec!["a.com".to_owned()]).expect("parameters");
@@ -278,12 +309,17 @@ fn secrets() -> Vec<(&'static str, Secret)> {
     let ed25519 = pair(&rcgen::PKCS_ED25519);
     let chain = format!("{}{}", p256.0, p384.0);
     let garbage = format!("{}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", p256.0);
+    let mut bent = |name| (name, secret(&random.bend(&chain), &random.bend(&p256.1)));
     vec![
+        bent("bent-1"),
+        bent("bent-2"),
+        bent("bent-3"),
+        bent("bent-4"),
         ("p256", secret(&p256.0, &p256.1)),
         ("p384", secret(&p384.0, &p384.1)),
         ("ed25519", secret(&ed25519.0, &ed25519.1)),
         ("mixed", secret(&p256.0, &p384.1)),
-        ("rsa", secret(&chain, &p256.1)),
+        ("chain", secret(&chain, &p256.1)),
         ("garbage", secret(&garbage, &p256.1)),
     ]
 }

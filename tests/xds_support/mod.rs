@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arcstr::ArcStr;
-use syncgate::readiness::{Layer, Part, Readiness};
+use syncgate::readiness::Readiness;
 use syncgate::resource::Resource;
 use syncgate::snapshot::{Change, World};
 use syncgate::xds::{Hub, Settings, bind, serve};
@@ -25,31 +25,27 @@ pub(crate) struct Served {
     world: Mutex<World>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
-    readiness: Readiness,
-    part: Part,
 }
 
 impl Served {
     /// Starts a server that has published nothing.
     pub(crate) async fn start(settings: Settings) -> Served {
-        Served::on(([127, 0, 0, 1], 0).into(), settings).await
+        Served::on(([127, 0, 0, 1], 0).into(), settings, Readiness::new(|_| {})).await
     }
 
-    pub(crate) async fn on(address: SocketAddr, settings: Settings) -> Served {
-        let readiness = Readiness::new(|_| {});
-        let part = readiness.register(Layer::Source, "test");
+    pub(crate) async fn on(address: SocketAddr, settings: Settings, readiness: Readiness) -> Served {
         let listener = bind(address).await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let hub = Arc::new(Hub::new(readiness.clone()));
         let (stop, stopped) = oneshot::channel::<()>();
-        let (served, gate) = (hub.clone(), readiness.clone());
+        let (served, gate) = (hub.clone(), readiness);
         let task = tokio::spawn(async move {
             let stopped = async {
                 let _ = stopped.await;
             };
             serve(listener, served, gate, settings, DRAIN, stopped).await.expect("serves");
         });
-        Served { hub, address, world: Mutex::new(World::new()), stop: Some(stop), task, readiness, part }
+        Served { hub, address, world: Mutex::new(World::new()), stop: Some(stop), task }
     }
 
     /// Publishes exactly these resources for [`GATEWAY`].
@@ -71,11 +67,5 @@ impl Served {
             let _ = stop.send(());
         }
         (&mut self.task).await.expect("ends");
-    }
-
-    /// Opens the gate.
-    pub(crate) fn make_ready(&self) {
-        self.part.ready();
-        self.readiness.seal();
     }
 }

@@ -48,7 +48,16 @@ pub(super) async fn edit_route(setup: &Setup) -> Result<()> {
     report.ensure_clean(REQUIRED_RATE).map_err(|reason| bed.with_logs(reason))
 }
 
-/// A route moves to a Service that nobody has seen yet: the route's file comes first, then the other order.
+/// In which order the parts of a move are written.
+#[derive(Debug, Clone, Copy)]
+enum Order {
+    RouteAhead,
+    ServiceAhead,
+    /// Everything in a burst, the old Service's end too: what replaces it must be in use before it goes.
+    AtOnce,
+}
+
+/// A route moves to a Service that nobody has seen yet, and the old one goes.
 pub(super) async fn new_service(setup: &Setup) -> Result<()> {
     let mut bed = Bed::with_gateway(setup, "new-service", &[HTTP_PORT])?;
     bed.deploy("v0").await?;
@@ -59,27 +68,37 @@ pub(super) async fn new_service(setup: &Setup) -> Result<()> {
     let allowed = Allowed::only(["v0"]);
     let load = bed.load(SCHEDULED_RATE, vec![call(HOST, "/", &allowed)]).await?;
     sleep(Duration::from_secs(1)).await;
-    for version in 1..=6 {
+    let orders = [Order::RouteAhead, Order::ServiceAhead, Order::AtOnce].repeat(3);
+    for (version, order) in (1..).zip(orders) {
         let (old, new) = (format!("v{}", version - 1), format!("v{version}"));
         let objects = bed.backend(&new).await?;
         let moved = [route("shop", HOST, &[rule("/", &new)])];
-        let file = format!("{new}.yaml");
+        let (old_file, new_file) = (format!("{old}.yaml"), format!("{new}.yaml"));
         allowed.set([&old, &new]);
-        if version % 2 == 1 {
-            bed.folder().write("route.yaml", &moved)?;
-            sleep(AHEAD).await;
-            bed.folder().write(&file, &objects)?;
-        } else {
-            bed.folder().write(&file, &objects)?;
-            sleep(AHEAD).await;
-            bed.folder().write("route.yaml", &moved)?;
+        match order {
+            Order::RouteAhead => {
+                bed.folder().write("route.yaml", &moved)?;
+                sleep(AHEAD).await;
+                bed.folder().write(&new_file, &objects)?;
+            }
+            Order::ServiceAhead => {
+                bed.folder().write(&new_file, &objects)?;
+                sleep(AHEAD).await;
+                bed.folder().write("route.yaml", &moved)?;
+            }
+            Order::AtOnce => {
+                bed.folder().remove(&old_file)?;
+                bed.folder().write(&new_file, &objects)?;
+                bed.folder().write("route.yaml", &moved)?;
+            }
         }
         bed.answered_by(HOST, "/", &new).await?;
         allowed.set([&new]);
-        // The Service that nobody names any more goes, as a rollout's does.
-        bed.folder().remove(&format!("{old}.yaml"))?;
-        sleep(Duration::from_millis(500)).await;
-        load.ensure_clean_so_far().map_err(|reason| bed.with_logs(reason))?;
+        if !matches!(order, Order::AtOnce) {
+            bed.folder().remove(&old_file)?;
+        }
+        sleep(Duration::from_millis(300)).await;
+        load.ensure_clean_so_far().map_err(|reason| bed.with_logs(reason.context(format!("{order:?}"))))?;
     }
     bed.converged().await?;
     let report = load.stop().await?;

@@ -70,27 +70,34 @@ impl Retirement {
     }
 
     /// Moves the round on. Names of which `is_stale` does not hold any more, since they were removed or came back,
-    /// leave it; without names it is over.
+    /// leave it; without names it is over. Says whether names were released just now.
     pub(super) fn update(
         &mut self,
         now: Instant,
         (hold, linger): (Duration, Duration),
         routing: Routing,
         is_stale: impl Fn(ResourceType, &ArcStr) -> bool,
-    ) {
-        let Some(round) = &mut self.round else { return };
+    ) -> bool {
+        let Some(round) = &mut self.round else { return false };
         round.names.retain(|(kind, name)| is_stale(*kind, name));
         if round.names.is_empty() {
             self.round = None;
-            return;
+            return false;
         }
         let may_go = !routing.is_refused && (routing.has_reached || now >= round.since + hold);
         if round.stage == Stage::InUse && may_go {
             round.stage = Stage::Lingering(now + linger);
         }
-        if matches!(round.stage, Stage::Lingering(until) if may_go && now >= until) {
+        let released = matches!(round.stage, Stage::Lingering(until) if may_go && now >= until);
+        if released {
             round.stage = Stage::Released;
         }
+        released
+    }
+
+    /// Whether the round has names of this type.
+    pub(super) fn concerns(&self, kind: ResourceType) -> bool {
+        self.round.as_ref().is_some_and(|round| round.names.iter().any(|(of, _)| *of == kind))
     }
 
     /// Whether this name can be removed now. Load assignments and the rest go after the clusters.

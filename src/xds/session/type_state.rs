@@ -3,6 +3,9 @@
 //! Invariant: apart from the names in `todo` and in the response in flight, the client holds of what it wants
 //! exactly `target`. So a client that is up to date costs a pointer, whatever the size of the set.
 
+mod answers;
+mod sending;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,7 +16,7 @@ use super::Progress;
 use super::subscription::{Subscription, Update};
 use crate::resource::{Resource, ResourceType};
 use crate::snapshot::{Difference, ResourceSet};
-use crate::xds::message::{Body, Response, Variant};
+use crate::xds::message::Variant;
 
 /// A refused response (NACK), as operators see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,10 +66,11 @@ pub(super) enum Why {
     Asked,
     /// It changed, or may differ from what the client has: sent when its turn comes (rule 27).
     Changed,
+    /// The client waits for it again, although it has it: a load assignment behind its cluster (rule 29). If it is gone
+    /// meanwhile, what it was last is sent, since a cluster that is not warm yet has to become so before it can go.
+    Again,
     /// The client refused it: waits until something of this type changes (rules 9 and 25).
     Refused,
-    /// A load assignment whose cluster is being sent: follows the cluster's ACK (rule 29).
-    AfterCluster,
 }
 
 #[derive(Debug, Clone)]
@@ -89,8 +93,9 @@ pub(super) struct InFlight {
     pub(super) has_upserts: bool,
     /// The generation that the client has reached with this response's ACK, if it leaves nothing out.
     completes: Option<u64>,
-    /// [`TypeState::changes`] when it was sent.
+    /// [`TypeState::changes`] and [`TypeState::releases`] when it was sent.
     changes: u64,
+    releases: u64,
     pub(super) at: Instant,
 }
 
@@ -102,19 +107,6 @@ pub(super) struct Sent {
     now: Option<Arc<Resource>>,
     /// What the client last accepted before.
     before: Option<Arc<Resource>>,
-}
-
-/// What can be sent now.
-#[derive(Debug, Default)]
-pub(super) struct Selection {
-    pub(super) upserts: Vec<Arc<Resource>>,
-    removals: Vec<ArcStr>,
-    /// Upserts that have to wait.
-    pub(super) withheld: BTreeSet<ArcStr>,
-    /// Whether there are names that are gone and whose removal has to wait.
-    lingering: bool,
-    /// Whether a name in `removals` is the answer to a request.
-    answers: bool,
 }
 
 /// See the module.
@@ -133,6 +125,10 @@ pub(super) struct TypeState {
     pub(super) answer_due: bool,
     /// How often something that this client wants changed.
     changes: u64,
+    /// How often removals were released.
+    pub(super) releases: u64,
+    /// A response was given up: what is still to be removed may be why it was not answered, so that goes first.
+    removals_first: bool,
     /// The newest generation of the snapshot that the client has wholly acknowledged.
     settled: u64,
     /// The last NACK, until everything is acknowledged again.
@@ -158,6 +154,8 @@ impl TypeState {
             nonce: String::new(),
             answer_due: false,
             changes: 0,
+            releases: 0,
+            removals_first: false,
             settled: 0,
             refusal: None,
             doubts,
@@ -200,12 +198,21 @@ impl TypeState {
     /// Whether a name is gone from the target and still to be removed, or its removal is not acknowledged.
     pub(super) fn is_leaving(&self, name: &str) -> bool {
         let stale = self.todo.get(name).is_some_and(|todo| todo.why == Why::Changed);
-        (stale || self.is_in_flight(name)) && !self.target.contains(name)
+        (stale || self.is_in_flight(name)) && self.can_remove() && !self.target.contains(name)
+    }
+
+    /// Whether this variant can say that a resource is gone. State of the world cannot of load assignments, route
+    /// configurations and secrets (rule 13); what is gone stays noted, in case that it comes back.
+    fn can_remove(&self) -> bool {
+        self.variant == Variant::Delta || self.sends_full_sets()
     }
 
     /// Names that are gone from the target and are still held by the client.
     pub(super) fn stale(&self) -> impl Iterator<Item = &ArcStr> {
-        let stale = |(name, todo): &(&ArcStr, &Todo)| todo.why == Why::Changed && !self.target.contains(name);
+        let can_remove = self.can_remove();
+        let stale = move |(name, todo): &(&ArcStr, &Todo)| {
+            can_remove && todo.why == Why::Changed && !self.target.contains(name)
+        };
         self.todo.iter().filter(stale).map(|(name, _)| name)
     }
 
@@ -297,202 +304,7 @@ impl TypeState {
         self.todo = todo.into_iter().filter(|(name, _)| self.wants(name)).collect();
     }
 
-    // ---- responses
-
-    /// What can be sent now. `may_send` and `may_remove` are asked for changes only, never for what a request asked.
-    pub(super) fn select(
-        &self,
-        may_send: impl Fn(&Resource) -> bool,
-        may_remove: impl Fn(&ArcStr) -> bool,
-    ) -> Selection {
-        let mut selection = Selection::default();
-        for (name, todo) in &self.todo {
-            match (todo.why, self.target.get(name)) {
-                (Why::Refused | Why::AfterCluster, _) => {}
-                (Why::Asked, Some(resource)) => selection.upserts.push(resource.clone()),
-                (Why::Asked, None) => {
-                    selection.answers = true;
-                    selection.removals.push(name.clone());
-                }
-                (Why::Changed, Some(resource)) if may_send(resource) => selection.upserts.push(resource.clone()),
-                (Why::Changed, Some(_)) => {
-                    selection.withheld.insert(name.clone());
-                }
-                (Why::Changed, None) if may_remove(name) => selection.removals.push(name.clone()),
-                (Why::Changed, None) => selection.lingering = true,
-            }
-        }
-        if self.sends_full_sets() {
-            self.keep_unknown_whole(&mut selection);
-        }
-        selection
-    }
-
-    /// A full set cannot leave a name as it is if it is not known how it is. So all of it waits, or none.
-    fn keep_unknown_whole(&self, selection: &mut Selection) {
-        let is_unknown = |name: &ArcStr| self.todo.get(name).is_some_and(|todo| todo.held.is_unheard_of());
-        if !selection.withheld.iter().any(is_unknown) {
-            return;
-        }
-        let asked = self.todo.values().any(|todo| todo.why == Why::Asked);
-        if asked {
-            let withheld = std::mem::take(&mut selection.withheld);
-            selection.upserts.extend(withheld.iter().filter_map(|name| self.target.get(name).cloned()));
-        } else {
-            selection.withheld.extend(selection.upserts.drain(..).map(|resource| resource.name.clone()));
-            selection.lingering |= !selection.removals.is_empty();
-            selection.removals.clear();
-        }
-    }
-
-    /// Drops what the variant has no words for: state of the world cannot say that a load assignment, a route
-    /// configuration or a secret is gone or missing (rules 13 and 14). When it comes to be, that is a change.
-    pub(super) fn drop_unsayable(&mut self) {
-        if self.variant == Variant::StateOfTheWorld && !self.sends_full_sets() {
-            let target = &self.target;
-            self.todo.retain(|name, _| target.contains(name));
-        }
-    }
-
-    /// Makes the response for a selection, if there is one to make. Upserts go before removals, and never together.
-    pub(super) fn respond(
-        &mut self,
-        selection: &Selection,
-        nonce: impl FnOnce() -> String,
-        generation: u64,
-        now: Instant,
-    ) -> Option<Response> {
-        let has_upserts = !selection.upserts.is_empty();
-        let removals: &[ArcStr] = if self.removals_wait(selection) { &[] } else { &selection.removals };
-        let nothing = !has_upserts && removals.is_empty();
-        if nothing && (!self.answer_due || !selection.withheld.is_empty()) {
-            return None;
-        }
-        let body = match self.variant {
-            Variant::Delta => Body::Delta { resources: selection.upserts.clone(), removed: removals.to_vec() },
-            Variant::StateOfTheWorld => self.state_of_the_world(selection, removals),
-        };
-        let refused = self.is_refused() && !self.sends_full_sets();
-        let sent = self.take_sent(selection, removals);
-        let is_whole = selection.withheld.is_empty() && !refused && !self.has_open_removals();
-        self.answer_due = false;
-        self.nonce = nonce();
-        self.in_flight = Some(InFlight {
-            sent,
-            has_upserts,
-            completes: is_whole.then_some(generation),
-            changes: self.changes,
-            at: now,
-        });
-        Some(Response { kind: self.kind, nonce: self.nonce.clone(), body })
-    }
-
-    /// Removals go after upserts, those that have to wait included, unless a request asked for the name. And a full
-    /// set cannot leave out what is refused: it waits for the change that ends the refusal (rule 9).
-    fn removals_wait(&self, selection: &Selection) -> bool {
-        let in_turn = selection.withheld.is_empty() && !(self.sends_full_sets() && self.is_refused());
-        !selection.upserts.is_empty() || !(in_turn || selection.answers)
-    }
-
-    /// Listeners are removed by this type alone; other removals are steps of their own, later than the routes.
-    fn has_open_removals(&self) -> bool {
-        self.kind == ResourceType::Listener && self.stale().next().is_some()
-    }
-
-    /// Moves what is sent out of the to-do list.
-    fn take_sent(&mut self, selection: &Selection, removals: &[ArcStr]) -> Vec<Sent> {
-        let mut names: Vec<ArcStr> = selection.upserts.iter().map(|resource| resource.name.clone()).collect();
-        names.extend_from_slice(removals);
-        if self.sends_full_sets() {
-            let refused = self.todo.iter().filter(|(_, todo)| todo.why == Why::Refused);
-            names.extend(refused.map(|(name, _)| name.clone()));
-        }
-        names.sort_unstable();
-        let mut sent = |name: ArcStr| {
-            let before = self.todo.remove(&name).and_then(|todo| todo.held.last);
-            Sent { now: self.target.get(&name).cloned(), before, name }
-        };
-        names.into_iter().map(&mut sent).collect()
-    }
-
-    fn state_of_the_world(&self, selection: &Selection, removals: &[ArcStr]) -> Body {
-        if !self.sends_full_sets() {
-            let set: ResourceSet = selection.upserts.iter().cloned().collect();
-            return Body::StateOfTheWorld { version: set.version(), resources: selection.upserts.clone() };
-        }
-        if self.todo_is_sent(selection, removals) && self.subscription.as_ref().is_some_and(Subscription::is_wildcard) {
-            let resources = self.target.iter().cloned().collect();
-            return Body::StateOfTheWorld { version: self.target.version(), resources };
-        }
-        let set: ResourceSet = self.interim(selection, removals).collect();
-        Body::StateOfTheWorld { version: set.version(), resources: set.iter().cloned().collect() }
-    }
-
-    fn todo_is_sent(&self, selection: &Selection, removals: &[ArcStr]) -> bool {
-        selection.withheld.is_empty() && !selection.lingering && removals.len() == selection.removals.len()
-    }
-
-    /// The full set with what has to wait as the client has it: removed names stay, withheld ones are as before
-    /// (rule 27).
-    fn interim<'a>(
-        &'a self,
-        selection: &'a Selection,
-        removals: &'a [ArcStr],
-    ) -> impl Iterator<Item = Arc<Resource>> + 'a {
-        let held = |name: &ArcStr| self.todo.get(name).and_then(|todo| todo.held.last.clone());
-        let wanted = self.target.iter().filter(|resource| self.wants(&resource.name));
-        let wanted = wanted.filter_map(move |resource| match selection.withheld.contains(&resource.name) {
-            true => held(&resource.name),
-            false => Some(resource.clone()),
-        });
-        wanted.chain(self.stale().filter(|name| !removals.contains(name)).filter_map(held))
-    }
-
-    /// Notes that there is nothing left to say for `generation`, if so. Called when nothing is in flight.
-    pub(super) fn settle(&mut self, selection: &Selection, generation: u64) {
-        if selection.withheld.is_empty() && !self.is_refused() && !self.has_open_removals() {
-            self.settled = generation;
-        }
-    }
-
-    // ---- answers
-
-    /// Whether a request with this nonce speaks of the last response; a stale one does not (rule 10).
-    pub(super) fn is_current(&self, nonce: &str) -> bool {
-        self.nonce == nonce
-    }
-
-    /// The response in flight was accepted. Returns when it was made.
-    pub(super) fn accept(&mut self) -> Option<Instant> {
-        let sent = self.in_flight.take()?;
-        for Sent { name, now, .. } in &sent.sent {
-            let Some(todo) = self.todo.get_mut(name) else { continue };
-            todo.held = Held { last: now.clone(), known: todo.why == Why::Changed };
-            if todo.held.is(self.target.get(name)) {
-                self.todo.remove(name);
-            }
-        }
-        if let Some(generation) = sent.completes {
-            self.settled = self.settled.max(generation);
-            self.refusal = None;
-        }
-        Some(sent.at)
-    }
-
-    /// The response in flight was refused: everything in it is unknown, and waits for a change of content, which may
-    /// have come already (rules 9 and 25).
-    pub(super) fn refuse(&mut self, message: String, now: Instant) {
-        let Some(sent) = self.in_flight.take() else { return };
-        let why = if self.changes == sent.changes { Why::Refused } else { Why::Changed };
-        for Sent { name, before, .. } in &sent.sent {
-            if self.wants(name) {
-                let todo = self.todo.entry(name.clone()).or_insert(Todo::unknown(why));
-                todo.held = Held { last: before.clone(), known: false };
-            }
-        }
-        let names = sent.sent.iter().map(|sent| sent.name.clone()).collect();
-        self.refusal = Some(Refusal { kind: self.kind, nonce: self.nonce.clone(), message, names, at: now });
-    }
+    // ---- views
 
     /// Names of which it is not known what the client has: to be told to the client's next stream.
     pub(super) fn unknown_names(&self) -> BTreeSet<ArcStr> {
@@ -504,7 +316,9 @@ impl TypeState {
     /// For views.
     pub(super) fn progress(&self) -> Option<Progress> {
         let subscription = self.subscription.as_ref()?;
-        let open = self.todo.len() + self.in_flight.as_ref().map_or(0, |sent| sent.sent.len());
+        let gone = |(name, todo): &(&ArcStr, &Todo)| todo.why == Why::Changed && !self.target.contains(name);
+        let unsayable = if self.can_remove() { 0 } else { self.todo.iter().filter(gone).count() };
+        let open = self.todo.len() - unsayable + self.in_flight.as_ref().map_or(0, |sent| sent.sent.len());
         Some(Progress {
             kind: self.kind,
             wildcard: subscription.is_wildcard(),

@@ -103,6 +103,10 @@ mod model {
         unanswered: VecDeque<Response>,
         /// For each type: the nonce of the last response that was looked at.
         nonce: [String; 5],
+        /// Clusters that came after their load assignment did.
+        warming: BTreeSet<String>,
+        /// As long as a cluster is warming, CDS is not acknowledged.
+        paused: bool,
     }
 
     fn world(random: &mut Random) -> String {
@@ -142,9 +146,9 @@ mod model {
             }
             collect(&mut client, &mut envoy);
             // A client that refuses does not get the parts that it would have to wait for.
-            let refuses = seed % 2 == 0 && random.below(10) == 0;
+            let refuses = seed.is_multiple_of(2) && random.below(10) == 0;
             answer(&mut client, &mut envoy, refuses);
-            if seed % 2 == 1 {
+            if !seed.is_multiple_of(2) {
                 envoy.check(seed);
             }
         }
@@ -153,7 +157,7 @@ mod model {
         settle(&mut client, &mut envoy);
         client.snapshot(&text);
         settle(&mut client, &mut envoy);
-        for _ in 0..3 {
+        for _ in 0..10 {
             client.after(2_000);
             settle(&mut client, &mut envoy);
         }
@@ -190,10 +194,17 @@ mod model {
             if let (Some(first), Body::Delta { .. }) = (response.resources().first(), &response.body) {
                 envoy.put(first);
             }
+            if kind == ResourceType::Cluster {
+                envoy.paused = false;
+            } else {
+                // A cluster whose load assignment is refused counts as warm.
+                envoy.warm(&response);
+            }
             client.nonce[kind.index()] = response.nonce;
             client.nack(kind.short());
-            return collect(client, envoy);
+            return envoy.unpause(client);
         }
+        envoy.warm(&response);
         match &response.body {
             Body::StateOfTheWorld { resources, .. } if client.session.state(kind).sends_full_sets() => {
                 envoy.held[kind.index()].clear();
@@ -204,18 +215,47 @@ mod model {
                 resources.iter().for_each(|resource| envoy.put(resource));
                 for name in removed {
                     envoy.held[kind.index()].remove(name.as_str());
+                    // A cluster whose load assignment is removed counts as warm.
+                    envoy.warming.remove(name.as_str());
                 }
             }
         }
         envoy.follow(client, kind);
-        client.nonce[kind.index()] = response.nonce;
-        client.ack(kind.short());
-        collect(client, envoy);
+        if kind == ResourceType::Cluster {
+            envoy.paused = true;
+        } else {
+            client.nonce[kind.index()] = response.nonce;
+            client.ack(kind.short());
+        }
+        envoy.unpause(client);
     }
 
     impl Envoy {
         fn put(&mut self, resource: &Arc<Resource>) {
             self.held[resource.kind.index()].insert(resource.name.to_string(), resource.clone());
+        }
+
+        fn unpause(&mut self, client: &mut Client) {
+            let clusters = &self.held[ResourceType::Cluster.index()];
+            self.warming.retain(|name| clusters.contains_key(name));
+            if self.paused && self.warming.is_empty() {
+                self.paused = false;
+                client.nonce[0] = self.nonce[0].clone();
+                client.ack("CDS");
+            }
+            collect(client, self);
+        }
+
+        /// A cluster that changes waits for its load assignment to come again.
+        fn warm(&mut self, response: &Response) {
+            for resource in response.resources() {
+                let held = self.held[resource.kind.index()].get(resource.name.as_str());
+                match resource.kind {
+                    ResourceType::Cluster if held != Some(resource) => self.warming.insert(resource.name.to_string()),
+                    ResourceType::ClusterLoadAssignment => self.warming.remove(resource.name.as_str()),
+                    _ => false,
+                };
+            }
         }
 
         /// No route names a cluster that is not held, or that is held without its load assignment.

@@ -20,14 +20,14 @@ fn rule_08_a_nack_is_the_presence_of_an_error_whatever_it_says() {
 fn rule_09_after_a_nack_nothing_is_sent_until_the_content_changes() {
     for variant in BOTH {
         let mut client = Client::settled(variant, "c:a=1 e:a=1 l:x=1");
-        assert_eq!(client.snapshot("c:a=2 e:a=1 l:x=1"), "CDS a=2");
+        assert_eq!(client.snapshot("c:a=2 e:a=1 l:x=1"), "CDS a=2 | EDS a=1");
         client.nack("CDS");
         client.ack_all();
         assert_eq!(client.after(60_000), "");
         assert_eq!(client.nack("CDS"), "");
         assert_eq!(client.ack("CDS"), "");
         assert_eq!(client.snapshot("c:a=2 e:a=1 l:x=2"), "LDS x=2");
-        assert_eq!(client.snapshot("c:a=3 e:a=1 l:x=2"), "CDS a=3");
+        assert_eq!(client.snapshot("c:a=3 e:a=1 l:x=2"), "CDS a=3 | EDS a=1");
     }
 }
 

@@ -120,7 +120,7 @@ fn rule_18_subscribing_again_to_a_known_name_is_answered() {
     assert_eq!(client.subscribe("EDS", "a"), "EDS a=1");
     assert_eq!(client.subscribe("RDS", "a"), "RDS a=1");
     assert_eq!(client.ack_all(), "");
-    assert_eq!(client.subscribe("CDS", "*"), "CDS a=1");
+    assert_eq!(client.subscribe("CDS", "*"), "CDS a=1 | EDS a=1");
 }
 
 #[test]

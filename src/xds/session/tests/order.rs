@@ -86,12 +86,7 @@ fn rule_27_a_cluster_that_returns_is_not_removed() {
         let mut client = Client::settled(variant, NEXT);
         client.snapshot(LAST);
         assert_eq!(client.after(500), "");
-        match variant {
-            // It could not be said that the load assignment was gone, so whether it is held is not known.
-            Variant::StateOfTheWorld => assert_eq!(client.snapshot(NEXT), "EDS a=1"),
-            Variant::Delta => assert_eq!(client.snapshot(NEXT), ""),
-        }
-        assert_eq!(client.ack_all(), "");
+        assert_eq!(client.snapshot(NEXT), "");
         assert_eq!(client.after(10_000), "");
     }
 }
@@ -112,9 +107,13 @@ fn rule_28_an_acknowledged_cluster_is_not_a_warm_one() {
 fn rule_29_a_changed_cluster_brings_its_unchanged_load_assignment() {
     for variant in BOTH {
         let mut client = Client::settled(variant, "c:a=1 c:b=1 e:a=1 e:b=1 l:web=1>web r:web=1>a");
-        client.snapshot("c:a=2 c:b=1 e:a=1 e:b=1 l:web=1>web r:web=1>a");
-        assert_eq!(client.ack("CDS"), "EDS a=1");
+        let clusters = client.snapshot("c:a=2 c:b=1 e:a=1 e:b=1 l:web=1>web r:web=1>a");
+        match variant {
+            Variant::StateOfTheWorld => assert_eq!(clusters, "CDS a=2 b=1 | EDS a=1"),
+            Variant::Delta => assert_eq!(clusters, "CDS a=2 | EDS a=1"),
+        }
         assert_eq!(client.ack("EDS"), "");
+        assert_eq!(client.ack("CDS"), "");
     }
 }
 
@@ -145,20 +144,50 @@ fn a_client_that_never_acknowledges_is_waited_for_only_so_long() {
         client.snapshot("c:b=1 e:b=1 l:web=2>web r:web=2>b");
         assert_eq!(client.after(4_999), "");
         assert_eq!(client.after(1), "LDS web=2 | RDS web=2");
-        // The cluster that nothing names any more is still there: its removal is a response of a type in flight.
+        // The type that has something newer to say says it once, and then the client is left alone.
+        let once_more = client.after(60_000);
+        match variant {
+            Variant::StateOfTheWorld => assert_eq!(once_more, "CDS b=1"),
+            Variant::Delta => assert_eq!(once_more, "CDS -a"),
+        }
         assert_eq!(client.after(60_000), "");
         assert_eq!(client.session.next_deadline(client.now), None);
     }
 }
 
 #[test]
-fn load_assignments_do_not_wait_for_ever_for_their_cluster() {
+fn clusters_that_do_not_warm_do_not_hold_up_newer_ones_for_ever() {
     for variant in BOTH {
         let mut client = Client::settled(variant, WORLD);
-        assert_eq!(client.snapshot("c:a=2 e:a=1 l:web=1>web r:web=1>a"), "CDS a=2");
-        assert_eq!(client.snapshot("c:a=2 e:a=2 l:web=1>web r:web=1>a"), "");
-        assert_eq!(client.after(5_000), "EDS a=2");
+        assert_eq!(client.snapshot("c:a=2 e:a=1 l:web=1>web r:web=1>a"), "CDS a=2 | EDS a=1");
+        assert_eq!(client.ack("EDS"), "");
+        assert_eq!(client.after(60_000), "");
+        let newer = client.snapshot("c:a=2 c:b=1 e:a=1 e:b=1 l:web=1>web r:web=1>a");
+        assert_eq!(newer, "CDS a=2 b=1 | EDS a=1");
+        assert_eq!(client.ack("CDS"), "");
+        let mut client = Client::settled(variant, WORLD);
+        client.snapshot("c:a=2 e:a=1 l:web=1>web r:web=1>a");
+        assert_eq!(client.snapshot("c:a=3 e:a=1 l:web=1>web r:web=1>a"), "");
+        assert_eq!(client.ack("EDS"), "");
+        assert_eq!(client.after(4_999), "");
+        let late = client.nonce[0].clone();
+        assert_eq!(client.after(1), "CDS a=3 | EDS a=1");
+        let ask = client.ask(kind_of("CDS"), vec![], vec![]);
+        assert_eq!(client.send(kind_of("CDS"), late, Some("too late"), ask), "");
+        assert_eq!(client.ack("CDS"), "");
     }
+}
+
+#[test]
+fn a_cluster_that_never_warms_can_be_removed() {
+    let mut client = Client::settled(Variant::Delta, WORLD);
+    let with = |more: &str| format!("{WORLD} {more}");
+    assert_eq!(client.snapshot(&with("c:bad=1>secret")), "CDS bad=1");
+    assert_eq!(client.snapshot(&with("c:new=1")), "");
+    // Clusters are not answered as long as one of them is not warm.
+    assert_eq!(client.after(4_999), "");
+    assert_eq!(client.after(1), "CDS -bad");
+    assert_eq!(client.ack("CDS"), "CDS new=1");
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! The invariants of translation, over worlds made up at random: `pure`, `one_harms_one`, `own_only`, `explained`, and
 //! that nothing is named that is not there.
 
-#[path = "support/hostile.rs"]
+#[cfg(test)]
+mod cost;
+#[cfg(test)]
+#[path = "../support/hostile.rs"]
 mod hostile;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -258,4 +261,38 @@ fn explained() {
         }
     }
     assert!(silent > 20 && effective > 20, "both happen: {silent} without effect, {effective} with");
+}
+
+/// What is still being looked for is an error on who refers to it, and on nobody else.
+#[test]
+fn pending_harms_one() {
+    let pending = ObjectRef::new(Kind::Service, ObjectKey::new("ns", "late"));
+    let mut drawn = Drawn::empty();
+    let (key, Object::HttpRoute(mut route)) = good(0) else { panic!("a route") };
+    let late = BackendRef { target: pending.key.clone(), ..route.rules[0].backends[0].clone() };
+    Arc::make_mut(&mut route).rules[0].backends.push(late);
+    drawn.graph.epoch(|batch| {
+        let neighbours =
+            hostile::frame(&mut Random::new(1)).into_iter().chain([good(1), (key, Object::HttpRoute(route))]);
+        neighbours.for_each(|(key, object)| drawn.inputs.put(batch, &key, &object));
+        drawn.inputs.pending(batch, &pending);
+        Kind::ALL.into_iter().for_each(|kind| drawn.inputs.complete(batch, kind));
+    });
+    let problems = |drawn: &Drawn, at: usize| {
+        drawn.statuses()[&ObjectRef::new(Kind::HttpRoute, good(at).0)]
+            .problems
+            .iter()
+            .map(|p| format!("{}: {}", p.field, p.message))
+            .collect()
+    };
+    let waiting: Vec<String> = problems(&drawn, 0);
+    assert!(
+        waiting.len() == 1 && waiting[0].contains("backendRefs[1]") && waiting[0].contains("waits for"),
+        "{waiting:?}"
+    );
+    assert_eq!(problems(&drawn, 1), Vec::<String>::new());
+
+    drawn.graph.epoch(|batch| drawn.inputs.absent(batch, &pending));
+    let absent: Vec<String> = problems(&drawn, 0);
+    assert!(absent.len() == 1 && absent[0].contains("does not exist"), "{absent:?}");
 }
