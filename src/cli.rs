@@ -9,7 +9,10 @@ pub mod status;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use tonic::transport::{Channel, Endpoint};
+use tonic::{
+    Code,
+    transport::{Channel, Endpoint},
+};
 
 use crate::{
     config::{DEFAULT_ADMIN, LogFormat, ServeArgs},
@@ -53,7 +56,10 @@ const EXAMPLES: &str = "Examples:
   syncgate serve --files manifests/                   serve the folder to Envoys, reload when it changes
   syncgate bootstrap --gateway demo/web > envoy.yaml  an Envoy bootstrap for the Gateway demo/web
   syncgate status                                     what a running syncgate waits for and serves
-  syncgate explain HTTPRoute demo/shop                why it has no effect, or what it became";
+  syncgate explain HTTPRoute demo/shop                why it has no effect, or what it became
+
+Exit codes: 0 all is well; 1 check found an error, status is not ready, explain found no such object;
+2 it could not be done, and standard error says why.";
 
 /// The sub-commands.
 #[derive(Debug, Subcommand)]
@@ -104,6 +110,21 @@ impl AdminArgs {
                 )
             })?;
         Ok(IntrospectionClient::new(channel))
+    }
+
+    /// What an error of a call says to the user.
+    pub(crate) fn explain(&self, error: &tonic::Status) -> anyhow::Error {
+        let (address, message) = (&self.admin_address, error.message());
+        match error.code() {
+            Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => {
+                anyhow::anyhow!("the syncgate at {address} gave no answer: {message}")
+            }
+            Code::InvalidArgument => anyhow::anyhow!("{message}"),
+            code => anyhow::anyhow!(
+                "what answers at {address} does not speak syncgate's introspection ({code:?}): is this its \
+                 --admin-address (port 19000 by default), and of the same release?"
+            ),
+        }
     }
 }
 
