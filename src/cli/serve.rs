@@ -14,9 +14,10 @@ use crate::{
 ///
 /// # Errors
 /// A configuration that cannot work, or an address that cannot be bound.
-pub fn run(args: ServeArgs, format: LogFormat, filter: &str) -> anyhow::Result<ExitCode> {
+pub fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
+    let (format, filter) = (args.log_format, log_filter(&args.log)?);
     let config = args.validate()?;
-    init_logging(format, filter)?;
+    init_logging(format, filter);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
     let result = runtime.block_on(app::serve(config));
     // A thread that hangs in a system call, on a dead network file system say, must not keep the process alive.
@@ -24,14 +25,12 @@ pub fn run(args: ServeArgs, format: LogFormat, filter: &str) -> anyhow::Result<E
     result.map(|()| ExitCode::SUCCESS)
 }
 
-fn init_logging(format: LogFormat, filter: &str) -> anyhow::Result<()> {
-    let filter = log_filter(filter)?;
+fn init_logging(format: LogFormat, filter: EnvFilter) {
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         LogFormat::Text => builder.with_target(false).with_ansi(std::io::stderr().is_terminal()).init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),
     }
-    Ok(())
 }
 
 /// A word that is no level would be taken for the name of a module, and `--log inof` would mean silence.
