@@ -1,6 +1,6 @@
 //! The one thread that owns door, graph and world: mailbox in, published worlds out.
 //!
-//! Nothing else touches the graph. Whoever wants to know something asks with a [`Question`] over a bounded channel and is
+//! Nothing else touches the graph. Whoever wants to know something asks with a question over a bounded channel and is
 //! answered between two epochs.
 
 use std::{
