@@ -103,6 +103,14 @@ pub struct ServeArgs {
     /// After the lame-duck time: time over which the streams are closed.
     #[arg(long, env = "SYNCGATE_DRAIN", default_value = "10s", value_name = "TIME", value_parser = humantime::parse_duration)]
     pub drain: Duration,
+
+    /// How log lines are written (to standard error).
+    #[arg(long, env = "SYNCGATE_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t)]
+    pub log_format: LogFormat,
+
+    /// What is logged: a level, or `tracing` directives such as `info,syncgate::xds=debug`.
+    #[arg(long, env = "SYNCGATE_LOG", default_value = "info", value_name = "FILTER")]
+    pub log: String,
 }
 
 /// Default of `--admin-address`, for the server and its clients.

@@ -45,8 +45,7 @@ impl Offline {
         let located = self.loaded.locate(of_objects);
         // What decoding found travels with the object too: the same words at the same place are one problem.
         let unique: BTreeMap<_, _> = self
-            .loaded
-            .problems
+            .found_in_files()
             .iter()
             .cloned()
             .chain(located)

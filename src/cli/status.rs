@@ -23,7 +23,8 @@ pub struct StatusArgs {
 /// # Errors
 /// When no process answers.
 pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
-    let status = args.admin.connect().await?.get_sync_status(GetSyncStatusRequest {}).await?.into_inner();
+    let answer = args.admin.connect().await?.get_sync_status(GetSyncStatusRequest {}).await;
+    let status = answer.map_err(|error| args.admin.explain(&error))?.into_inner();
     super::print(&text(&status, args.collections))?;
     Ok(if status.ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
