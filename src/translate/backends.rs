@@ -10,7 +10,7 @@ use super::grants::{self, Grants};
 use super::keys::{AppProtocol, ClusterKey};
 use super::refusal::{Refusal, Unresolved};
 use crate::graph::{Lens, Rows, Stop};
-use crate::model::{BackendRef, Kind, ObjectKey, Service};
+use crate::model::{BackendRef, Kind, ObjectKey, Rewrite, Service};
 
 /// The lenses that backends are resolved through.
 #[derive(Clone, Copy)]
@@ -33,6 +33,15 @@ pub(crate) struct Share {
     response: HeaderChanges,
 }
 
+/// The backends of a rule.
+#[derive(Debug, Default)]
+pub(crate) struct Backends<'r> {
+    /// Those that take a share of the requests.
+    pub(crate) shares: Vec<Share>,
+    /// `URLRewrite` of the only backend, with its field. Envoy rewrites for all clusters of a route alike.
+    pub(crate) rewrite: Option<(&'r Rewrite, String)>,
+}
+
 /// Resolves the backends in the list `field` of a rule of `route`.
 ///
 /// What leads nowhere is added to `unresolved` and takes its share as an answer of 500, as the API says. Backends
@@ -40,14 +49,14 @@ pub(crate) struct Share {
 ///
 /// # Errors
 /// Within: a filter of a backend that cannot be served. Around: a look-up that has no answer yet.
-pub(crate) fn resolve(
+pub(crate) fn resolve<'r>(
     route: &ObjectKey,
-    backends: &[BackendRef],
+    backends: &'r [BackendRef],
     field: &str,
     read: Read<'_, '_, '_>,
     unresolved: &mut Vec<Unresolved>,
-) -> Result<Result<Vec<Share>, Refusal>, Stop> {
-    let mut shares = Vec::with_capacity(backends.len());
+) -> Result<Result<Backends<'r>, Refusal>, Stop> {
+    let mut resolved = Backends::default();
     let mut total: u32 = 0;
     for (at, backend) in backends.iter().enumerate() {
         let field = format!("{field}[{at}]");
@@ -62,10 +71,18 @@ pub(crate) fn resolve(
             Ok(filters) => filters,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        if let Some(field) = filters.redirect.map(|(_, field)| field).or(filters.rewrite.map(|(_, field)| field)) {
-            let message = "a backend's own filters may change headers only; put this filter into the rule";
+        if let Some((_, field)) = filters.redirect {
+            let message = "a redirect is the answer of a whole rule; put this filter into the rule's own";
             return Ok(Err(Refusal::unsupported(field, message)));
         }
+        resolved.rewrite = match filters.rewrite {
+            Some((_, field)) if backends.len() > 1 => {
+                let message = "one of several backends cannot have a rewrite of its own; put this filter into the rule's \
+                               own, or the backend into a rule of its own";
+                return Ok(Err(Refusal::unsupported(field, message)));
+            }
+            rewrite => rewrite,
+        };
         let Some(sum) = total.checked_add(backend.weight) else {
             let message = arcstr::format!("the weights of a rule's backends add up to at most {}", u32::MAX);
             return Ok(Err(Refusal::unsupported(format!("{field}.weight"), message)));
@@ -73,10 +90,11 @@ pub(crate) fn resolve(
         total = sum;
         if backend.weight > 0 {
             let (request, response) = (filters.request, filters.response);
-            shares.push(Share { weight: backend.weight, cluster, target: backend.target.clone(), request, response });
+            let share = Share { weight: backend.weight, cluster, target: backend.target.clone(), request, response };
+            resolved.shares.push(share);
         }
     }
-    Ok(Ok(shares))
+    Ok(Ok(resolved))
 }
 
 fn cluster_of(
@@ -108,8 +126,16 @@ fn cluster_of(
     };
     for protocol in AppProtocol::ALL {
         let key = ClusterKey::new(target.clone(), port, protocol);
-        if read.ports.get(&key)?.is_some() {
-            return Ok(Ok(key));
+        match read.ports.get(&key)? {
+            None => {}
+            // Clear text to a port that speaks TLS would only fail later, with less said.
+            Some(facts) if facts.wants_tls => {
+                let message = arcstr::format!(
+                    "port {port} of Service {target} asks for TLS by its appProtocol; BackendTLSPolicy is not supported yet"
+                );
+                return unresolved("UnsupportedProtocol", field.to_owned(), message);
+            }
+            Some(_) => return Ok(Ok(key)),
         }
     }
     // Only an input knows what is still being looked for.

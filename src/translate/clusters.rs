@@ -18,6 +18,7 @@ use upstreams::http_protocol_options::{ExplicitHttpConfig, UpstreamProtocolOptio
 use crate::graph::{Out, Stop};
 use crate::resource::{Parts, Ref, Resource, ResourceType, encode};
 
+use super::ads::ads;
 use super::endpoints::PortFacts;
 use super::keys::{AppProtocol, ClusterKey};
 
@@ -72,17 +73,6 @@ fn cluster(key: &ClusterKey) -> Resource {
     let body = [encode::message(&message), encode::map_field(EXTENSION_OPTIONS, options)].concat();
     let assignment = Ref::new(ResourceType::ClusterLoadAssignment, name.clone());
     Resource::new(ResourceType::Cluster, name, Parts::leaf(body), [assignment])
-}
-
-/// The load assignment comes over the same stream. Without a time-out for the first one: with Envoy's default of 15 s a
-/// cluster would go live without endpoints when it comes late (rule 32a).
-fn ads() -> core::ConfigSource {
-    core::ConfigSource {
-        config_source_specifier: Some(core::config_source::ConfigSourceSpecifier::Ads(core::AggregatedConfigSource {})),
-        initial_fetch_timeout: Some(Duration { seconds: 0, nanos: 0 }),
-        resource_api_version: core::ApiVersion::V3.into(),
-        ..Default::default()
-    }
 }
 
 /// Envoy's defaults (1,024 connections, pending requests and requests) answer 503 to a backend's legitimate load. How

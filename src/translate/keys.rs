@@ -37,7 +37,8 @@ impl AppProtocol {
     /// `kubernetes.io/h2c` is HTTP/2 with prior knowledge; everything else is HTTP/1.1. For an absent one,
     /// `http` and `kubernetes.io/ws` the API says so; values unknown to us are hints for others. `https` and
     /// `kubernetes.io/wss` ask for TLS, which needs to be told whom to trust and which name to expect: only a
-    /// BackendTLSPolicy says that, so without one they are clear text (see `PortFacts::wants_tls`).
+    /// BackendTLSPolicy says that, so without one no route leads there (see
+    /// `PortFacts::wants_tls`).
     #[must_use]
     pub fn of(app_protocol: Option<&str>) -> Self {
         match app_protocol {

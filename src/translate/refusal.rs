@@ -34,7 +34,8 @@ impl From<FieldProblem> for Refusal {
 /// A reference that leads nowhere. What it stands for answers 500; the rest of the rule stays.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Unresolved {
-    /// The reason of `ResolvedRefs: False`: `BackendNotFound`, `InvalidKind` or `RefNotPermitted`.
+    /// The reason of `ResolvedRefs: False`: `BackendNotFound`, `InvalidKind`, `RefNotPermitted` or
+    /// `UnsupportedProtocol`; of a certificate `InvalidCertificateRef` or `RefNotPermitted`.
     pub(crate) reason: &'static str,
     /// The field and what is wrong with it.
     pub(crate) problem: FieldProblem,

@@ -6,7 +6,7 @@ use arcstr::ArcStr;
 use bytes::Bytes;
 use envoy_types::pb::envoy::config::route::v3 as envoy;
 
-use super::backends;
+use super::backends::{self, Backends};
 use super::endpoints::PortFacts;
 use super::filters;
 use super::grants::Grants;
@@ -14,7 +14,7 @@ use super::keys::ClusterKey;
 use super::names::route_name;
 use super::precedence::MatchOrder;
 use super::refusal::{Refusal, Unresolved};
-use super::rule_action::{RedirectPort, RuleAction, rule_action};
+use super::rule_action::{Location, RuleAction, rule_action};
 use super::rule_match::route_match;
 use crate::graph::{Lens, Out, Rows, Stop};
 use crate::model::{FieldProblem, HttpRoute, ObjectKey, PathMatch, RouteMatch, RouteRule, Service};
@@ -46,8 +46,8 @@ pub(crate) struct CompiledMatch {
     pub(crate) position: (u32, u32),
     /// The Envoy routes, each an encoded `Route`.
     pub(crate) routes: Vec<Bytes>,
-    /// What has to be added where it attaches.
-    pub(crate) redirect_port: RedirectPort,
+    /// What a redirect's port depends on, which is added where the route attaches; `None` if it is no redirect.
+    pub(crate) location: Option<Location>,
     /// The clusters it sends requests to; sorted, without duplicates.
     pub(crate) clusters: Arc<[ClusterKey]>,
     /// Whether it takes every request.
@@ -116,8 +116,8 @@ fn compile_rule(
         Some(problem) => Err(problem.clone().into()),
         None => {
             let list = format!("{field}.backendRefs");
-            let shares = backends::resolve(key, &rule.backends, &list, read, &mut compiled.unresolved)?;
-            serve(key, rule, at, &matched, shares)
+            let backends = backends::resolve(key, &rule.backends, &list, read, &mut compiled.unresolved)?;
+            serve(key, rule, at, &matched, backends)
         }
     };
     let matches = served.or_else(|refusal| {
@@ -152,13 +152,13 @@ fn serve(
     rule: &RouteRule,
     at: usize,
     matched: &[envoy::RouteMatch],
-    shares: Result<Vec<backends::Share>, Refusal>,
+    backends: Result<Backends<'_>, Refusal>,
 ) -> Result<Vec<CompiledMatch>, Refusal> {
-    let shares = shares?;
+    let backends = backends?;
     let field = format!("spec.rules[{at}]");
     let mut filters = filters::sort_out(&rule.filters, &format!("{field}.filters"))?;
-    let clusters = cluster_set(backends::clusters(&shares));
-    let action = rule_action(rule, &filters, shares, &field)?;
+    let clusters = cluster_set(backends::clusters(&backends.shares));
+    let action = rule_action(rule, &filters, backends, &field)?;
     let forwards = matches!(action, RuleAction::Forward(..));
     let served = Served {
         clusters: if forwards { clusters } else { Arc::default() },
@@ -199,7 +199,7 @@ fn encode_matches(
             order: MatchOrder::of(source),
             position: (position(at), position(nth)),
             routes: encoded.collect(),
-            redirect_port: served.action.redirect_port(),
+            location: served.action.location(),
             clusters: served.clusters.clone(),
             catches_all: catches_all(source),
         });

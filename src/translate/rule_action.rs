@@ -13,7 +13,7 @@ use envoy_types::pb::envoy::config::route::v3 as envoy;
 use envoy_types::pb::envoy::r#type::matcher::v3 as matcher;
 use envoy_types::pb::google::protobuf;
 
-use super::backends::{self, Share};
+use super::backends::{self, Backends};
 use super::filters::Filters;
 use super::hostname::Hostname;
 use super::refusal::Refusal;
@@ -30,20 +30,48 @@ pub(crate) enum RuleAction {
     /// Forwards to clusters.
     Forward(Box<envoy::RouteAction>, PathChange),
     /// Redirects.
-    Redirect(envoy::RedirectAction, PathChange, RedirectPort),
+    Redirect(envoy::RedirectAction, PathChange, Location),
     /// Answers 500 to everything.
     Error,
 }
 
-/// The port of a redirect's `Location`.
+/// What decides about the port in a redirect's `Location`, beside the listener that the route attaches to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Location {
+    /// The port that the redirect asks for.
+    port: Option<u16>,
+    /// Whether it asks for the scheme `https`; `None` if it keeps the listener's.
+    https: Option<bool>,
+    /// Whether the host is that of the request, port included.
+    keeps_host: bool,
+}
+
+/// How the `Location` of a redirect names its port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RedirectPort {
-    /// As it was encoded.
-    Encoded,
-    /// The Gateway listener's, known only where the route attaches.
-    Listener,
-    /// None, as this is the scheme's own; but named if the request's host has a port, which would be kept otherwise.
-    SchemesOwn(u16),
+    /// It names this one.
+    Named(u16),
+    /// It names none.
+    Omitted,
+    /// It names none, as this is the scheme's own; but if the request's host has a port, Envoy would keep that, so
+    /// then it is named.
+    OmittedUnlessKept(u16),
+}
+
+impl Location {
+    /// The port that a redirect names when it answers at a listener of this port, behind TLS or not.
+    ///
+    /// The API: the port asked for; else the scheme's own if a scheme is asked for; else the listener's. And the
+    /// scheme's own should not be named.
+    pub(crate) fn port_at(self, listener: u16, tls: bool) -> RedirectPort {
+        let own = if self.https.unwrap_or(tls) { 443 } else { 80 };
+        let port = self.port.unwrap_or(if self.https.is_some() { own } else { listener });
+        match (port == own, self.keeps_host) {
+            (false, _) => RedirectPort::Named(port),
+            (true, false) => RedirectPort::Omitted,
+            (true, true) => RedirectPort::OmittedUnlessKept(port),
+        }
+    }
 }
 
 /// What becomes of the path.
@@ -63,18 +91,21 @@ pub(crate) enum PathChange {
 pub(crate) fn rule_action(
     rule: &RouteRule,
     filters: &Filters<'_>,
-    shares: Vec<Share>,
+    backends: Backends<'_>,
     field: &str,
 ) -> Result<RuleAction, Refusal> {
     if let Some((redirect, at)) = &filters.redirect {
         return redirect_action(redirect, at);
     }
     let timeout = timeout(rule, field)?;
-    let (host, path) = match &filters.rewrite {
-        None => (None, PathChange::Keep),
-        Some((rewrite, at)) => rewriting(rewrite, at)?,
+    let (host, path) = match (&filters.rewrite, &backends.rewrite) {
+        (None, None) => (None, PathChange::Keep),
+        (Some((rewrite, at)), None) | (None, Some((rewrite, at))) => rewriting(rewrite, at)?,
+        (Some(_), Some((_, at))) => {
+            return Err(Refusal::incompatible(at.clone(), "the rule rewrites already; only one of both can"));
+        }
     };
-    let Some(action) = backends::route_action(shares) else { return Ok(RuleAction::Error) };
+    let Some(action) = backends::route_action(backends.shares) else { return Ok(RuleAction::Error) };
     let host_rewrite_specifier = host.map(HostRewriteSpecifier::HostRewriteLiteral);
     let action = envoy::RouteAction { timeout, host_rewrite_specifier, ..action };
     Ok(RuleAction::Forward(Box::new(action), path))
@@ -155,29 +186,15 @@ fn redirect_action(redirect: &Redirect, field: &str) -> Result<RuleAction, Refus
     if redirect.port == Some(0) {
         return Err(Refusal::unsupported(format!("{field}.port"), "the port is a number from 1 to 65535"));
     }
-    let (port, kind) = redirect_port(redirect.port, scheme, host.is_some());
+    let location =
+        Location { port: redirect.port, https: scheme.map(|scheme| scheme == "https"), keeps_host: host.is_none() };
     let action = envoy::RedirectAction {
         host_redirect: host.unwrap_or_default(),
-        port_redirect: port,
         response_code: code.into(),
         scheme_rewrite_specifier: scheme.map(|scheme| SchemeRewriteSpecifier::SchemeRedirect(scheme.to_owned())),
         ..Default::default()
     };
-    Ok(RuleAction::Redirect(action, path_change(redirect.path.as_ref(), field)?, kind))
-}
-
-/// The port that Envoy is told, and what else it needs.
-///
-/// The API has a redirect to another scheme name that scheme's own port, which is best done by naming none.
-fn redirect_port(port: Option<u16>, scheme: Option<&str>, host: bool) -> (u32, RedirectPort) {
-    let own = scheme.map(|scheme| if scheme == "https" { 443 } else { 80 });
-    match (port, own) {
-        (None, None) => (0, RedirectPort::Listener),
-        (Some(port), own) if own != Some(port) => (port.into(), RedirectPort::Encoded),
-        // Envoy would keep the port of the request's host, unless the host is another anyway.
-        (_, Some(own)) if !host => (0, RedirectPort::SchemesOwn(own)),
-        _ => (0, RedirectPort::Encoded),
-    }
+    Ok(RuleAction::Redirect(action, path_change(redirect.path.as_ref(), field)?, location))
 }
 
 impl RuleAction {
@@ -200,43 +217,33 @@ impl RuleAction {
                     (matched, Action::Route(*action))
                 })
                 .collect()),
-            RuleAction::Redirect(action, change, port) => Ok(rewritten(matched, change)?
+            RuleAction::Redirect(action, change, _) => Ok(rewritten(matched, change)?
                 .into_iter()
-                .flat_map(|(matched, rewrite)| {
+                .map(|(matched, rewrite)| {
                     let path_rewrite_specifier = match rewrite {
                         PathRewrite::Keep => None,
                         PathRewrite::Prefix(prefix) => Some(PathRewriteSpecifier::PrefixRewrite(prefix)),
                         PathRewrite::Full(path) => Some(PathRewriteSpecifier::PathRedirect(path)),
                     };
-                    let action = envoy::RedirectAction { path_rewrite_specifier, ..action.clone() };
-                    let named = match port {
-                        RedirectPort::SchemesOwn(port) => Some((with_port(matched.clone()), *port)),
-                        RedirectPort::Encoded | RedirectPort::Listener => None,
-                    };
-                    let named = named.map(|(matched, port)| {
-                        let action = envoy::RedirectAction { port_redirect: port.into(), ..action.clone() };
-                        (matched, Action::Redirect(action))
-                    });
-                    named.into_iter().chain([(matched, Action::Redirect(action))])
+                    (matched, Action::Redirect(envoy::RedirectAction { path_rewrite_specifier, ..action.clone() }))
                 })
                 .collect()),
         }
     }
 
-    /// Where the port of a redirect comes from.
-    pub(crate) fn redirect_port(&self) -> RedirectPort {
+    /// What the port of a redirect depends on; `None` if it is none.
+    pub(crate) fn location(&self) -> Option<Location> {
         match self {
-            RuleAction::Redirect(_, _, port) => *port,
-            _ => RedirectPort::Encoded,
+            RuleAction::Redirect(_, _, location) => Some(*location),
+            _ => None,
         }
     }
 }
 
-/// The same match, for requests whose host has a port.
-fn with_port(mut matched: envoy::RouteMatch) -> envoy::RouteMatch {
+/// A match of requests whose host has a port.
+pub(crate) fn host_with_port() -> envoy::RouteMatch {
     let colon = matcher::string_matcher::MatchPattern::Contains(":".to_owned());
-    matched.headers.push(header_matcher(":authority", string(colon)));
-    matched
+    envoy::RouteMatch { headers: vec![header_matcher(":authority", string(colon))], ..Default::default() }
 }
 
 /// An answer of 500, for backends that lead nowhere.

@@ -21,15 +21,16 @@ use super::hostname::Hostname;
 use super::keys::ClusterKey;
 use super::names::{PortKey, TableKey};
 use super::precedence::RowOrder;
-use super::routes::{Compiled, CompiledMatch};
-use super::rule_action::RedirectPort;
+use super::routes::Compiled;
+use super::rule_action::{RedirectPort, host_with_port};
 use crate::graph::{Fold, Lens, Member, Out, Rows, Stop};
 use crate::model::ObjectKey;
 use crate::resource::{Chunks, Parts, encode};
 
 /// `VirtualHost.routes`.
 const ROUTES: u32 = 3;
-/// `Route.redirect`.
+/// `Route.match` and `Route.redirect`.
+const MATCH: u32 = 1;
 const REDIRECT: u32 = 3;
 
 /// A host name of a listener in a route table.
@@ -72,16 +73,17 @@ pub(crate) fn entries(
 ) -> Result<(), Stop> {
     let Some(compiled) = compiled.get(route)? else { return Ok(()) };
     for matched in &compiled.matches {
-        // Encoded once for all places, but for redirects that take the port of where they attach.
-        let entry = |table| {
-            let routes = fields(matched, table);
-            Arc::new(Entry { routes, clusters: matched.clusters.clone(), catches_all: matched.catches_all })
-        };
-        let shared = entry(None);
+        // Encoded once for all places, but for redirects, whose port depends on where they attach.
+        let entry =
+            |routes| Arc::new(Entry { routes, clusters: matched.clusters.clone(), catches_all: matched.catches_all });
+        let shared = entry(fields(&matched.routes, RedirectPort::Omitted));
         for place in &attached.places {
-            let entry = match matched.redirect_port {
-                RedirectPort::Encoded | RedirectPort::SchemesOwn(_) => shared.clone(),
-                RedirectPort::Listener => entry(Some(&place.table)),
+            let entry = match matched.location {
+                None => shared.clone(),
+                Some(location) => {
+                    let port = location.port_at(place.table.at.port, place.table.chain.is_some());
+                    entry(fields(&matched.routes, port))
+                }
             };
             for (host, asked) in &place.hosts {
                 let at = HostKey { table: place.table.clone(), listener: place.listener.clone(), host: host.clone() };
@@ -99,28 +101,26 @@ pub(crate) fn entries(
     Ok(())
 }
 
-/// The routes of a match as fields of a virtual host; with the port of the listener for redirects at `table`.
-fn fields(matched: &CompiledMatch, table: Option<&TableKey>) -> Bytes {
-    let port = table.map(listener_port).unwrap_or_default();
+/// The routes of a match as fields of a virtual host; those of a redirect with its port.
+fn fields(routes: &[Bytes], port: RedirectPort) -> Bytes {
     let mut out = Vec::new();
-    for route in &matched.routes {
-        let mut route = route.to_vec();
-        if port != 0 {
-            // A message field that occurs twice is merged: this adds the port to the redirect that is there.
-            let redirect = envoy::RedirectAction { port_redirect: port, ..Default::default() };
-            route.extend_from_slice(&encode::message_field(REDIRECT, &redirect));
+    for route in routes {
+        // A message field that occurs twice is merged: this adds the port to the redirect that is there.
+        let with_port = |port: u16| {
+            let redirect = envoy::RedirectAction { port_redirect: port.into(), ..Default::default() };
+            [&route[..], &encode::message_field(REDIRECT, &redirect)].concat()
+        };
+        let mut put = |route: &[u8]| out.extend_from_slice(&encode::bytes_field(ROUTES, route));
+        match port {
+            RedirectPort::Named(port) => put(&with_port(port)),
+            RedirectPort::Omitted => put(route),
+            RedirectPort::OmittedUnlessKept(port) => {
+                put(&[&with_port(port)[..], &encode::message_field(MATCH, &host_with_port())].concat());
+                put(route);
+            }
         }
-        out.extend_from_slice(&encode::bytes_field(ROUTES, &route));
     }
     out.into()
-}
-
-/// The port that a redirect to the same scheme names: the listener's, unless it is the scheme's own.
-fn listener_port(table: &TableKey) -> u32 {
-    match (table.at.port, table.chain.is_some()) {
-        (80, false) | (443, true) => 0,
-        (port, _) => u32::from(port),
-    }
 }
 
 /// What a host name answers when no route takes the request.

@@ -117,11 +117,6 @@ impl<'a> Cursor<'a> {
         self.get(key).map(|field| Cursor { path: Path::Key(&self.path, key), ..field })
     }
 
-    /// Whether this is a list without entries.
-    pub(super) fn is_empty_list(&self) -> bool {
-        self.value.as_array().is_some_and(Vec::is_empty)
-    }
-
     /// The field of this name, whose absence is a problem.
     pub(super) fn required<'b>(&'b self, name: &'b str) -> Option<Cursor<'b>> {
         let found = self.get(name);

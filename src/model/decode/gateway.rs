@@ -101,7 +101,8 @@ fn listener(entry: &Cursor<'_>, key: &ObjectKey) -> Listener {
     listener
 }
 
-/// What the schema demands of `tls` for each protocol.
+/// What the schema demands of `tls` for each protocol. That HTTPS needs a certificate is judged with the certificates:
+/// without one the listener is accepted, and its references are not resolved.
 fn check_tls(entry: &Cursor<'_>, listener: &Listener) {
     let in_clear = match &listener.protocol {
         ListenerProtocol::Http => true,
@@ -112,9 +113,6 @@ fn check_tls(entry: &Cursor<'_>, listener: &Listener) {
         Some(_) if in_clear => entry.problem_at("tls", "must not be set for the protocols HTTP, TCP and UDP"),
         Some(tls) if tls.passthrough && listener.protocol == ListenerProtocol::Https => {
             entry.problem_at("tls.mode", "must be Terminate for the protocol HTTPS");
-        }
-        None if listener.protocol == ListenerProtocol::Https => {
-            entry.problem_at("tls", "is required for the protocol HTTPS: it names the certificate");
         }
         _ => {}
     }
@@ -132,11 +130,6 @@ fn listener_tls(tls: &Cursor<'_>, key: &ObjectKey) -> ListenerTls {
     let mut certificates = Vec::new();
     if let Some(list) = tls.get("certificateRefs") {
         certificates = list.items(64).iter().filter_map(|entry| certificate(entry, key)).collect();
-    }
-    let without_any =
-        tls.get("certificateRefs").is_none_or(|list| list.is_empty_list()) && tls.get("options").is_none();
-    if !passthrough && without_any {
-        tls.problem_at("certificateRefs", "must name at least one certificate when the mode is Terminate");
     }
     ListenerTls { passthrough, certificates }
 }

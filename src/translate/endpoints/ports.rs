@@ -15,7 +15,7 @@ pub struct PortFacts {
     /// The port's name; empty for the one unnamed port.
     pub name: ArcStr,
     /// The port asks for TLS to its endpoints by its `appProtocol` (`https`, `kubernetes.io/wss`). Only a
-    /// BackendTLSPolicy could say whom to trust, so its cluster speaks clear text; a route to it may be told so.
+    /// BackendTLSPolicy could say whom to trust, so no route is served by it.
     pub wants_tls: bool,
 }
 

@@ -73,8 +73,6 @@ fn a_malformed_listener_keeps_its_problems_and_harms_no_other() {
         (json!({"name": "l", "port": 81, "protocol": "HTTP/2"}), "protocol", "must be a protocol"),
         (json!({"name": "l", "port": 81, "protocol": "HTTP", "hostname": "1.2.3.4"}), "hostname", "IP address"),
         (json!({"name": "l", "port": 81, "protocol": "HTTP", "tls": tls}), "tls", "must not be set"),
-        (json!({"name": "l", "port": 443, "protocol": "HTTPS"}), "tls", "required"),
-        (json!({"name": "l", "port": 443, "protocol": "HTTPS", "tls": {}}), "tls.certificateRefs", "at least one"),
         (
             json!({"name": "l", "port": 443, "protocol": "HTTPS", "tls": {"mode": "Passthrough"}}),
             "tls.mode",
