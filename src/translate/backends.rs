@@ -42,6 +42,17 @@ pub(crate) struct Backends<'r> {
     pub(crate) rewrite: Option<(&'r Rewrite, String)>,
 }
 
+impl Backends<'_> {
+    /// Lets each backend make the rule's changes of request headers before its own, where any has some. Envoy would
+    /// make the rule's after those of a backend. Leaves nothing for the rule to do then.
+    pub(crate) fn take_request_changes(&mut self, of_rule: &mut HeaderChanges) {
+        if self.shares.iter().any(|share| share.request != HeaderChanges::default()) {
+            let of_rule = std::mem::take(of_rule);
+            self.shares.iter_mut().for_each(|share| share.request = of_rule.then(&share.request));
+        }
+    }
+}
+
 /// Resolves the backends in the list `field` of a rule of `route`.
 ///
 /// What leads nowhere is added to `unresolved` and takes its share as an answer of 500, as the API says. Backends

@@ -30,6 +30,25 @@ pub(crate) struct HeaderChanges {
     pub(crate) remove: Vec<String>,
 }
 
+impl HeaderChanges {
+    /// These changes followed by those. Envoy removes, then sets, then adds: so what the later ones remove or set is
+    /// taken out of the earlier ones.
+    pub(crate) fn then(&self, later: &Self) -> Self {
+        let name = |option: &core::HeaderValueOption| option.header.as_ref().map(|header| header.key.clone());
+        let sets =
+            |option: &&core::HeaderValueOption| option.append_action() == HeaderAppendAction::OverwriteIfExistsOrAdd;
+        let settled: Vec<String> =
+            later.add.iter().filter(sets).filter_map(name).chain(later.remove.iter().cloned()).collect();
+        let stays = |option: &&core::HeaderValueOption| {
+            name(option).is_some_and(|name| !settled.iter().any(|settled| settled.eq_ignore_ascii_case(&name)))
+        };
+        Self {
+            add: self.add.iter().filter(stays).chain(&later.add).cloned().collect(),
+            remove: self.remove.iter().chain(&later.remove).cloned().collect(),
+        }
+    }
+}
+
 /// Sorts out the filters in the list `field`.
 ///
 /// # Errors

@@ -154,9 +154,10 @@ fn serve(
     matched: &[envoy::RouteMatch],
     backends: Result<Backends<'_>, Refusal>,
 ) -> Result<Vec<CompiledMatch>, Refusal> {
-    let backends = backends?;
+    let mut backends = backends?;
     let field = format!("spec.rules[{at}]");
     let mut filters = filters::sort_out(&rule.filters, &format!("{field}.filters"))?;
+    backends.take_request_changes(&mut filters.request);
     let clusters = cluster_set(backends::clusters(&backends.shares));
     let action = rule_action(rule, &filters, backends, &field)?;
     let forwards = matches!(action, RuleAction::Forward(..));
