@@ -54,7 +54,7 @@ e2e: build $(envoy_new) $(envoy_old) ## Scenarios with real traffic through the 
 		cargo test --package syncgate-e2e -- --test-threads=1
 
 bench: $(envoy_new) ## Cost of one change as the state grows, beside its budget; then the long fuzz run
-	cargo bench --package syncgate
+	cargo bench --package syncgate --bench '*'
 	$(MAKE) fuzz-validate
 
 fuzz-validate: $(envoy_new) ## Feed random objects to `envoy --mode validate` for FUZZ_SECONDS

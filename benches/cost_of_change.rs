@@ -7,12 +7,12 @@
 
 mod support;
 
-use std::{
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use support::world::{Case, Rig};
+use support::{
+    callgrind::Profile,
+    world::{Case, Rig},
+};
 
 /// Changes for a median.
 const CHANGES: usize = 201;
@@ -39,10 +39,10 @@ fn report() {
         let (small, large) = case.sizes();
         let (wall_small, bytes_small) = measure(case, small, CHANGES);
         let (wall_large, bytes_large) = measure(case, large, CHANGES);
-        let instructions = instructions(case, small).zip(instructions(case, large));
-        let counts = instructions.map_or_else(
+        let profiles = Profile::of(case, small, COUNTED as u64).zip(Profile::of(case, large, COUNTED as u64));
+        let counts = profiles.as_ref().map_or_else(
             || format!("{:>12} {:>12} {:>6}", "-", "-", "-"),
-            |(a, b)| format!("{a:>12} {b:>12} {}", ratio(b as f64 / a as f64)),
+            |(a, b)| format!("{:>12} {:>12} {}", a.total, b.total, ratio(b.total as f64 / a.total as f64)),
         );
         println!(
             "{:<28} {small:>7} {large:>7} | {:>10.1?} {:>10.1?} {} | {counts} | {bytes_small:>9} {bytes_large:>9}",
@@ -51,8 +51,19 @@ fn report() {
             wall_large,
             ratio(wall_large.as_secs_f64() / wall_small.as_secs_f64()),
         );
+        if let Some((a, b)) = profiles.filter(|(a, b)| b.total as f64 / a.total as f64 >= BUDGET) {
+            explain(&a, &b);
+        }
     }
-    println!("* over the budget");
+    println!("* over the budget; the instructions below such a row say what the rest is spent on");
+}
+
+/// What the instructions of a row over the budget are spent on.
+fn explain(small: &Profile, large: &Profile) {
+    for (kind, count) in &large.by_kind {
+        let before = small.by_kind.get(kind).copied().unwrap_or_default();
+        println!("    {kind:<24} {before:>9} -> {count:>9}");
+    }
 }
 
 fn ratio(ratio: f64) -> String {
@@ -76,20 +87,4 @@ fn measure(case: Case, size: usize, changes: usize) -> (Duration, usize) {
         .collect();
     times.sort_unstable();
     (times[times.len() / 2], bytes)
-}
-
-/// Instructions of one change, or `None` where valgrind is not to be had.
-fn instructions(case: Case, size: usize) -> Option<u64> {
-    let out = std::env::temp_dir().join(format!("syncgate-bench-{}-{size}.out", std::process::id()));
-    let status = Command::new("valgrind")
-        .args(["--quiet", "--tool=callgrind", "--toggle-collect=*one_change*"])
-        .arg(format!("--callgrind-out-file={}", out.display()))
-        .arg(std::env::current_exe().ok()?)
-        .args(["--case", case.name(), "--size", &size.to_string()])
-        .output()
-        .ok()?;
-    let text = std::fs::read_to_string(&out).ok()?;
-    let _ = std::fs::remove_file(&out);
-    let total: u64 = text.lines().find_map(|line| line.strip_prefix("summary: "))?.trim().parse().ok()?;
-    status.status.success().then_some(total / COUNTED as u64)
 }

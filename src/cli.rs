@@ -9,10 +9,13 @@ pub mod status;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use tonic::transport::{Channel, Endpoint};
+use tonic::{
+    Code,
+    transport::{Channel, Endpoint},
+};
 
 use crate::{
-    config::{DEFAULT_ADMIN, LogFormat, ServeArgs},
+    config::{DEFAULT_ADMIN, ServeArgs},
     proto::introspection_client::IntrospectionClient,
 };
 
@@ -23,22 +26,19 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-
-    /// How log lines are written (to standard error).
-    #[arg(long, global = true, env = "SYNCGATE_LOG_FORMAT", value_enum, default_value_t)]
-    pub log_format: LogFormat,
-
-    /// What is logged: a level, or `tracing` directives such as `info,syncgate::xds=debug`.
-    #[arg(long, global = true, env = "SYNCGATE_LOG", default_value = "info", value_name = "FILTER")]
-    pub log: String,
 }
 
 const EXAMPLES: &str = "Examples:
   syncgate check manifests/                           report every problem with file and line
-  syncgate serve --files manifests/                   serve the folder to Envoys, reload when it changes
+  syncgate serve --files manifests/                   serve the folder to Envoys, as it changes
   syncgate bootstrap --gateway demo/web > envoy.yaml  an Envoy bootstrap for the Gateway demo/web
   syncgate status                                     what a running syncgate waits for and serves
-  syncgate explain HTTPRoute demo/shop                why it has no effect, or what it became";
+  syncgate explain HTTPRoute demo/shop                why it has no effect, or what it became
+
+Exit codes:
+  0  all is well
+  1  check found an error, status is not ready, explain found no such object
+  2  it could not be done; standard error says why";
 
 /// The sub-commands.
 #[derive(Debug, Subcommand)]
@@ -90,6 +90,21 @@ impl AdminArgs {
             })?;
         Ok(IntrospectionClient::new(channel))
     }
+
+    /// What an error of a call says to the user.
+    pub(crate) fn explain(&self, error: &tonic::Status) -> anyhow::Error {
+        let (address, message) = (&self.admin_address, error.message());
+        match error.code() {
+            Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => {
+                anyhow::anyhow!("the syncgate at {address} gave no answer: {message}")
+            }
+            Code::InvalidArgument => anyhow::anyhow!("{message}"),
+            code => anyhow::anyhow!(
+                "what answers at {address} does not speak syncgate's introspection ({code:?}): is this its \
+                 --admin-address (port 19000 by default), and of the same release?"
+            ),
+        }
+    }
 }
 
 /// Runs the command line.
@@ -98,7 +113,7 @@ impl AdminArgs {
 /// What kept the command from running; `check` with problems is an exit code, not an error.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
-        Command::Serve(args) => serve::run(*args, cli.log_format, &cli.log),
+        Command::Serve(args) => serve::run(*args),
         Command::Check(args) => check::run(&args),
         Command::Bootstrap(args) => bootstrap::run(&args),
         Command::Status(args) => blocking(status::run(args)),

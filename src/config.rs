@@ -77,11 +77,11 @@ pub struct ServeArgs {
     pub files: Option<PathBuf>,
 
     /// What to do at start about a manifest file that cannot be read.
-    #[arg(long, env = "SYNCGATE_ON_BROKEN_FILE", value_enum, default_value_t)]
+    #[arg(long, env = "SYNCGATE_ON_BROKEN_FILE", value_name = "WHAT", value_enum, default_value_t)]
     pub on_broken_file: OnBrokenFile,
 
     /// How often the folder is read again even when no change was notified.
-    #[arg(long, env = "SYNCGATE_RESCAN_INTERVAL", default_value = "30s", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "SYNCGATE_RESCAN_INTERVAL", default_value = "30s", value_name = "TIME", value_parser = humantime::parse_duration)]
     pub rescan_interval: Duration,
 
     /// Where Envoys connect (ADS and gRPC health). Streams from off loopback are refused: they need an identity.
@@ -97,12 +97,20 @@ pub struct ServeArgs {
     pub admin_address: SocketAddr,
 
     /// After SIGTERM: time between not ready and the first closed stream, so that load balancers notice.
-    #[arg(long, env = "SYNCGATE_LAME_DUCK", default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "SYNCGATE_LAME_DUCK", default_value = "10s", value_name = "TIME", value_parser = humantime::parse_duration)]
     pub lame_duck: Duration,
 
     /// After the lame-duck time: time over which the streams are closed.
-    #[arg(long, env = "SYNCGATE_DRAIN", default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "SYNCGATE_DRAIN", default_value = "10s", value_name = "TIME", value_parser = humantime::parse_duration)]
     pub drain: Duration,
+
+    /// How log lines are written (to standard error).
+    #[arg(long, env = "SYNCGATE_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t)]
+    pub log_format: LogFormat,
+
+    /// What is logged: a level, or `tracing` directives such as `info,syncgate::xds=debug`.
+    #[arg(long, env = "SYNCGATE_LOG", default_value = "info", value_name = "FILTER")]
+    pub log: String,
 }
 
 /// Default of `--admin-address`, for the server and its clients.

@@ -25,7 +25,7 @@ mod wire;
 pub use client::ClientName;
 pub use hub::{ClientView, Hub};
 pub use message::{Ask, Body, Request, Response, Variant};
-pub use serve::{ServeError, bind, serve};
+pub use serve::{ServeError, serve};
 pub use service::{AdsService, service};
 pub use session::{Answer, Doubts, Limits, Progress, Refusal, Session, TooManyNames};
 pub use stream::Settings;

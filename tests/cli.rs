@@ -95,6 +95,30 @@ fn check_names_file_line_and_field() {
 }
 
 #[test]
+fn check_prints_warnings_and_accepts_the_folder_all_the_same() {
+    let near = "apiVersion: gateway.networking.k8s.io/v9\nkind: HTTPRoute\nmetadata: {name: next, namespace: demo}\n";
+    let dir = folder(&[("gateway.yaml", GATEWAY), ("next.yaml", near)]);
+    let output = syncgate(&["check", path(&dir)]);
+    let report = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{report}");
+    assert!(report.contains("next.yaml:1:1: warning: "), "{report}");
+    assert!(report.ends_with("; 1 warning\n"), "{report}");
+}
+
+/// For scripts and diffs: the same bytes each time, without colours, and with `--output` apart from the resources.
+#[test]
+fn check_reports_are_plain_and_stable() {
+    let broken = SHOP.replace("name: shop, port: 80}", "name: gone, port: 80}");
+    let dir = folder(&[("gateway.yaml", GATEWAY), ("shop.yaml", &broken), ("bad.yaml", "kind: [Service\n")]);
+    let report = text(&syncgate(&["check", path(&dir)]).stdout);
+    assert!(report.chars().all(|c| c == '\n' || !c.is_control()), "{report:?}");
+    let output = syncgate(&["check", path(&dir), "--output", "yaml"]);
+    assert_eq!(output.status.code(), Some(1), "problems count with --output too");
+    assert_eq!(text(&output.stderr), report);
+    assert!(text(&output.stdout).starts_with("gateways:"), "{}", text(&output.stdout));
+}
+
+#[test]
 fn check_prints_envoy_resources() {
     let dir = folder(&[("gateway.yaml", GATEWAY), ("shop.yaml", SHOP)]);
     let output = syncgate(&["check", path(&dir), "--output", "json"]);

@@ -215,7 +215,7 @@ impl Envoy {
     /// Starts an Envoy on the server at `port`; None, with a line that says so, if there is no binary.
     async fn start(variant: Variant, port: u16) -> Option<Envoy> {
         let Some(binary) = std::env::var_os("SYNCGATE_ENVOY").map(PathBuf::from) else {
-            println!("skipped: SYNCGATE_ENVOY is not set");
+            eprintln!("skipped: SYNCGATE_ENVOY is not set");
             return None;
         };
         let folder = tempfile::tempdir().expect("a folder");
@@ -305,13 +305,16 @@ fn bootstrap(variant: Variant, port: u16) -> Value {
 }
 
 async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    for _ in 0..600 {
-        if let Some(found) = look().await {
-            return found;
+    let found = async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("never came to be: {what}");
+    };
+    let found = tokio::time::timeout(Duration::from_secs(30), found).await.ok();
+    found.expect(what)
 }
 
 async fn answers(port: u16, word: &str) {
@@ -537,4 +540,43 @@ async fn rule_20_a_restart_changes_nothing_that_did_not_change() {
         stage.served = again;
         nothing_was_refused(&stage.envoy).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rule_29_a_cluster_that_changed_while_nobody_was_there_is_warm_again() {
+    for variant in BOTH {
+        let Some(stage) = Stage::set(variant).await else { return };
+        let load = Load::start(stage.port);
+        let address = stage.served.address;
+        stage.served.stop().await;
+        let again = Served::on(address, Settings::default(), Readiness::new(|_| {})).await;
+        again.publish([cluster("a", 5), assignment("a", stage.a), routes("a"), listener(stage.port)]).await;
+        eventually("the cluster changed and is warm", async || {
+            stage.envoy.clusters().await.iter().any(|(_, _, timeout)| timeout == "5s").then_some(())
+        })
+        .await;
+        let (sent, failed) = load.end();
+        assert_eq!((failed, sent > 10), (0, true), "{variant:?}: {failed} of {sent} failed");
+        assert_eq!(stage.envoy.stat("cluster_manager.warming_clusters").await, 0);
+    }
+}
+
+/// In delta only: a state-of-the-world client does not say which clusters it has, so a new process cannot keep them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rule_20_a_route_that_moved_while_nobody_was_there_breaks_nothing() {
+    let Some(stage) = Stage::set(Variant::Delta).await else { return };
+    let load = Load::start(stage.port);
+    let address = stage.served.address;
+    let after = stage.only_b();
+    stage.served.stop().await;
+    let again = Served::on(address, Settings::default(), Readiness::new(|_| {})).await;
+    again.publish(after).await;
+    answers(stage.port, "b").await;
+    eventually("the cluster that nothing names is removed", async || {
+        let clusters = stage.envoy.clusters().await;
+        (clusters.len() == 1 && clusters[0].0 == "b").then_some(())
+    })
+    .await;
+    let (sent, failed) = load.end();
+    assert_eq!((failed, sent > 100), (0, true), "{failed} of {sent} failed");
 }

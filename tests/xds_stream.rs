@@ -97,14 +97,13 @@ fn quick() -> Settings {
     Settings { patience: Duration::from_millis(300), session, ..Settings::default() }
 }
 
-async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..500 {
-        if holds() {
-            return;
+async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let wait = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("never came to be: {what}");
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(10), wait).await.is_ok(), "never came to be: {what}");
 }
 
 #[tokio::test]
@@ -322,7 +321,7 @@ async fn streams_off_loopback_need_an_identity() {
     let served = Served::on(([0, 0, 0, 0], 0).into(), quick(), Readiness::new(|_| {})).await;
     served.publish([word(T::Cluster, "a", "1")]).await;
     let Some(address) = own_address() else {
-        println!("skipped: this machine has no address but loopback");
+        eprintln!("skipped: this machine has no address but loopback");
         return;
     };
     let uri = format!("http://{address}:{}", served.address.port());
@@ -342,7 +341,7 @@ fn own_address() -> Option<std::net::IpAddr> {
 #[tokio::test]
 async fn both_families_of_loopback_are_served_by_one_socket() {
     if std::net::TcpListener::bind("[::1]:0").is_err() {
-        println!("skipped: this machine has no IPv6");
+        eprintln!("skipped: this machine has no IPv6");
         return;
     }
     let any = std::net::SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 0));
@@ -373,13 +372,7 @@ async fn grpc_health_follows_the_gate() {
     assert_eq!(status().await, ServingStatus::NotServing);
     part.ready();
     readiness.seal();
-    for _ in 0..500 {
-        if status().await == ServingStatus::Serving {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("the gate is open and gRPC health does not say so");
+    eventually("gRPC health says that the gate is open", async || status().await == ServingStatus::Serving).await;
 }
 
 #[tokio::test]
@@ -389,7 +382,7 @@ async fn gone_is_gone() {
     let mut client = Delta::open(&served, delta(T::Cluster.type_url(), &[], "")).await;
     let first = client.next().await;
     client.ack(&first).await;
-    eventually("the ACK shows", || {
+    eventually("the ACK shows", async || {
         let clients = served.hub.clients();
         clients.len() == 1 && clients[0].progress.iter().all(|progress| progress.settled.is_some())
     })
@@ -398,7 +391,7 @@ async fn gone_is_gone() {
     assert_eq!((shown.name.node_id.as_str(), shown.name.gateway.as_str()), ("envoy-1", GATEWAY));
     assert_eq!(shown.variant, Variant::Delta);
     drop(client);
-    eventually("the client is gone", || served.hub.clients().is_empty()).await;
+    eventually("the client is gone", async || served.hub.clients().is_empty()).await;
 }
 
 #[tokio::test]

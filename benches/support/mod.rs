@@ -1,3 +1,4 @@
 //! What the benchmarks share.
 
+pub(crate) mod callgrind;
 pub(crate) mod world;

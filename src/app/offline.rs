@@ -45,8 +45,7 @@ impl Offline {
         let located = self.loaded.locate(of_objects);
         // What decoding found travels with the object too: the same words at the same place are one problem.
         let unique: BTreeMap<_, _> = self
-            .loaded
-            .problems
+            .found_in_files()
             .iter()
             .cloned()
             .chain(located)
@@ -74,11 +73,12 @@ impl Offline {
         let resources: usize =
             world.iter().flat_map(|snapshot| ResourceType::ALL.map(|kind| snapshot.set(kind).len())).sum();
         format!(
-            "{} files, {} objects ({} of other kinds passed over) became {resources} Envoy resources for {} gateways",
+            "{} files, {} objects ({} of other kinds passed over) became {resources} Envoy resources for {} Gateway{}",
             loaded.files,
             loaded.objects.len(),
             loaded.ignored,
-            world.len()
+            world.len(),
+            if world.len() == 1 { "" } else { "s" },
         )
     }
 

@@ -1,6 +1,6 @@
 //! The one thread that owns door, graph and world: mailbox in, published worlds out.
 //!
-//! Nothing else touches the graph. Whoever wants to know something asks with a [`Question`] over a bounded channel and is
+//! Nothing else touches the graph. Whoever wants to know something asks with a question over a bounded channel and is
 //! answered between two epochs.
 
 use std::{
@@ -26,6 +26,9 @@ use crate::{
 
 /// The longest sleep: the heartbeat and the statistics want to be heard at least this often.
 const BEAT: Duration = Duration::from_secs(1);
+
+/// How often the picture of what is held is replaced at most while it changes: each costs the number of held changes.
+const HELD: Duration = Duration::from_millis(50);
 
 /// How long an answer is waited for: longer than any epoch takes, shorter than the patience of who asks.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -152,7 +155,9 @@ pub fn spawn(
         unpublished: BTreeSet::new(),
         outlets,
         counted: None,
+        held_shown: (0, Instant::now()),
     };
+    owner.outlets.views.show_held(&[], Instant::now());
     let thread = Thread::start("graph", || owner.run())?;
     Ok((Owner { questions, waker: Arc::new(waker) }, thread))
 }
@@ -170,6 +175,8 @@ struct OwnerThread {
     outlets: Outlets,
     /// When the statistics were written last.
     counted: Option<Instant>,
+    /// How many held changes were shown last, and when.
+    held_shown: (usize, Instant),
 }
 
 impl OwnerThread {
@@ -184,6 +191,7 @@ impl OwnerThread {
             if !let_in.is_empty() {
                 self.epoch(let_in);
             }
+            self.show_held(Instant::now());
             while let Ok(question) = self.asked.try_recv() {
                 if self.answer(question).is_none() {
                     return;
@@ -210,7 +218,18 @@ impl OwnerThread {
         self.counted = Some(now);
         report::export(&self.pipeline);
         self.outlets.problems.export(self.pipeline.troubled());
-        self.outlets.views.show(&self.pipeline, &self.door.held(), now);
+        self.outlets.views.show_graph(&self.pipeline);
+    }
+
+    /// Shows what is held as soon as anything is, and no longer than it is: holds are shorter than a beat.
+    fn show_held(&mut self, now: Instant) {
+        let count = self.door.held_count();
+        let (shown, at) = self.held_shown;
+        let is_news = (count == 0) != (shown == 0);
+        if is_news || (count > 0 && now.saturating_duration_since(at) >= HELD) {
+            self.held_shown = (count, now);
+            self.outlets.views.show_held(&self.door.held(), now);
+        }
     }
 
     /// One epoch, and its publication once everything is complete (invariant `gated`).

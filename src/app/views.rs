@@ -1,4 +1,4 @@
-//! What `/debug/…` shows of the graph's thread: a picture that the thread leaves behind once a second.
+//! What `/debug/…` shows of the graph's thread: pictures that the thread leaves behind.
 
 use std::{
     sync::Arc,
@@ -11,35 +11,34 @@ use serde_json::{Value, json};
 use super::pipeline::Pipeline;
 use crate::ingest::Held;
 
-/// The newest picture. Clones share it.
+/// The newest pictures. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Views {
-    picture: Arc<ArcSwap<Picture>>,
-}
-
-#[derive(Debug, Default)]
-struct Picture {
-    held: Value,
-    graph: Value,
+    held: Arc<ArcSwap<Value>>,
+    graph: Arc<ArcSwap<Value>>,
 }
 
 impl Views {
-    /// Replaces the picture.
-    pub fn show(&self, pipeline: &Pipeline, held: &[Held], now: Instant) {
-        let held = held.iter().map(|held| held_json(held, now)).collect();
-        self.picture.store(Arc::new(Picture { held, graph: graph_json(pipeline) }));
+    /// Replaces the picture of the graph.
+    pub fn show_graph(&self, pipeline: &Pipeline) {
+        self.graph.store(Arc::new(graph_json(pipeline)));
+    }
+
+    /// Replaces the picture of what is held.
+    pub fn show_held(&self, held: &[Held], now: Instant) {
+        self.held.store(Arc::new(held.iter().map(|held| held_json(held, now)).collect()));
     }
 
     /// What waits at the door, and why.
     #[must_use]
     pub fn held(&self) -> Value {
-        self.picture.load().held.clone()
+        Value::clone(&self.held.load())
     }
 
     /// The nodes of the graph and the work they did.
     #[must_use]
     pub fn graph(&self) -> Value {
-        self.picture.load().graph.clone()
+        Value::clone(&self.graph.load())
     }
 }
 

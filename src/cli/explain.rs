@@ -43,7 +43,8 @@ pub async fn run(args: ExplainArgs) -> anyhow::Result<ExitCode> {
                 namespace: object.key.namespace.to_string(),
                 name: object.key.name.to_string(),
             };
-            let answer = args.admin.connect().await?.explain(request).await?.into_inner();
+            let answer = args.admin.connect().await?.explain(request).await;
+            let answer = answer.map_err(|error| args.admin.explain(&error))?.into_inner();
             (answer.found, answer.text)
         }
     };

@@ -23,14 +23,22 @@ pub struct StatusArgs {
 /// # Errors
 /// When no process answers.
 pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
-    let status = args.admin.connect().await?.get_sync_status(GetSyncStatusRequest {}).await?.into_inner();
+    let answer = args.admin.connect().await?.get_sync_status(GetSyncStatusRequest {}).await;
+    let status = answer.map_err(|error| args.admin.explain(&error))?.into_inner();
     super::print(&text(&status, args.collections))?;
     Ok(if status.ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn text(status: &SyncStatus, collections: bool) -> String {
     let mut out = format!("syncgate {}: {}\n\n", status.version, if status.ready { "ready" } else { "NOT READY" });
-    out += &table(&["PART", "STATE", "SINCE", "REASON"], status.parts.iter().map(part_row));
+    // Dozens of parts that are ready tell nobody anything.
+    let is_quiet = |part: &Part| part.state() == State::Ready && part.name.starts_with("collection/");
+    let shown = status.parts.iter().filter(|part| collections || !is_quiet(part));
+    out += &table(&["PART", "STATE", "SINCE", "REASON"], shown.map(part_row));
+    let quiet = status.parts.iter().filter(|part| is_quiet(part)).count();
+    if quiet > 0 && !collections {
+        let _ = writeln!(out, "and {quiet} collections, ready (--collections shows them)");
+    }
     if let Some(publication) = &status.publication {
         out += &publication_text(publication);
     }
@@ -62,10 +70,15 @@ fn part_row(part: &Part) -> Vec<String> {
 
 fn publication_text(publication: &Publication) -> String {
     if !publication.published {
-        return format!("\nnothing is published yet ({} epochs so far)\n", publication.epochs);
+        return format!("\nnothing is published yet (epochs so far: {})\n", publication.epochs);
     }
     let mut out = String::new();
-    let _ = writeln!(out, "\npublished {} ago, after {} epochs", seconds(publication.age_seconds), publication.epochs);
+    let _ =
+        writeln!(out, "\npublished {} ago (epochs so far: {})", seconds(publication.age_seconds), publication.epochs);
+    if publication.gateways.is_empty() {
+        out += "no Gateway is served: there is none of a GatewayClass with `controllerName: syncgate.dev/controller`\n";
+        return out;
+    }
     let header = ["GATEWAY", "CLIENTS", "LISTENERS", "ROUTES", "CLUSTERS", "ASSIGNMENTS", "SECRETS", "VERSION"];
     out += &table(
         &header,

@@ -86,8 +86,9 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Namespace and name. The namespace of a cluster-scoped object is empty.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// Namespace and name. The namespace of a cluster-scoped object is empty. Its `Debug` form is the one for people:
+/// explanations of the graph, which knows nothing of its keys, are made of it.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectKey {
     /// The namespace; empty for cluster-scoped objects.
     pub namespace: ArcStr,
@@ -113,8 +114,14 @@ impl fmt::Display for ObjectKey {
     }
 }
 
+impl fmt::Debug for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 /// One object of one kind.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectRef {
     /// The kind.
     pub kind: Kind,
@@ -133,5 +140,11 @@ impl ObjectRef {
 impl fmt::Display for ObjectRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.kind, self.key)
+    }
+}
+
+impl fmt::Debug for ObjectRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }

@@ -3,8 +3,6 @@
 //! Invariant: a shutdown takes no longer than the drain time and [a grace](GRACE) after it.
 
 use std::future::Future;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,14 +32,6 @@ const MAX_STREAMS: u32 = 100;
 #[derive(Debug, thiserror::Error)]
 #[error("the ADS listener failed: {0}")]
 pub struct ServeError(#[from] tonic::transport::Error);
-
-/// Opens the socket. `[::]` listens on IPv4 too, where the machine has both.
-///
-/// # Errors
-/// Those of the operating system, such as an address in use.
-pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address).await
-}
 
 /// Serves until `shutdown` completes, then ends all streams within `drain` and returns.
 ///

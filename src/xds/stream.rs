@@ -223,8 +223,8 @@ impl Drop for Live {
 
 /// A client says as much as it likes; a log line holds the beginning of it.
 fn warn_of(refusal: &Refusal, stream: u64) {
-    let message: String = refusal.message.chars().take(1_000).collect();
+    let reason: String = refusal.message.chars().take(1_000).collect();
     let names = refusal.names.iter().take(10).map(arcstr::ArcStr::as_str).collect::<Vec<_>>().join(" ");
     let (type_url, nonce, count) = (refusal.kind.type_url(), &refusal.nonce, refusal.names.len());
-    warn!(stream, type_url, %nonce, count, %names, %message, "the client refused a response (NACK)");
+    warn!(stream, type_url, %nonce, count, %names, %reason, "the client refused a response (NACK)");
 }

@@ -26,7 +26,7 @@ const RISEN: &[&str] = &[
     "syncgate_epoch_rows_sum",
     // Longest hold at the door.
     "syncgate_door_longest_hold_seconds",
-    "syncgate_door_hold_seconds_count",
+    "syncgate_door_hold_seconds_count{outcome=\"expired\"}",
     // Age of the published snapshot.
     "syncgate_snapshot_age_seconds",
     "syncgate_publications_total",

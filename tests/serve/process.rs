@@ -138,7 +138,8 @@ impl Syncgate {
     pub(crate) fn log(&self) -> Vec<Value> {
         let text = self.log_text();
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        whole.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}"))).collect()
+        let parse = |line| serde_json::from_str(line).map_err(|error| format!("{error}: {line}"));
+        whole.lines().map(|line| parse(line).expect("JSON in each line")).collect()
     }
 
     fn log_text(&self) -> String {

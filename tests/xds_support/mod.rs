@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arcstr::ArcStr;
+use syncgate::admin::bind;
 use syncgate::readiness::Readiness;
 use syncgate::resource::Resource;
 use syncgate::snapshot::{Change, World};
-use syncgate::xds::{Hub, Settings, bind, serve};
+use syncgate::xds::{Hub, Settings, serve};
 use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinHandle;
 

@@ -3,9 +3,12 @@
 //! Invariant: apart from the names in `todo` and in the response in flight, the client holds of what it wants
 //! exactly `target`. So a client that is up to date costs a pointer, whatever the size of the set.
 
+mod answers;
+mod sending;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arcstr::ArcStr;
 
@@ -13,7 +16,7 @@ use super::Progress;
 use super::subscription::{Subscription, Update};
 use crate::resource::{Resource, ResourceType};
 use crate::snapshot::{Difference, ResourceSet};
-use crate::xds::message::{Body, Response, Variant};
+use crate::xds::message::Variant;
 
 /// A refused response (NACK), as operators see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,19 +107,6 @@ pub(super) struct Sent {
     now: Option<Arc<Resource>>,
     /// What the client last accepted before.
     before: Option<Arc<Resource>>,
-}
-
-/// What can be sent now.
-#[derive(Debug, Default)]
-pub(super) struct Selection {
-    pub(super) upserts: Vec<Arc<Resource>>,
-    removals: Vec<ArcStr>,
-    /// Upserts that have to wait.
-    pub(super) withheld: BTreeSet<ArcStr>,
-    /// Whether there are names that are gone and whose removal has to wait.
-    lingering: bool,
-    /// Whether a name in `removals` is the answer to a request.
-    answers: bool,
 }
 
 /// See the module.
@@ -314,265 +304,7 @@ impl TypeState {
         self.todo = todo.into_iter().filter(|(name, _)| self.wants(name)).collect();
     }
 
-    // ---- responses
-
-    /// What can be sent now. `may_send` and `may_remove` are asked for changes only, never for what a request asked.
-    pub(super) fn select(
-        &self,
-        may_send: impl Fn(&Resource) -> bool,
-        may_remove: impl Fn(&ArcStr) -> bool,
-    ) -> Selection {
-        let mut selection = Selection::default();
-        for (name, todo) in &self.todo {
-            match (todo.why, self.target.get(name)) {
-                (Why::Refused, _) => {}
-                (Why::Asked | Why::Again, Some(resource)) => selection.upserts.push(resource.clone()),
-                (Why::Again, None) if todo.held.last.is_some() => selection.upserts.extend(todo.held.last.clone()),
-                (Why::Asked | Why::Again, None) => {
-                    selection.answers = true;
-                    selection.removals.push(name.clone());
-                }
-                (Why::Changed, Some(resource)) if may_send(resource) => selection.upserts.push(resource.clone()),
-                (Why::Changed, Some(_)) => {
-                    selection.withheld.insert(name.clone());
-                }
-                (Why::Changed, None) if !self.can_remove() => {}
-                (Why::Changed, None) if may_remove(name) => selection.removals.push(name.clone()),
-                (Why::Changed, None) => selection.lingering = true,
-            }
-        }
-        if self.sends_full_sets() {
-            self.keep_unknown_whole(&mut selection);
-        } else if self.removals_first && !selection.removals.is_empty() {
-            selection.withheld.extend(selection.upserts.drain(..).map(|resource| resource.name.clone()));
-        }
-        selection
-    }
-
-    /// A full set cannot leave a name as it is if it is not known how it is. So all of it waits, or none.
-    fn keep_unknown_whole(&self, selection: &mut Selection) {
-        let is_unknown = |name: &ArcStr| self.todo.get(name).is_some_and(|todo| todo.held.is_unheard_of());
-        if !selection.withheld.iter().any(is_unknown) {
-            return;
-        }
-        let asked = self.todo.values().any(|todo| todo.why == Why::Asked);
-        if asked {
-            let withheld = std::mem::take(&mut selection.withheld);
-            selection.upserts.extend(withheld.iter().filter_map(|name| self.target.get(name).cloned()));
-        } else {
-            selection.withheld.extend(selection.upserts.drain(..).map(|resource| resource.name.clone()));
-            selection.lingering |= !selection.removals.is_empty();
-            selection.removals.clear();
-        }
-    }
-
-    /// Drops what was asked for and cannot be answered: that it does not exist (rule 14). When it comes to be, that is
-    /// a change.
-    pub(super) fn drop_unsayable(&mut self) {
-        if !self.can_remove() {
-            let target = &self.target;
-            self.todo.retain(|name, todo| target.contains(name) || todo.held.last.is_some());
-            let gone = self.todo.iter_mut().filter(|(name, todo)| todo.why == Why::Asked && !target.contains(*name));
-            gone.for_each(|(_, todo)| todo.why = Why::Changed);
-        }
-    }
-
-    /// Makes the response for a selection, if there is one to make. Upserts go before removals, and never together.
-    pub(super) fn respond(
-        &mut self,
-        selection: &Selection,
-        nonce: impl FnOnce() -> String,
-        generation: u64,
-        now: Instant,
-    ) -> Option<Response> {
-        let has_upserts = !selection.upserts.is_empty();
-        let removals: &[ArcStr] = if self.removals_wait(selection) { &[] } else { &selection.removals };
-        let nothing = !has_upserts && removals.is_empty();
-        if nothing && (!self.answer_due || !selection.withheld.is_empty()) {
-            return None;
-        }
-        let body = match self.variant {
-            Variant::Delta => Body::Delta { resources: selection.upserts.clone(), removed: removals.to_vec() },
-            Variant::StateOfTheWorld => self.state_of_the_world(selection, removals),
-        };
-        let refused = self.is_refused() && !self.sends_full_sets();
-        let sent = self.take_sent(selection, removals);
-        let is_whole = selection.withheld.is_empty() && !refused && !self.has_open_removals();
-        self.answer_due = false;
-        self.removals_first = false;
-        self.nonce = nonce();
-        self.in_flight = Some(InFlight {
-            sent,
-            has_upserts,
-            completes: is_whole.then_some(generation),
-            changes: self.changes,
-            releases: self.releases,
-            at: now,
-        });
-        Some(Response { kind: self.kind, nonce: self.nonce.clone(), body })
-    }
-
-    /// Removals go after upserts, those that have to wait included, unless a request asked for the name. In a full
-    /// set of clusters they can go along, since nothing names them any more. And a full set cannot leave out what is
-    /// refused: it waits for the change that ends the refusal (rule 9).
-    fn removals_wait(&self, selection: &Selection) -> bool {
-        if self.removals_first && !selection.removals.is_empty() {
-            return false;
-        }
-        let go_along = self.sends_full_sets() && self.kind == ResourceType::Cluster;
-        let in_turn = selection.withheld.is_empty() && !(self.sends_full_sets() && self.is_refused());
-        !(selection.upserts.is_empty() || go_along) || !(in_turn || selection.answers)
-    }
-
-    /// Listeners are removed by this type alone; other removals are steps of their own, later than the routes.
-    fn has_open_removals(&self) -> bool {
-        self.kind == ResourceType::Listener && self.stale().next().is_some()
-    }
-
-    /// Moves what is sent out of the to-do list.
-    fn take_sent(&mut self, selection: &Selection, removals: &[ArcStr]) -> Vec<Sent> {
-        let mut names: Vec<ArcStr> = selection.upserts.iter().map(|resource| resource.name.clone()).collect();
-        names.extend_from_slice(removals);
-        if self.sends_full_sets() {
-            let refused = self.todo.iter().filter(|(_, todo)| todo.why == Why::Refused);
-            names.extend(refused.map(|(name, _)| name.clone()));
-        }
-        names.sort_unstable();
-        let mut sent = |name: ArcStr| {
-            let todo = self.todo.remove(&name);
-            let was_again = todo.as_ref().is_some_and(|todo| todo.why == Why::Again);
-            let before = todo.and_then(|todo| todo.held.last);
-            let now = self.target.get(&name).or(before.as_ref().filter(|_| was_again)).cloned();
-            Sent { name, now, before }
-        };
-        names.into_iter().map(&mut sent).collect()
-    }
-
-    fn state_of_the_world(&self, selection: &Selection, removals: &[ArcStr]) -> Body {
-        if !self.sends_full_sets() {
-            let set: ResourceSet = selection.upserts.iter().cloned().collect();
-            return Body::StateOfTheWorld { version: set.version(), resources: selection.upserts.clone() };
-        }
-        if self.todo_is_sent(selection, removals) && self.subscription.as_ref().is_some_and(Subscription::is_wildcard) {
-            let resources = self.target.iter().cloned().collect();
-            return Body::StateOfTheWorld { version: self.target.version(), resources };
-        }
-        let set: ResourceSet = self.interim(selection, removals).collect();
-        Body::StateOfTheWorld { version: set.version(), resources: set.iter().cloned().collect() }
-    }
-
-    fn todo_is_sent(&self, selection: &Selection, removals: &[ArcStr]) -> bool {
-        selection.withheld.is_empty() && !selection.lingering && removals.len() == selection.removals.len()
-    }
-
-    /// The full set with what has to wait as the client has it: removed names stay, withheld ones are as before
-    /// (rule 27).
-    fn interim<'a>(
-        &'a self,
-        selection: &'a Selection,
-        removals: &'a [ArcStr],
-    ) -> impl Iterator<Item = Arc<Resource>> + 'a {
-        let held = |name: &ArcStr| self.todo.get(name).and_then(|todo| todo.held.last.clone());
-        let wanted = self.target.iter().filter(|resource| self.wants(&resource.name));
-        let wanted = wanted.filter_map(move |resource| match selection.withheld.contains(&resource.name) {
-            true => held(&resource.name),
-            false => Some(resource.clone()),
-        });
-        wanted.chain(self.stale().filter(|name| !removals.contains(name)).filter_map(held))
-    }
-
-    /// Notes that there is nothing left to say for `generation`, if so. Called when nothing is in flight.
-    pub(super) fn settle(&mut self, selection: &Selection, generation: u64) {
-        if selection.withheld.is_empty() && !self.is_refused() && !self.has_open_removals() {
-            self.settled = generation;
-        }
-    }
-
-    // ---- answers
-
-    /// Whether a request with this nonce speaks of the last response; a stale one does not (rule 10).
-    pub(super) fn is_current(&self, nonce: &str) -> bool {
-        self.nonce == nonce
-    }
-
-    /// Has a name sent again that the client waits for, if it wants it and there is or was anything to send.
-    pub(super) fn resend(&mut self, name: &ArcStr) {
-        if !self.wants(name) {
-            return;
-        }
-        match self.todo.get_mut(name) {
-            Some(todo) if todo.why == Why::Asked => {}
-            Some(todo) => {
-                todo.why = Why::Again;
-                todo.held.known = false;
-            }
-            None => {
-                let last = self.target.get(name).cloned();
-                self.todo.insert(name.clone(), Todo { why: Why::Again, held: Held { last, known: false } });
-            }
-        }
-    }
-
-    /// Of the resources in a response: those that the client may have in another version, and that it therefore
-    /// takes for changed.
-    pub(super) fn taken_for_changed(&self, response: &Response, selection: &Selection) -> Vec<Arc<Resource>> {
-        let unknown = |resource: &&Arc<Resource>| self.todo.get(&resource.name).is_some_and(|todo| !todo.held.known);
-        selection.upserts.iter().chain(response.resources().iter().filter(unknown)).cloned().collect()
-    }
-
-    /// When the response in flight is given up, so that what is newer does not wait for its answer for ever. Envoy
-    /// answers nothing as long as one of the clusters in a response is not warm. If nothing is newer, the answer is
-    /// waited for.
-    pub(super) fn patience_ends(&self, hold: Duration) -> Option<Instant> {
-        let sent = self.in_flight.as_ref()?;
-        let is_newest = sent.changes == self.changes && sent.releases == self.releases;
-        (!is_newest).then(|| sent.at + hold)
-    }
-
-    /// Gives the response in flight up: its names are unknown and are sent again with what is new.
-    pub(super) fn give_up(&mut self) {
-        let Some(sent) = self.in_flight.take() else { return };
-        self.mark_unknown(&sent, Why::Changed);
-        self.removals_first = true;
-    }
-
-    fn mark_unknown(&mut self, sent: &InFlight, why: Why) {
-        for Sent { name, before, .. } in &sent.sent {
-            if self.wants(name) {
-                let todo = self.todo.entry(name.clone()).or_insert(Todo::unknown(why));
-                todo.held = Held { last: before.clone(), known: false };
-            }
-        }
-    }
-
-    /// The response in flight was accepted. Returns when it was made.
-    pub(super) fn accept(&mut self) -> Option<Instant> {
-        let sent = self.in_flight.take()?;
-        for Sent { name, now, .. } in
-            sent.sent.into_iter().filter(|sent| self.subscription.as_ref().is_some_and(|s| s.wants(&sent.name)))
-        {
-            let todo = self.todo.entry(name.clone()).or_insert(Todo::unknown(Why::Changed));
-            todo.held = Held { last: now, known: todo.why == Why::Changed };
-            if todo.held.is(self.target.get(&name)) {
-                self.todo.remove(&name);
-            }
-        }
-        if let Some(generation) = sent.completes {
-            self.settled = self.settled.max(generation);
-            self.refusal = None;
-        }
-        Some(sent.at)
-    }
-
-    /// The response in flight was refused: everything in it is unknown, and waits for a change of content, which may
-    /// have come already (rules 9 and 25).
-    pub(super) fn refuse(&mut self, message: String, now: Instant) {
-        let Some(sent) = self.in_flight.take() else { return };
-        let why = if self.changes == sent.changes { Why::Refused } else { Why::Changed };
-        self.mark_unknown(&sent, why);
-        let names = sent.sent.iter().map(|sent| sent.name.clone()).collect();
-        self.refusal = Some(Refusal { kind: self.kind, nonce: self.nonce.clone(), message, names, at: now });
-    }
+    // ---- views
 
     /// Names of which it is not known what the client has: to be told to the client's next stream.
     pub(super) fn unknown_names(&self) -> BTreeSet<ArcStr> {

@@ -146,9 +146,9 @@ mod model {
             }
             collect(&mut client, &mut envoy);
             // A client that refuses does not get the parts that it would have to wait for.
-            let refuses = seed % 2 == 0 && random.below(10) == 0;
+            let refuses = seed.is_multiple_of(2) && random.below(10) == 0;
             answer(&mut client, &mut envoy, refuses);
-            if seed % 2 == 1 {
+            if !seed.is_multiple_of(2) {
                 envoy.check(seed);
             }
         }

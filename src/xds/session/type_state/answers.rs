@@ -1,0 +1,103 @@
+//! What the client says of a response of one type, or does not say.
+//!
+//! Invariant: with an ACK it is known what the client has of the names in the response; otherwise it is not.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arcstr::ArcStr;
+
+use super::sending::Selection;
+use super::{Held, InFlight, Refusal, Sent, Todo, TypeState, Why};
+use crate::resource::Resource;
+use crate::xds::message::Response;
+
+impl TypeState {
+    /// Whether a request with this nonce speaks of the last response; a stale one does not (rule 10).
+    pub(in crate::xds::session) fn is_current(&self, nonce: &str) -> bool {
+        self.nonce == nonce
+    }
+
+    /// Has a name sent again that the client waits for, if it wants it and there is or was anything to send.
+    pub(in crate::xds::session) fn resend(&mut self, name: &ArcStr) {
+        if !self.wants(name) {
+            return;
+        }
+        match self.todo.get_mut(name) {
+            Some(todo) if todo.why == Why::Asked => {}
+            Some(todo) => {
+                todo.why = Why::Again;
+                todo.held.known = false;
+            }
+            None => {
+                let last = self.target.get(name).cloned();
+                self.todo.insert(name.clone(), Todo { why: Why::Again, held: Held { last, known: false } });
+            }
+        }
+    }
+
+    /// Of the resources in a response: those that the client may have in another version, and that it therefore
+    /// takes for changed.
+    pub(in crate::xds::session) fn taken_for_changed(
+        &self,
+        response: &Response,
+        selection: &Selection,
+    ) -> Vec<Arc<Resource>> {
+        let unknown = |resource: &&Arc<Resource>| self.todo.get(&resource.name).is_some_and(|todo| !todo.held.known);
+        selection.upserts.iter().chain(response.resources().iter().filter(unknown)).cloned().collect()
+    }
+
+    /// When the response in flight is given up, so that what is newer does not wait for its answer for ever. Envoy
+    /// answers nothing as long as one of the clusters in a response is not warm. If nothing is newer, the answer is
+    /// waited for.
+    pub(in crate::xds::session) fn patience_ends(&self, hold: Duration) -> Option<Instant> {
+        let sent = self.in_flight.as_ref()?;
+        let is_newest = sent.changes == self.changes && sent.releases == self.releases;
+        (!is_newest).then(|| sent.at + hold)
+    }
+
+    /// Gives the response in flight up: its names are unknown and are sent again with what is new.
+    pub(in crate::xds::session) fn give_up(&mut self) {
+        let Some(sent) = self.in_flight.take() else { return };
+        self.mark_unknown(&sent, Why::Changed);
+        self.removals_first = true;
+    }
+
+    fn mark_unknown(&mut self, sent: &InFlight, why: Why) {
+        for Sent { name, before, .. } in &sent.sent {
+            if self.wants(name) {
+                let todo = self.todo.entry(name.clone()).or_insert(Todo::unknown(why));
+                todo.held = Held { last: before.clone(), known: false };
+            }
+        }
+    }
+
+    /// The response in flight was accepted. Returns when it was made.
+    pub(in crate::xds::session) fn accept(&mut self) -> Option<Instant> {
+        let sent = self.in_flight.take()?;
+        for Sent { name, now, .. } in
+            sent.sent.into_iter().filter(|sent| self.subscription.as_ref().is_some_and(|s| s.wants(&sent.name)))
+        {
+            let todo = self.todo.entry(name.clone()).or_insert(Todo::unknown(Why::Changed));
+            todo.held = Held { last: now, known: todo.why == Why::Changed };
+            if todo.held.is(self.target.get(&name)) {
+                self.todo.remove(&name);
+            }
+        }
+        if let Some(generation) = sent.completes {
+            self.settled = self.settled.max(generation);
+            self.refusal = None;
+        }
+        Some(sent.at)
+    }
+
+    /// The response in flight was refused: everything in it is unknown, and waits for a change of content, which may
+    /// have come already (rules 9 and 25).
+    pub(in crate::xds::session) fn refuse(&mut self, message: String, now: Instant) {
+        let Some(sent) = self.in_flight.take() else { return };
+        let why = if self.changes == sent.changes { Why::Refused } else { Why::Changed };
+        self.mark_unknown(&sent, why);
+        let names = sent.sent.iter().map(|sent| sent.name.clone()).collect();
+        self.refusal = Some(Refusal { kind: self.kind, nonce: self.nonce.clone(), message, names, at: now });
+    }
+}

@@ -1,0 +1,201 @@
+//! What is sent of one type: selecting, and making the response.
+//!
+//! Invariant: what a response holds leaves the to-do list and is in flight until it is answered.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arcstr::ArcStr;
+
+use super::{InFlight, Sent, Subscription, TypeState, Why};
+use crate::resource::{Resource, ResourceType};
+use crate::snapshot::ResourceSet;
+use crate::xds::message::{Body, Response, Variant};
+
+/// What can be sent now.
+#[derive(Debug, Default)]
+pub(in crate::xds::session) struct Selection {
+    pub(in crate::xds::session) upserts: Vec<Arc<Resource>>,
+    removals: Vec<ArcStr>,
+    /// Upserts that have to wait.
+    pub(in crate::xds::session) withheld: BTreeSet<ArcStr>,
+    /// Whether there are names that are gone and whose removal has to wait.
+    lingering: bool,
+    /// Whether a name in `removals` is the answer to a request.
+    answers: bool,
+}
+
+impl TypeState {
+    /// What can be sent now. `may_send` and `may_remove` are asked for changes only, never for what a request asked.
+    pub(in crate::xds::session) fn select(
+        &self,
+        may_send: impl Fn(&Resource) -> bool,
+        may_remove: impl Fn(&ArcStr) -> bool,
+    ) -> Selection {
+        let mut selection = Selection::default();
+        for (name, todo) in &self.todo {
+            match (todo.why, self.target.get(name)) {
+                (Why::Refused, _) => {}
+                (Why::Asked | Why::Again, Some(resource)) => selection.upserts.push(resource.clone()),
+                (Why::Again, None) if todo.held.last.is_some() => selection.upserts.extend(todo.held.last.clone()),
+                (Why::Asked | Why::Again, None) => {
+                    selection.answers = true;
+                    selection.removals.push(name.clone());
+                }
+                (Why::Changed, Some(resource)) if may_send(resource) => selection.upserts.push(resource.clone()),
+                (Why::Changed, Some(_)) => {
+                    selection.withheld.insert(name.clone());
+                }
+                (Why::Changed, None) if !self.can_remove() => {}
+                (Why::Changed, None) if may_remove(name) => selection.removals.push(name.clone()),
+                (Why::Changed, None) => selection.lingering = true,
+            }
+        }
+        if self.sends_full_sets() {
+            self.keep_unknown_whole(&mut selection);
+        } else if self.removals_first && !selection.removals.is_empty() {
+            selection.withheld.extend(selection.upserts.drain(..).map(|resource| resource.name.clone()));
+        }
+        selection
+    }
+
+    /// A full set cannot leave a name as it is if it is not known how it is. So all of it waits, or none.
+    fn keep_unknown_whole(&self, selection: &mut Selection) {
+        let is_unknown = |name: &ArcStr| self.todo.get(name).is_some_and(|todo| todo.held.is_unheard_of());
+        if !selection.withheld.iter().any(is_unknown) {
+            return;
+        }
+        let asked = self.todo.values().any(|todo| todo.why == Why::Asked);
+        if asked {
+            let withheld = std::mem::take(&mut selection.withheld);
+            selection.upserts.extend(withheld.iter().filter_map(|name| self.target.get(name).cloned()));
+        } else {
+            selection.withheld.extend(selection.upserts.drain(..).map(|resource| resource.name.clone()));
+            selection.lingering |= !selection.removals.is_empty();
+            selection.removals.clear();
+        }
+    }
+
+    /// Drops what was asked for and cannot be answered: that it does not exist (rule 14). When it comes to be, that is
+    /// a change.
+    pub(in crate::xds::session) fn drop_unsayable(&mut self) {
+        if !self.can_remove() {
+            let target = &self.target;
+            self.todo.retain(|name, todo| target.contains(name) || todo.held.last.is_some());
+            let gone = self.todo.iter_mut().filter(|(name, todo)| todo.why == Why::Asked && !target.contains(name));
+            gone.for_each(|(_, todo)| todo.why = Why::Changed);
+        }
+    }
+
+    /// Makes the response for a selection, if there is one to make. Upserts go before removals, and never together.
+    pub(in crate::xds::session) fn respond(
+        &mut self,
+        selection: &Selection,
+        nonce: impl FnOnce() -> String,
+        generation: u64,
+        now: Instant,
+    ) -> Option<Response> {
+        let has_upserts = !selection.upserts.is_empty();
+        let removals: &[ArcStr] = if self.removals_wait(selection) { &[] } else { &selection.removals };
+        let nothing = !has_upserts && removals.is_empty();
+        if nothing && (!self.answer_due || !selection.withheld.is_empty()) {
+            return None;
+        }
+        let body = match self.variant {
+            Variant::Delta => Body::Delta { resources: selection.upserts.clone(), removed: removals.to_vec() },
+            Variant::StateOfTheWorld => self.state_of_the_world(selection, removals),
+        };
+        let refused = self.is_refused() && !self.sends_full_sets();
+        let sent = self.take_sent(selection, removals);
+        let is_whole = selection.withheld.is_empty() && !refused && !self.has_open_removals();
+        self.answer_due = false;
+        self.removals_first = false;
+        self.nonce = nonce();
+        self.in_flight = Some(InFlight {
+            sent,
+            has_upserts,
+            completes: is_whole.then_some(generation),
+            changes: self.changes,
+            releases: self.releases,
+            at: now,
+        });
+        Some(Response { kind: self.kind, nonce: self.nonce.clone(), body })
+    }
+
+    /// Removals go after upserts, those that have to wait included, unless a request asked for the name. In a full
+    /// set of clusters they can go along, since nothing names them any more. And a full set cannot leave out what is
+    /// refused: it waits for the change that ends the refusal (rule 9).
+    fn removals_wait(&self, selection: &Selection) -> bool {
+        if self.removals_first && !selection.removals.is_empty() {
+            return false;
+        }
+        let go_along = self.sends_full_sets() && self.kind == ResourceType::Cluster;
+        let in_turn = selection.withheld.is_empty() && !(self.sends_full_sets() && self.is_refused());
+        !(selection.upserts.is_empty() || go_along) || !(in_turn || selection.answers)
+    }
+
+    /// Listeners are removed by this type alone; other removals are steps of their own, later than the routes.
+    fn has_open_removals(&self) -> bool {
+        self.kind == ResourceType::Listener && self.stale().next().is_some()
+    }
+
+    /// Moves what is sent out of the to-do list.
+    fn take_sent(&mut self, selection: &Selection, removals: &[ArcStr]) -> Vec<Sent> {
+        let mut names: Vec<ArcStr> = selection.upserts.iter().map(|resource| resource.name.clone()).collect();
+        names.extend_from_slice(removals);
+        if self.sends_full_sets() {
+            let refused = self.todo.iter().filter(|(_, todo)| todo.why == Why::Refused);
+            names.extend(refused.map(|(name, _)| name.clone()));
+        }
+        names.sort_unstable();
+        let mut sent = |name: ArcStr| {
+            let todo = self.todo.remove(&name);
+            let was_again = todo.as_ref().is_some_and(|todo| todo.why == Why::Again);
+            let before = todo.and_then(|todo| todo.held.last);
+            let now = self.target.get(&name).or(before.as_ref().filter(|_| was_again)).cloned();
+            Sent { name, now, before }
+        };
+        names.into_iter().map(&mut sent).collect()
+    }
+
+    fn state_of_the_world(&self, selection: &Selection, removals: &[ArcStr]) -> Body {
+        if !self.sends_full_sets() {
+            let set: ResourceSet = selection.upserts.iter().cloned().collect();
+            return Body::StateOfTheWorld { version: set.version(), resources: selection.upserts.clone() };
+        }
+        if self.todo_is_sent(selection, removals) && self.subscription.as_ref().is_some_and(Subscription::is_wildcard) {
+            let resources = self.target.iter().cloned().collect();
+            return Body::StateOfTheWorld { version: self.target.version(), resources };
+        }
+        let set: ResourceSet = self.interim(selection, removals).collect();
+        Body::StateOfTheWorld { version: set.version(), resources: set.iter().cloned().collect() }
+    }
+
+    fn todo_is_sent(&self, selection: &Selection, removals: &[ArcStr]) -> bool {
+        selection.withheld.is_empty() && !selection.lingering && removals.len() == selection.removals.len()
+    }
+
+    /// The full set with what has to wait as the client has it: removed names stay, withheld ones are as before
+    /// (rule 27).
+    fn interim<'a>(
+        &'a self,
+        selection: &'a Selection,
+        removals: &'a [ArcStr],
+    ) -> impl Iterator<Item = Arc<Resource>> + 'a {
+        let held = |name: &ArcStr| self.todo.get(name).and_then(|todo| todo.held.last.clone());
+        let wanted = self.target.iter().filter(|resource| self.wants(&resource.name));
+        let wanted = wanted.filter_map(move |resource| match selection.withheld.contains(&resource.name) {
+            true => held(&resource.name),
+            false => Some(resource.clone()),
+        });
+        wanted.chain(self.stale().filter(|name| !removals.contains(name)).filter_map(held))
+    }
+
+    /// Notes that there is nothing left to say for `generation`, if so. Called when nothing is in flight.
+    pub(in crate::xds::session) fn settle(&mut self, selection: &Selection, generation: u64) {
+        if selection.withheld.is_empty() && !self.is_refused() && !self.has_open_removals() {
+            self.settled = generation;
+        }
+    }
+}
