@@ -38,7 +38,7 @@ check: lint $(deny) ## Formatting, lints, licences, bans, sources, advisories
 	@if $(deny) --log-level error fetch db >/dev/null 2>&1; then \
 		$(deny) --log-level error check advisories; \
 	else \
-		echo "advisories: NOT checked, because their database (github.com/RustSec/advisory-db) cannot be reached from here"; \
+		echo "advisories: NOT checked, because their database cannot be reached from here"; \
 	fi
 
 lint:
