@@ -3,6 +3,7 @@
 //! Reads the graph only; a question may cost a scan of what is served, because people ask it, not proxies.
 
 mod backends;
+mod found;
 mod lines;
 mod references;
 mod served;
@@ -11,20 +12,24 @@ use std::fmt::Write;
 
 use crate::{
     app::pipeline::Pipeline,
+    files::FileProblem,
     model::{Kind, ObjectRef},
     translate::{Condition, Status},
 };
 
-/// Whether the object is known, and what can be said of it.
+/// Whether the object is known, and what can be said of it; `problems` are those that reading the files found.
 #[must_use]
-pub fn explain(pipeline: &Pipeline, object: &ObjectRef) -> (bool, String) {
+pub fn explain(pipeline: &Pipeline, problems: &[FileProblem], object: &ObjectRef) -> (bool, String) {
     let mut out = format!("{object}\n");
     let status = pipeline.graph.get(pipeline.outputs.statuses, object);
     if let Some(status) = &status {
-        write_status(&mut out, status);
+        write_status(&mut out, status, found::is_flawless(problems, object));
     }
+    found::of_object(&mut out, problems, object, status.as_deref());
     if write_kind(&mut out, pipeline, object).is_none() {
-        let unknown = format!("{object}: no such object was let in: check its name, its file and `syncgate check`\n");
+        let mut unknown =
+            format!("{object}: no such object was let in: check its name, its file and `syncgate check`\n");
+        found::of_files(&mut unknown, problems);
         return (false, unknown);
     }
     served::served(&mut out, pipeline, object, status.as_deref());
@@ -64,7 +69,7 @@ fn write_kind(out: &mut String, pipeline: &Pipeline, object: &ObjectRef) -> Opti
     Some(())
 }
 
-fn write_status(out: &mut String, status: &Status) {
+fn write_status(out: &mut String, status: &Status, flawless: bool) {
     write_conditions(out, "", &status.conditions);
     for listener in &status.listeners {
         let _ = writeln!(out, "  listener {}: {} routes attached", listener.name, listener.attached_routes);
@@ -76,12 +81,11 @@ fn write_status(out: &mut String, status: &Status) {
         write_conditions(out, "  ", &parent.conditions);
     }
     for problem in &status.problems {
-        let field = if problem.field.is_empty() { String::new() } else { format!("{}: ", problem.field) };
-        let _ = writeln!(out, "  problem: {field}{}", problem.message);
+        let _ = writeln!(out, "  problem: {}", found::text(&problem.field, &problem.message));
     }
     if let Some(note) = &status.note {
         let _ = writeln!(out, "  no effect: {note}");
-    } else if status.problems.is_empty() {
+    } else if status.problems.is_empty() && flawless {
         out.push_str("  no problems\n");
     }
 }

@@ -39,6 +39,7 @@ impl Introspection for Service {
             parts: self.readiness.report().parts.iter().map(|status| part(status, now)).collect(),
             collections: graph.collections,
             publication: Some(graph.publication),
+            file_problems: graph.file_problems,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }))
     }

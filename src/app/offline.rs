@@ -98,7 +98,7 @@ impl Offline {
     /// Why the object has no effect, or what it became; see [`explain::explain`].
     #[must_use]
     pub fn explain(&self, object: &ObjectRef) -> (bool, String) {
-        let (found, mut text) = explain::explain(&self.pipeline, object);
+        let (found, mut text) = explain::explain(&self.pipeline, self.found_in_files(), object);
         if let Some(origin) = self.loaded.origin(object) {
             text.push_str(&format!("\nread from {origin}\n"));
         }

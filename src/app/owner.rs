@@ -58,6 +58,8 @@ pub struct Report {
     pub collections: Vec<proto::Collection>,
     /// What is served.
     pub publication: proto::Publication,
+    /// What is wrong with files as a whole.
+    pub file_problems: Vec<String>,
 }
 
 impl Owner {
@@ -267,10 +269,12 @@ impl OwnerThread {
             Question::Report(answer) => {
                 let collections = report::collections(&self.pipeline);
                 let publication = report::publication(&self.pipeline, self.published, &self.outlets.hub);
-                let _ = answer.send(Report { collections, publication });
+                let file_problems = report::file_problems(&self.outlets.problems.found());
+                let _ = answer.send(Report { collections, publication, file_problems });
             }
             Question::Explain(object, answer) => {
-                let _ = answer.send(explain::explain(&self.pipeline, &object));
+                let found = self.outlets.problems.found();
+                let _ = answer.send(explain::explain(&self.pipeline, &found.problems, &object));
             }
             Question::Stop => return None,
         }

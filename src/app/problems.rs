@@ -34,6 +34,12 @@ impl Problems {
         Self { findings, stale: true }
     }
 
+    /// What the source found when it read the files last.
+    #[must_use]
+    pub fn found(&self) -> Arc<Findings> {
+        self.findings.borrow().clone()
+    }
+
     /// Statuses have changed.
     pub fn changed(&mut self) {
         self.stale = true;

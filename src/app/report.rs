@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use super::pipeline::Pipeline;
 use crate::{
+    files::Findings,
     metrics::{self, NodeCounts},
     proto,
     resource::ResourceType,
@@ -28,6 +29,16 @@ pub fn collections(pipeline: &Pipeline) -> Vec<proto::Collection> {
             seconds: node.total.time.as_secs_f64(),
         })
         .collect()
+}
+
+/// Problems of files as such that are shown; the log and `check` say all.
+const SHOWN: usize = 20;
+
+/// What is wrong with files as a whole, each with its place: a broken one keeps its last good objects.
+#[must_use]
+pub fn file_problems(found: &Findings) -> Vec<String> {
+    let of_files = found.problems.iter().filter(|problem| problem.object.is_none());
+    of_files.take(SHOWN).map(ToString::to_string).collect()
 }
 
 /// What is served.

@@ -69,7 +69,7 @@ pub fn bootstrap(args: &BootstrapArgs) -> anyhow::Result<Value> {
     let (namespace, name) = args
         .gateway
         .split_once('/')
-        .filter(|(namespace, name)| !namespace.is_empty() && !name.is_empty() && !name.contains('/'))
+        .filter(|(namespace, name)| is_name(namespace) && is_name(name))
         .with_context(|| format!("--gateway {:?} must be NAMESPACE/NAME, such as demo/web", args.gateway))?;
     let (host, port) = split_address(&args.xds)?;
     let id = args.node_id.clone().unwrap_or_else(|| format!("{namespace}.{name}.{}", host_name()));
@@ -136,14 +136,29 @@ fn socket_address(host: &str, port: u16) -> Value {
 /// `host:port`, `1.2.3.4:port` or `[::1]:port`.
 fn split_address(text: &str) -> anyhow::Result<(String, u16)> {
     if let Ok(address) = text.parse::<SocketAddr>() {
-        return Ok((address.ip().to_string(), address.port()));
+        return Ok((address.ip().to_string(), nonzero(text, &address.port().to_string())?));
     }
     match text.rsplit_once(':') {
         Some((host, port)) if !host.is_empty() && !host.contains([':', '/', ' ']) => {
-            Ok((host.to_owned(), port.parse().with_context(|| format!("--xds {text:?}: {port:?} is not a port"))?))
+            Ok((host.to_owned(), nonzero(text, port)?))
         }
         _ => bail!("--xds {text:?} must be HOST:PORT, such as syncgate.syncgate-system:18000 or [::1]:18000"),
     }
+}
+
+/// A port that can be connected to.
+fn nonzero(address: &str, port: &str) -> anyhow::Result<u16> {
+    let parsed: Option<std::num::NonZeroU16> = port.parse().ok();
+    Ok(parsed.with_context(|| format!("--xds {address:?}: {port:?} is not a port from 1 to 65535"))?.get())
+}
+
+/// Whether Kubernetes would take it for a name, so that a Gateway of that name can exist.
+fn is_name(text: &str) -> bool {
+    let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    text.len() <= 253
+        && text.starts_with(alphanumeric)
+        && text.ends_with(alphanumeric)
+        && text.chars().all(|c| alphanumeric(c) || matches!(c, '-' | '.'))
 }
 
 /// This machine's host name, as the kernel knows it; tells the Envoys of one Gateway apart.
@@ -186,8 +201,14 @@ mod tests {
 
     #[test]
     fn malformed_arguments_say_how_to_mend_them() {
-        let error = made("--gateway web").unwrap_err().to_string();
-        assert!(error.contains("must be NAMESPACE/NAME"), "{error}");
+        for gateway in ["web", "a/b/c", "/web", "Demo/web", "demo/wéb", "demo/-"] {
+            let error = made(&format!("--gateway {gateway}")).unwrap_err().to_string();
+            assert!(error.contains("must be NAMESPACE/NAME"), "{error}");
+        }
+        for xds in ["a:0", "a:65536", "127.0.0.1:0"] {
+            let error = made(&format!("--gateway a/b --xds {xds}")).unwrap_err().to_string();
+            assert!(error.contains("is not a port from 1 to 65535"), "{error}");
+        }
         let error = made("--gateway a/b --xds nowhere").unwrap_err().to_string();
         assert!(error.contains("must be HOST:PORT"), "{error}");
     }

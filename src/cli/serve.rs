@@ -40,7 +40,9 @@ fn log_filter(text: &str) -> anyhow::Result<EnvFilter> {
     if let Some(word) = text.split(',').map(str::trim).find(|word| !word.contains(['=', '[']) && !is_level(word)) {
         return Err(anyhow::anyhow!("{word:?} is not a level").context(expected()));
     }
-    EnvFilter::try_new(text).with_context(expected)
+    // The watcher of folders warns of each folder that goes before its watch does: at every swap of a ConfigMap. What
+    // is named later wins.
+    EnvFilter::try_new(format!("notify=error,{text}")).with_context(expected)
 }
 
 #[cfg(test)]

@@ -39,6 +39,12 @@ fn text(status: &SyncStatus, collections: bool) -> String {
     if quiet > 0 && !collections {
         let _ = writeln!(out, "and {quiet} collections, ready (--collections shows them)");
     }
+    if !status.file_problems.is_empty() {
+        out += "\nfiles that have problems (a broken file keeps its last good objects):\n";
+        for problem in &status.file_problems {
+            let _ = writeln!(out, "  {problem}");
+        }
+    }
     if let Some(publication) = &status.publication {
         out += &publication_text(publication);
     }
@@ -136,6 +142,13 @@ mod tests {
         assert!(text.contains("NOT READY"), "{text}");
         assert!(text.contains("source/files  FAILED  1m 15s  conf: permission denied"), "{text}");
         assert!(text.contains("nothing is published yet"), "{text}");
+    }
+
+    #[test]
+    fn says_which_files_are_broken() {
+        let problem = "conf/a.yaml:1:4: error: unclosed bracket '['".to_owned();
+        let text = text(&SyncStatus { ready: true, file_problems: vec![problem], ..SyncStatus::default() }, false);
+        assert!(text.contains("\n  conf/a.yaml:1:4: error: unclosed bracket '['\n"), "{text}");
     }
 
     #[test]

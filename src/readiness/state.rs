@@ -158,12 +158,15 @@ impl Board {
         }
     }
 
-    /// Logs and reports every change since the last call, then moves the gate.
+    /// Logs and reports every change since the last call, then moves the gate. Parts that end with the process are no
+    /// news.
     pub(super) fn settle(&mut self, now: Instant, observer: &super::Observer) {
         for owed in std::mem::take(&mut self.owed) {
             match &owed {
                 Owed::State(part, after) => {
-                    log_part(part, *after);
+                    if self.gate != Gate::ShuttingDown {
+                        log_part(part, *after);
+                    }
                     observer(&Change::Part { part, after: *after });
                 }
                 Owed::Ended(part) => observer(&Change::Ended { part }),
@@ -174,14 +177,20 @@ impl Board {
             return;
         }
         let after = now.saturating_duration_since(self.since);
-        self.gate = gate;
+        let before = std::mem::replace(&mut self.gate, gate);
         self.since = now;
         self.opened |= gate == Gate::Ready;
         match gate {
             Gate::Ready => info!(after_seconds = after.as_secs_f64(), "ready: every part has delivered"),
             Gate::Starting | Gate::Failed | Gate::ShuttingDown => {
                 let missing: Vec<_> = self.report().parts.into_iter().filter(|part| part.missing).collect();
-                warn!(after_seconds = after.as_secs_f64(), gate = %gate, missing = %join(&missing), "no longer ready");
+                let (after_seconds, missing) = (after.as_secs_f64(), join(&missing));
+                match (before, gate) {
+                    // What is missing has been said, and that it is missing is news no more.
+                    (Gate::Ready, Gate::ShuttingDown) => info!(after_seconds, %gate, "no longer ready, as told"),
+                    (Gate::Ready, _) => warn!(after_seconds, %gate, %missing, "no longer ready"),
+                    _ => warn!(after_seconds, %gate, %missing, "was not ready"),
+                }
             }
         }
         observer(&Change::Gate { gate, after });

@@ -220,3 +220,28 @@ fn every_object_says_where_it_was_read() {
     assert!(!found);
     assert!(said.starts_with("Pod demo/nobody: no such object was let in"), "{said}");
 }
+
+#[test]
+fn explained_objects_of_every_kind_say_what_was_found_when_they_were_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let objects = "
+apiVersion: v1
+kind: Secret
+metadata: {name: torn, namespace: demo}
+type: kubernetes.io/tls
+data: {tls.crt: '%%%'}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: odd, namespace: demo}
+status: {podIP: nowhere}
+";
+    std::fs::write(dir.path().join("objects.yaml"), objects).unwrap();
+    std::fs::write(dir.path().join("torn.yaml"), "a: [\n b: c").unwrap();
+    let world = Offline::load(dir.path()).unwrap();
+    says(&world, Kind::Secret, "demo/torn", &["problem: data[tls.crt]: must be base64", "objects.yaml:6"]);
+    says(&world, Kind::Pod, "demo/odd", &["problem: status.podIP: must be an IP address"]);
+    let (_, said) = world.explain(&ObjectRef::new(Kind::Pod, ObjectKey::new("demo", "nobody")));
+    assert!(said.contains("these files have problems of their own:\n"), "{said}");
+    assert!(said.contains("torn.yaml:1:4: error: unclosed bracket '['"), "{said}");
+}
