@@ -70,6 +70,18 @@ fn the_table_is_the_one_in_architecture_md() {
 }
 
 #[test]
+fn files_that_the_documents_name_exist() {
+    for name in ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"] {
+        let document = fs::read_to_string(root().join(name)).unwrap();
+        let quoted = document.split('`').skip(1).step_by(2);
+        let files =
+            quoted.filter(|text| ["src/", "tests/", "e2e/", "examples/"].iter().any(|top| text.starts_with(top)));
+        let lost: Vec<_> = files.filter(|file| !root().join(file).exists()).collect();
+        assert!(lost.is_empty(), "{name} names files that are not there: {lost:?}");
+    }
+}
+
+#[test]
 fn pure_layers_name_no_io() {
     let mut wrong = Vec::new();
     for (module, file, text) in sources() {

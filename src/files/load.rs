@@ -51,12 +51,6 @@ pub fn load(dir: impl AsRef<Path>) -> Result<Loaded, FilesError> {
 }
 
 impl Loaded {
-    /// Whether anything is an error, not a mere warning.
-    #[must_use]
-    pub fn has_errors(&self) -> bool {
-        self.problems.iter().any(|problem| problem.severity == Severity::Error)
-    }
-
     /// Where an object stands.
     #[must_use]
     pub fn origin(&self, at: &ObjectRef) -> Option<&Origin> {

@@ -303,7 +303,7 @@ impl<S: Fn(Delta)> Source<S> {
         }
         let new = broken.iter().filter(|problem| !self.outlook.broken.contains(problem));
         for problem in new.take(LOGGED) {
-            warn!(%problem, "a file is broken, what it last said stays in effect");
+            warn!(%problem, "a file is broken; what it said before, if anything, stays in effect");
         }
         if broken.is_empty() {
             info!("no file is broken any more");

@@ -54,6 +54,11 @@ impl Exporter {
         let exporter = INSTALLED.get_or_init(|| exporter).clone();
         catalogue::describe();
         gauge!(catalogue::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+        // Zero is an answer and no series is none: an alert on "no Envoy is connected" has to see the zero.
+        gauge!(catalogue::DOOR_LONGEST_HOLD_SECONDS).set(0.0);
+        for variant in ["delta", "sotw"] {
+            gauge!(catalogue::STREAMS, "variant" => variant).set(0.0);
+        }
         Ok(exporter)
     }
 

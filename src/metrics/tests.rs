@@ -131,6 +131,7 @@ fn the_installed_exporter_adds_the_process_and_the_snapshots_age() {
     published(1, 1);
     let page = Exporter::install().expect("the same one again").render();
     assert!(page.contains("syncgate_build_info{version="), "{page}");
+    assert!(page.contains("syncgate_streams{variant=\"sotw\"} 0\n"), "{page}");
     assert!(page.contains("syncgate_snapshot_age_seconds "), "{page}");
     assert!(page.contains("process_resident_memory_bytes "), "{page}");
     assert!(page.contains("process_start_time_seconds "), "{page}");

@@ -68,15 +68,6 @@ pub fn map_field<K: Into<String>>(field: u32, entries: impl IntoIterator<Item = 
     out.into()
 }
 
-/// The field `field` of type `map<string, string>`; otherwise like [`map_field`].
-#[must_use]
-pub fn string_map_field<K: Into<String>, V: Into<String>>(
-    field: u32,
-    entries: impl IntoIterator<Item = (K, V)>,
-) -> Bytes {
-    map_field(field, entries.into_iter().map(|(key, value)| (key, Bytes::from(value.into()))))
-}
-
 /// A message in an `Any`, with the type URL that Envoy expects. The rule of [`message`] holds.
 #[must_use]
 pub fn any<M: Message + Name>(message: &M) -> Any {

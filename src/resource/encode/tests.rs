@@ -16,6 +16,11 @@ fn string(value: &str) -> Any {
     any(&StringValue { value: value.to_owned() })
 }
 
+/// A field of type `map<string, string>`: its values are encoded like those of a map of messages.
+fn string_map_field<K: Into<String>, V: Into<String>>(field: u32, entries: impl IntoIterator<Item = (K, V)>) -> Bytes {
+    map_field(field, entries.into_iter().map(|(key, value)| (key, Bytes::from(value.into()))))
+}
+
 #[test]
 fn a_map_is_appended_to_a_message_without_it() {
     let options = [("z", string("1")), ("a", string("2")), ("m", string("3"))];
