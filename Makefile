@@ -12,6 +12,7 @@ FUZZ_SECONDS ?= 300
 
 envoy_new := .venv/envoy-$(ENVOY)/envoy
 envoy_old := .venv/envoy-$(ENVOY_OLDEST)/envoy
+envoys    := SYNCGATE_ENVOY=$(CURDIR)/$(envoy_new) SYNCGATE_ENVOY_OLDEST=$(CURDIR)/$(envoy_old)
 deny      := .tools/cargo-deny-$(CARGO_DENY)/bin/cargo-deny
 e2e       := target/debug/syncgate-e2e
 
@@ -37,7 +38,7 @@ check: lint $(deny) ## Formatting, lints, licences, bans, sources, advisories
 	@if $(deny) --log-level error fetch db >/dev/null 2>&1; then \
 		$(deny) --log-level error check advisories; \
 	else \
-		echo "advisories: NOT checked, because their database (github.com/RustSec/advisory-db) cannot be reached from here"; \
+		echo "advisories: NOT checked, because their database cannot be reached from here"; \
 	fi
 
 lint:
@@ -46,20 +47,19 @@ lint:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 
-unit: $(envoy_new) ## Unit, property, golden and documentation tests
-	SYNCGATE_ENVOY=$(CURDIR)/$(envoy_new) cargo test --workspace --exclude syncgate-e2e
+unit: $(envoy_new) $(envoy_old) ## Unit, property, golden and documentation tests
+	$(envoys) cargo test --workspace --exclude syncgate-e2e
 
 e2e: build $(envoy_new) $(envoy_old) ## Scenarios with real traffic through the newest and the oldest supported Envoy
-	SYNCGATE_ENVOY=$(CURDIR)/$(envoy_new) SYNCGATE_ENVOY_OLDEST=$(CURDIR)/$(envoy_old) \
-		cargo test --package syncgate-e2e -- --test-threads=1
+	$(envoys) cargo test --package syncgate-e2e -- --test-threads=1
 
-bench: $(envoy_new) ## Cost of one change as the state grows, beside its budget; then the long fuzz run
+bench: ## Cost of one change as the state grows, beside its budget (instructions where valgrind is); then the long fuzz run
 	cargo bench --package syncgate --bench '*'
 	$(MAKE) fuzz-validate
 
-fuzz-validate: $(envoy_new) ## Feed random objects to `envoy --mode validate` for FUZZ_SECONDS
-	SYNCGATE_ENVOY=$(CURDIR)/$(envoy_new) SYNCGATE_FUZZ_SECONDS=$(FUZZ_SECONDS) \
-		SYNCGATE_FUZZ_SEED=$$(date +%s) cargo test --package syncgate --test validate_fuzz -- --nocapture --test-threads=1
+fuzz-validate: $(envoy_new) $(envoy_old) ## Feed random objects to `envoy --mode validate` for FUZZ_SECONDS
+	$(envoys) SYNCGATE_FUZZ_SECONDS=$(FUZZ_SECONDS) SYNCGATE_FUZZ_SEED=$$(date +%s) \
+		cargo test --package syncgate --test validate_fuzz -- --nocapture --test-threads=1
 
 clean: ## Remove what was built and fetched
 	rm -rf target .venv .tools

@@ -55,14 +55,14 @@ fn report() {
             explain(&a, &b);
         }
     }
-    println!("* over the budget; the instructions below such a row say what the rest is spent on");
+    println!("* over the budget; below such a row its instructions by stage");
 }
 
-/// What the instructions of a row over the budget are spent on.
+/// Where the instructions of a row over the budget are spent. A response of a large resource has its many bytes, whatever changed.
 fn explain(small: &Profile, large: &Profile) {
-    for (kind, count) in &large.by_kind {
-        let before = small.by_kind.get(kind).copied().unwrap_or_default();
-        println!("    {kind:<24} {before:>9} -> {count:>9}");
+    for (stage, count) in &large.stages {
+        let before = small.stages.get(stage).copied().unwrap_or_default();
+        println!("    {stage:<24} {before:>9} -> {count:>9} {}", ratio(*count as f64 / before.max(1) as f64));
     }
 }
 

@@ -25,6 +25,7 @@ mod filters;
 mod gateway_status;
 mod grants;
 mod listeners;
+mod only;
 mod ports;
 mod precedence;
 mod refusal;
@@ -155,7 +156,7 @@ fn draw_needs(
     let of_tables = graph.derive("needs of tables", configs).rows(resources::of_table);
     let of_ports = graph.derive("needs of ports", bound).rows(resources::of_port);
     graph
-        .fold::<resources::NeedFold, _>("needs")
+        .fold::<only::Only<resources::Need>, _>("needs")
         .from(of_routes, |key, _| key.clone())
         .from(of_tables, |key, _| key.clone())
         .from(of_ports, |key, _| key.clone())
@@ -188,7 +189,7 @@ fn draw_statuses(
         .reading(routes.compiled)
         .rows(route_status::of_route);
     graph
-        .fold::<status::StatusFold, _>("statuses")
+        .fold::<only::Only<Status>, _>("statuses")
         .from(of_classes, |key, _| key.clone())
         .from(of_gateways, |key, _| key.clone())
         .from(of_routes, |key, _| key.clone())

@@ -156,6 +156,7 @@ struct Anchored {
     node: Document,
     nodes: usize,
     bytes: usize,
+    height: usize,
 }
 
 struct Composer<'a> {
@@ -209,20 +210,23 @@ impl<'a> Composer<'a> {
             }
             Event::SequenceStart(_, anchor, _) => (anchor, self.list(at, depth)?),
             Event::MappingStart(_, anchor, _) => (anchor, self.mapping(at, depth)?),
-            Event::Alias(anchor) => return self.alias(anchor, at),
+            Event::Alias(anchor) => return self.alias(anchor, at, depth),
             _ => return fault(at, "is not a value"),
         };
         if anchor != 0 {
-            let (nodes, bytes) = (self.nodes - before, bytes_of(&node.tree));
-            self.anchors.insert(anchor, Anchored { node: node.clone(), nodes, bytes });
+            let (nodes, bytes, height) = (self.nodes - before, bytes_of(&node.tree), height_of(&node.tree));
+            self.anchors.insert(anchor, Anchored { node: node.clone(), nodes, bytes, height });
         }
         Ok(node)
     }
 
-    fn alias(&mut self, anchor: usize, at: Mark) -> Result<Document, SyntaxError> {
-        let Some(Anchored { node, nodes, bytes }) = self.anchors.get(&anchor) else {
+    fn alias(&mut self, anchor: usize, at: Mark, depth: usize) -> Result<Document, SyntaxError> {
+        let Some(Anchored { node, nodes, bytes, height }) = self.anchors.get(&anchor) else {
             return fault(at, "the alias stands within the node that it names");
         };
+        if depth + height > MAX_DEPTH {
+            return fault(at, TOO_DEEP);
+        }
         // Counted before it is made, so that a bomb costs nothing.
         self.expanded = (self.expanded.0.saturating_add(*nodes), self.expanded.1.saturating_add(*bytes));
         if self.expanded.0 > MAX_EXPANDED_NODES || self.expanded.1 > MAX_EXPANDED_BYTES {
@@ -311,6 +315,16 @@ fn merge(
             Ok(())
         }
         _ => fault(at, "a merge key (<<) takes mappings only"),
+    }
+}
+
+/// How many levels there are below a node.
+fn height_of(tree: &Value) -> usize {
+    let below = |deepest: Option<usize>| deepest.map_or(0, |height| height + 1);
+    match tree {
+        Value::Array(items) => below(items.iter().map(height_of).max()),
+        Value::Object(fields) => below(fields.values().map(height_of).max()),
+        _ => 0,
     }
 }
 

@@ -139,3 +139,27 @@ fn header_option(header: &HeaderValue, action: HeaderAppendAction) -> core::Head
         ..Default::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_later_has_the_last_word() {
+        let changes = |set: &[&str], add: &[&str], remove: &[&str]| {
+            let values = |names: &[&str], value: &str| {
+                names.iter().map(|name| HeaderValue { name: (*name).into(), value: value.into() }).collect()
+            };
+            let remove = remove.iter().map(|name| (*name).into()).collect();
+            let modifier = HeaderModifier { set: values(set, "s"), add: values(add, "a"), remove };
+            header_changes(&modifier, "field").expect("fine")
+        };
+        let none = HeaderChanges::default();
+        let first = changes(&["x"], &["y"], &["z"]);
+        assert_eq!(first.then(&none), first);
+        assert_eq!(none.then(&first), first);
+        assert_eq!(first.then(&changes(&["Y"], &[], &[])), changes(&["x", "Y"], &[], &["z"]));
+        assert_eq!(first.then(&changes(&[], &[], &["X", "y"])), changes(&[], &[], &["z", "X", "y"]));
+        assert_eq!(first.then(&changes(&[], &["x", "z"], &[])), changes(&["x"], &["y", "x", "z"], &["z"]));
+    }
+}

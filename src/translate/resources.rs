@@ -11,11 +11,11 @@ use super::keys::ClusterKey;
 use super::names::{PortKey, ResourceKey, TableKey, secret_name};
 use super::ports::Bound;
 use super::routes::Compiled;
-use crate::graph::{Fold, Lens, Member, Out, Rows, Stop};
+use crate::graph::{Lens, Out, Rows, Stop};
 use crate::model::ObjectKey;
 use crate::resource::{Resource, ResourceType};
 
-/// What a Gateway needs.
+/// What a Gateway needs. Its producers speak of different types of resources, so no two have a key in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Need {
     /// A shared cluster.
@@ -66,29 +66,6 @@ pub(crate) fn of_port(port: &PortKey, bound: &Arc<Bound>, out: &mut Out<Resource
         out.put(key(ResourceType::Secret, secret_name(secret)), Need::Secret(secret.clone()));
     }
     Ok(())
-}
-
-/// Brings the needs of all producers together. No two of them have a key in common, since they speak of different
-/// types of resources.
-#[derive(Debug, Default)]
-pub(crate) struct NeedFold(Option<Need>);
-
-impl Fold<ResourceKey> for NeedFold {
-    type Row = Need;
-
-    fn row(&mut self, _: &ResourceKey) -> Option<Need> {
-        self.0.clone()
-    }
-}
-
-impl Member<ResourceKey, Need> for NeedFold {
-    fn put(&mut self, _: &ResourceKey, need: &Arc<Need>) {
-        self.0 = Some(Need::clone(need));
-    }
-
-    fn del(&mut self, _: &ResourceKey, _: &Arc<Need>) {
-        self.0 = None;
-    }
 }
 
 /// Need → the resource.

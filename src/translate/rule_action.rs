@@ -295,3 +295,33 @@ fn whole_path(path: &str) -> matcher::RegexMatchAndSubstitute {
         substitution: path.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_port_of_the_scheme_is_not_named() {
+        use RedirectPort::{Named, Omitted, OmittedUnlessKept};
+        let cases = [
+            // Asked for: port, scheme. The listener: port, TLS.
+            ((None, None), (80, false), OmittedUnlessKept(80)),
+            ((None, None), (8080, false), Named(8080)),
+            ((None, None), (443, true), OmittedUnlessKept(443)),
+            ((None, None), (80, true), Named(80)),
+            ((None, Some(true)), (8080, false), OmittedUnlessKept(443)),
+            ((None, Some(false)), (8443, true), OmittedUnlessKept(80)),
+            ((Some(80), None), (8080, false), OmittedUnlessKept(80)),
+            ((Some(443), None), (8080, false), Named(443)),
+            ((Some(443), None), (8443, true), OmittedUnlessKept(443)),
+            ((Some(443), Some(true)), (80, false), OmittedUnlessKept(443)),
+            ((Some(443), Some(false)), (443, true), Named(443)),
+        ];
+        for ((port, https), (listener, tls), expected) in cases {
+            let location = Location { port, https, keeps_host: true };
+            assert_eq!(location.port_at(listener, tls), expected, "{location:?} at {listener}");
+        }
+        let elsewhere = Location { port: None, https: None, keeps_host: false };
+        assert_eq!(elsewhere.port_at(80, false), Omitted);
+    }
+}

@@ -3,12 +3,9 @@
 //! The rows are read by `check` and `explain`, and by the writer of statuses. They hold no time: when a condition
 //! last changed is the writer's to say.
 
-use std::sync::Arc;
-
 use arcstr::ArcStr;
 
-use crate::graph::{Fold, Member};
-use crate::model::{FieldProblem, ObjectRef, ParentRef};
+use crate::model::{FieldProblem, ParentRef};
 
 /// The status of one GatewayClass, Gateway or HTTPRoute.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,28 +30,6 @@ impl Status {
         if !self.problems.contains(problem) {
             self.problems.push(problem.clone());
         }
-    }
-}
-
-/// Brings the statuses of all kinds together.
-#[derive(Debug, Default)]
-pub(crate) struct StatusFold(Option<Arc<Status>>);
-
-impl Fold<ObjectRef> for StatusFold {
-    type Row = Status;
-
-    fn row(&mut self, _: &ObjectRef) -> Option<Status> {
-        self.0.as_deref().cloned()
-    }
-}
-
-impl Member<ObjectRef, Status> for StatusFold {
-    fn put(&mut self, _: &ObjectRef, status: &Arc<Status>) {
-        self.0 = Some(status.clone());
-    }
-
-    fn del(&mut self, _: &ObjectRef, _: &Arc<Status>) {
-        self.0 = None;
     }
 }
 

@@ -7,6 +7,9 @@
 //! own Gateway only (`own_only`). A Gateway that was deleted keeps its clients' configuration for a
 //! [while](Hub::TOMBSTONE): a deletion by mistake can be undone in it.
 
+mod doubts;
+mod graves;
+
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +20,8 @@ use arcstr::ArcStr;
 use tokio::sync::watch;
 use tonic::Status;
 
+use self::doubts::DoubtBook;
+use self::graves::{Graves, Tombstone};
 use super::client::ClientName;
 use super::message::Variant;
 use super::session::{Doubts, Progress};
@@ -42,10 +47,10 @@ pub struct Hub {
 struct State {
     world: World,
     channels: HashMap<ArcStr, watch::Sender<Published>>,
-    graves: BTreeMap<ArcStr, Grave>,
+    graves: Graves,
     clients: BTreeMap<u64, Arc<Mutex<ClientView>>>,
     /// What earlier streams left unknown (rules 16 and 25).
-    doubts: BTreeMap<ClientName, Doubts>,
+    doubts: DoubtBook,
 }
 
 /// What a Gateway's clients are to hold.
@@ -56,13 +61,6 @@ pub(super) struct Published {
     pub(super) ends: Option<Instant>,
     /// When the event that caused this arrived at its source.
     pub(super) arrived: Option<Instant>,
-}
-
-/// A Gateway that was deleted.
-#[derive(Debug)]
-struct Grave {
-    last: Arc<Snapshot>,
-    ends: Instant,
 }
 
 /// A connected client, for views.
@@ -86,12 +84,6 @@ impl Hub {
     /// How long the clients of a deleted Gateway keep its configuration.
     pub const TOMBSTONE: Duration = Duration::from_secs(60);
 
-    /// Deleted Gateways that are remembered; of more, the first by name are forgotten and count as never seen.
-    const MAX_GRAVES: usize = 1_024;
-
-    /// Clients whose doubts are remembered; of more, the first by name are forgotten.
-    const MAX_DOUBTS: usize = 10_000;
-
     /// A hub without a world. `readiness` tells clients that come too early what is missing.
     #[must_use]
     pub fn new(readiness: Readiness) -> Hub {
@@ -111,6 +103,7 @@ impl Hub {
     pub fn publish(&self, world: World, changed: &[ArcStr], arrived: Option<Instant>) {
         metrics::published(world.len(), changed.len());
         let mut state = self.state();
+        state.expire(now());
         let before = std::mem::replace(&mut state.world, world);
         for gateway in changed {
             state.change(gateway, before.get(gateway), arrived);
@@ -179,7 +172,8 @@ impl Hub {
         now: Instant,
     ) -> Result<Seat, Status> {
         let mut state = self.state();
-        let Some(published) = state.published(&name.gateway, now) else {
+        state.expire(now);
+        let Some(published) = state.published(&name.gateway) else {
             metrics::stream_unserved("unknown_gateway");
             return Err(Status::unavailable(format!("there is no Gateway {}", name.gateway)));
         };
@@ -187,7 +181,7 @@ impl Hub {
         let updates = channel.subscribe();
         let stream = self.streams.fetch_add(1, Ordering::Relaxed) + 1;
         let view = ClientView { stream, name, variant, peer, since: now, progress: Vec::new() };
-        let doubts = state.doubts.remove(&view.name).unwrap_or_default();
+        let doubts = state.doubts.take(&view.name);
         let view = Arc::new(Mutex::new(view));
         state.clients.insert(stream, view.clone());
         Ok(Seat { hub: self.clone(), stream, updates: Some(updates), view, doubts })
@@ -200,35 +194,38 @@ impl Hub {
 
 impl State {
     fn change(&mut self, gateway: &ArcStr, before: Option<Arc<Snapshot>>, arrived: Option<Instant>) {
-        let now = now();
         match (self.world.get(gateway), before) {
-            (Some(_), _) => {
-                self.graves.remove(gateway);
-            }
+            (Some(_), _) => self.graves.remove(gateway),
             (None, Some(last)) => {
-                self.graves.insert(gateway.clone(), Grave { last, ends: now + Hub::TOMBSTONE });
-                if self.graves.len() > Hub::MAX_GRAVES {
-                    self.graves.pop_first();
-                }
+                self.graves.bury(gateway.clone(), Tombstone { last, ends: now() + Hub::TOMBSTONE });
             }
             (None, None) => {}
         }
-        let published = self.published(gateway, now);
-        if let (Some(channel), Some(published)) = (self.channels.get(gateway), published) {
+        self.tell(gateway, arrived);
+    }
+
+    /// Ends the tombstones whose time has come.
+    fn expire(&mut self, now: Instant) {
+        while let Some(gateway) = self.graves.expire(now) {
+            self.tell(&gateway, None);
+        }
+    }
+
+    fn tell(&self, gateway: &ArcStr, arrived: Option<Instant>) {
+        if let (Some(channel), Some(published)) = (self.channels.get(gateway), self.published(gateway)) {
             channel.send_replace(Published { arrived, ..published });
         }
     }
 
-    fn published(&self, gateway: &ArcStr, now: Instant) -> Option<Published> {
+    fn published(&self, gateway: &ArcStr) -> Option<Published> {
         let whole = |snapshot| Published { snapshot, ends: None, arrived: None };
         if let Some(snapshot) = self.world.get(gateway) {
             return Some(whole(snapshot));
         }
-        let grave = self.graves.get(gateway)?;
-        if now >= grave.ends {
-            return Some(whole(Arc::new(Snapshot::empty(gateway.clone()))));
-        }
-        Some(Published { ends: Some(grave.ends), ..whole(grave.last.clone()) })
+        Some(match self.graves.get(gateway)? {
+            Some(Tombstone { last, ends }) => Published { ends: Some(*ends), ..whole(last.clone()) },
+            None => whole(Arc::new(Snapshot::empty(gateway.clone()))),
+        })
     }
 }
 
@@ -290,10 +287,7 @@ impl Drop for Seat {
             state.channels.remove(&name.gateway);
         }
         if !self.doubts.is_empty() {
-            state.doubts.insert(name, std::mem::take(&mut self.doubts));
-            if state.doubts.len() > Hub::MAX_DOUBTS {
-                state.doubts.pop_first();
-            }
+            state.doubts.put(name, std::mem::take(&mut self.doubts));
         }
     }
 }

@@ -204,7 +204,8 @@ impl Session {
     #[must_use]
     pub fn next_deadline(&self, now: Instant) -> Option<Instant> {
         let hold = self.limits.hold;
-        let routes = self.routes_wait.map(|since| since + hold);
+        // Over, but not yet used: an unanswered response is in the way, which has a clock of its own.
+        let routes = self.routes_wait.map(|since| since + hold).filter(|end| *end > now);
         let answers = self.types.iter().filter_map(|state| state.patience_ends(hold)).min();
         let removals = self.retirement.deadline(hold, now, self.routing());
         [self.making.deadline(hold), routes, answers, removals].into_iter().flatten().min()

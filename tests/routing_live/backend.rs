@@ -1,4 +1,4 @@
-//! HTTP/1.1 backends that say who they are and what they were asked.
+//! Backends of HTTP/1.1 and of HTTP/2 in clear text that say who they are and what they were asked.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -9,7 +9,8 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 
@@ -20,7 +21,10 @@ pub(crate) async fn start(name: &'static str) -> SocketAddr {
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let service = service_fn(move |request| answer(name, request));
-            tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+            tokio::spawn(async move {
+                // An error is a connection that Envoy gave up.
+                drop(auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await);
+            });
         }
     });
     address
@@ -31,8 +35,11 @@ async fn answer(name: &'static str, request: Request<Incoming>) -> Result<Respon
     if let Some(delay) = request.headers().get("delay").and_then(|value| value.to_str().ok()?.parse().ok()) {
         tokio::time::sleep(Duration::from_millis(delay)).await;
     }
+    let host = request.headers().get("host").and_then(|host| host.to_str().ok());
     let body = json!({
         "backend": name,
+        "host": host.or(request.uri().authority().map(|authority| authority.as_str())),
+        "version": format!("{:?}", request.version()),
         "path": request.uri().path_and_query().map(|path| path.as_str()),
         "headers": headers(request.headers()),
     });

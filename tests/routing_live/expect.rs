@@ -1,6 +1,6 @@
 //! What an answer should be, as a line.
 //!
-//! `<status> [backend] [/path at the backend] [host=…] [location=…] [cert=…] [>header=value at the backend]
+//! `<status> [backend] [/path at the backend] [version=…] [host=…] [location=…] [cert=…] [>header=value at the backend]
 //! [>!absent header] [<header=value of the answer] [<!absent header]`
 
 use serde_json::{Map, Value};
@@ -33,7 +33,8 @@ fn difference(answer: &Answer, word: &str) -> Result<(), String> {
         Some(("location", location)) => {
             same("location", Some(location), answer.headers.get("location").and_then(Value::as_str))
         }
-        Some(("host", host)) => same("host", Some(host), asked.get("host").and_then(Value::as_str)),
+        Some(("version", version)) => same("version", Some(version), answer.backend["version"].as_str()),
+        Some(("host", host)) => same("host", Some(host), answer.backend["host"].as_str()),
         Some((name, _)) => panic!("nothing is called {name}"),
     }
 }

@@ -65,22 +65,23 @@ impl Scene {
         self
     }
 
-    /// Its objects, with a Service and a Pod for each backend, and the Service `empty` without any.
+    /// Its objects, with a Service and a Pod for each backend (`d` by h2c), and the Service `empty` without any.
     pub(crate) fn manifests(&self, backends: &[(&str, SocketAddr)]) -> String {
         let mut out = self.objects.clone();
-        let mut service = |name: &str, target: u16| {
+        let mut service = |name: &str, target: u16, protocol: &str| {
             let meta = format!("metadata: {{name: {name}, namespace: {}", self.name);
             writeln!(
                 out,
                 "---\n{{apiVersion: v1, kind: Service, {meta}}}, \
-                 spec: {{selector: {{app: {name}}}, ports: [{{port: 80, targetPort: {target}}}]}}}}"
+                 spec: {{selector: {{app: {name}}}, ports: [{{port: 80, targetPort: {target}{protocol}}}]}}}}"
             )
             .expect("strings can be written");
             meta
         };
-        service("empty", 1);
+        service("empty", 1, "");
         let pods = backends.iter().map(|(name, address)| {
-            let meta = service(name, address.port());
+            let protocol = if *name == "d" { ", appProtocol: kubernetes.io/h2c" } else { "" };
+            let meta = service(name, address.port(), protocol);
             format!(
                 "---\n{{apiVersion: v1, kind: Pod, {meta}, labels: {{app: {name}}}}}, spec: {{containers: []}}, \
                  status: {{phase: Running, podIP: 127.0.0.1, conditions: [{{type: Ready, status: 'True'}}]}}}}\n"

@@ -77,30 +77,39 @@ impl Random {
 
     fn hostname(&mut self) -> ArcStr {
         if self.one_in(30) {
-            return self.pick(&["A.com", "1.2.3.4", "*", "a_b.com", "*a.com", "a.com:80"]).into();
+            return self.pick(&NO_HOSTS).into();
         }
         self.text(&["a.com", "b.com", "x.a.com", "y.x.a.com", "*.a.com", "*.x.a.com", "*.com"])
     }
 
     fn path(&mut self) -> ArcStr {
         if self.one_in(15) {
-            return self.pick(&["/a?b", "/a#b", "//", "/a//b", "/..", "a", "/a b", "/%", "/a/../b"]).into();
+            return self.pick(&NO_PATHS).into();
         }
         self.text(&["/", "/a", "/a/", "/a/b", "/a%20b", "/*", "/:x", "/a;b=c", "/\\", "/aa", "/a.b"])
     }
 
     fn header_name(&mut self) -> ArcStr {
-        self.text(&["x-a", "X-B", "x_c", "x-a", "content-type", "a.b", "te", "connection", "x-envoy-retries"])
+        if self.one_in(15) {
+            return self.pick(&ODD_NAMES).into();
+        }
+        self.text(&["x-a", "X-B", "x_c", "x-a", "content-type", "a.b", "cookie"])
     }
 
     fn header_value(&mut self) -> ArcStr {
-        self.text(&["a", "50%", "%%", "%FOO%", "a b", "\"", "a,b", " ", "%REQ(:path)%"])
+        if self.one_in(15) {
+            return self.pick(&ODD_VALUES).into();
+        }
+        self.text(&["a", "50%", "%%", "a b", "\"", "a,b", "{\"a\":1}", "text/html; q=0.5"])
     }
 
     /// An expression of RE2, or something like one.
     pub(crate) fn expression(&mut self) -> ArcStr {
         if self.one_in(3) {
             return self.pick(&["/v[0-9]+/.*", "(a|b)+", "[^/]+", "(?i)abc", "\\d{1,3}", "x{2,}y?", "a.*z"]).into();
+        }
+        if self.one_in(10) {
+            return self.pick(&NO_EXPRESSIONS).into();
         }
         let mut out = String::new();
         self.tree(&mut out, 3);
@@ -177,6 +186,103 @@ impl Random {
     }
 }
 
+const NO_HOSTS: [&str; 22] = [
+    "A.com",
+    "1.2.3.4",
+    "::1",
+    "*",
+    "*.",
+    "*.*.com",
+    "a.*.com",
+    "*a.com",
+    "a_b.com",
+    "a.com:80",
+    "a.com.",
+    "a..b",
+    ".a",
+    "-a.com",
+    "a-.com",
+    "a b.com",
+    "a/b",
+    "a.com\n",
+    "ü.example",
+    "xn--bcher-kva.example",
+    "[::1]",
+    "127.1",
+];
+const NO_PATHS: [&str; 19] = [
+    "/a?b", "/a#b", "//", "/a//b", "/..", "a", "/a b", "/%", "/a/../b", "/a/./b", "/a/..", "/%zz", "/a%2Fb", "/%2f/",
+    "/\0", "/a\n", "/ä", "*", "/%00",
+];
+const ODD_NAMES: [&str; 18] = [
+    ":method",
+    ":status",
+    ":scheme",
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "te",
+    "connection",
+    "upgrade",
+    "x-envoy-upstream-rq-timeout-ms",
+    "x-envoy-retries",
+    "x-forwarded-for",
+    "(x)",
+    "x,y",
+    "x:y",
+    "x y",
+    "%x%",
+    "x\n",
+];
+const ODD_VALUES: [&str; 15] = [
+    " ",
+    " v ",
+    "\t",
+    "%",
+    "%FOO%",
+    "%REQ(x)%",
+    "%REQ(:path)%",
+    "%REQ(",
+    "%START_TIME%",
+    "%DYNAMIC_METADATA(a:b)%",
+    "%ENVIRONMENT(HOME)%",
+    "%PROTOCOL%%",
+    "%PER_REQUEST_STATE(x)%",
+    "a\rb",
+    "ü",
+];
+const NO_EXPRESSIONS: [&str; 30] = [
+    "a++",
+    "a{2}{3}",
+    "x{1000}{1000}",
+    "(((((((((((((((((((((a{10}){10}){10}){10}",
+    "(?P<n>a)(?P<n>b)",
+    "(?P<n>a)|(?P<n>b)",
+    "(?<=x)a",
+    "(?!x)",
+    "(?>a)",
+    "(?#c)",
+    "(?i-",
+    "(?i-s:a)",
+    "(?-:a)",
+    "(?^i:a)",
+    "[[:nope:]]",
+    "[z-a]",
+    "[]a]",
+    "[^\\x00-\\x7f]",
+    "\\x{110000}",
+    "\\x{0}",
+    "\\p{Nope}",
+    "\\K",
+    "\\R",
+    "\\h",
+    "\\G",
+    "a|*",
+    "|",
+    "()",
+    "(|a)*",
+    "\\",
+];
 const ATOMS: [&str; 34] = [
     "a", "k", ".", "\\d", "\\w", "\\S", "\\W", "\\s", "\\D", "\\.", "\\-", "\\/", "\\_", "^", "$", "\\b", "\\B", "\\A",
     "\\z", "\\Z", "\\pL", "\\x41", "\\x{41}", "\\xe9", "\\u0041", "\\1", "\\Qa\\E", "\\C", "é", "{", "]", "\\n", "\\v",
@@ -265,13 +371,13 @@ pub(crate) fn frame(random: &mut Random) -> Vec<(ObjectKey, Object)> {
         (ObjectKey::cluster("class"), Object::GatewayClass(Arc::new(class))),
         (ObjectKey::new("ns", "gateway"), Object::Gateway(Arc::new(gateway))),
     ];
-    for name in ["s1", "s2"] {
+    for (name, app_protocol) in [("s1", None), ("s2", Some("kubernetes.io/h2c")), ("s3", Some("https"))] {
         let port = ServicePort {
             name: "".into(),
             port: 80,
             target: TargetPort::Number(80),
             protocol: Protocol::Tcp,
-            app_protocol: (name == "s2").then(|| "kubernetes.io/h2c".into()),
+            app_protocol: app_protocol.map(ArcStr::from),
         };
         let service = Service { ports: vec![port], ..Service::default() };
         objects.push((ObjectKey::new("ns", name), Object::Service(Arc::new(service))));
@@ -400,7 +506,10 @@ fn backend(random: &mut Random) -> BackendRef {
     BackendRef {
         group: "".into(),
         kind: if random.one_in(12) { "Pod".into() } else { random.text(&["Service"]) },
-        target: ObjectKey::new(random.pick(&["ns", "ns", "other"]), random.text(&["s1", "s2", "absent"])),
+        target: ObjectKey::new(
+            random.pick(&["ns", "ns", "other"]),
+            random.text(&["s1", "s1", "s2", "s2", "s3", "absent"]),
+        ),
         port: random.some(1, |r| r.pick(&[80, 80, 81])),
         weight: if random.one_in(20) { random.pick(&[u32::MAX, u32::MAX / 2]) } else { random.pick(&[0, 1, 1, 10]) },
         filters: if random.one_in(3) { vec![filter(random)] } else { Vec::new() },

@@ -1,5 +1,6 @@
 //! A real Envoy that says whether it takes resources.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -23,14 +24,19 @@ pub(crate) struct Oracle {
 }
 
 impl Oracle {
-    /// The Envoy that `SYNCGATE_ENVOY` names.
-    pub(crate) fn find() -> Option<Self> {
-        let Some(envoy) = std::env::var_os("SYNCGATE_ENVOY") else {
+    /// The Envoys that `SYNCGATE_ENVOY` and `SYNCGATE_ENVOY_OLDEST` name.
+    pub(crate) fn all() -> Vec<Self> {
+        let named = ["SYNCGATE_ENVOY", "SYNCGATE_ENVOY_OLDEST"].into_iter().filter_map(std::env::var_os);
+        let oracles: Vec<Self> = named
+            .map(|envoy| {
+                let folder = tempfile::tempdir().expect("a folder for bootstraps");
+                Self { envoy: envoy.into(), folder, run: AtomicU32::new(0) }
+            })
+            .collect();
+        if oracles.is_empty() {
             eprintln!("SYNCGATE_ENVOY is not set: nothing is validated");
-            return None;
-        };
-        let folder = tempfile::tempdir().expect("a folder for bootstraps");
-        Some(Self { envoy: envoy.into(), folder, run: AtomicU32::new(0) })
+        }
+        oracles
     }
 
     /// Whether Envoy takes all of these together; its words if it does not.
@@ -56,7 +62,7 @@ impl Oracle {
     }
 
     /// One resource of each kind that Envoy is known to refuse.
-    pub(crate) fn spoilt(&self) -> Vec<Resource> {
+    pub(crate) fn spoilt() -> Vec<Resource> {
         let routes = |hosts: Vec<route::VirtualHost>| {
             let message = route::RouteConfiguration { name: "bad".into(), virtual_hosts: hosts, ..Default::default() };
             let body = Parts::leaf(encode::message(&message));
@@ -96,6 +102,12 @@ impl Oracle {
             routes(vec![host("one", regex(&"x".repeat(97)))]),
             Resource::new(ResourceType::Secret, "bad", Parts::leaf(encode::message(&secret)), []),
         ]
+    }
+}
+
+impl fmt::Display for Oracle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.envoy.display())
     }
 }
 

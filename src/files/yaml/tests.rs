@@ -191,3 +191,14 @@ proptest! {
         prop_assert_eq!(one(&serde_json::to_string_pretty(&tree).expect("serializes")), tree);
     }
 }
+
+#[test]
+fn aliases_within_aliases_are_nested_no_deeper_than_collections() {
+    let wrapped = |inner: &str| format!("{}{inner}{}", "[".repeat(60), "]".repeat(60));
+    let mut tower = format!("a0: &a0 {}\n", wrapped("x"));
+    for i in 1..100 {
+        tower.push_str(&format!("a{i}: &a{i} {}\n", wrapped(&format!("*a{}", i - 1))));
+    }
+    assert!(error(&tower).ends_with("is nested deeper than 64 levels"), "{}", error(&tower));
+    assert_eq!(one("a: &a [x]\nb: [*a]"), json!({"a": ["x"], "b": [["x"]]}));
+}

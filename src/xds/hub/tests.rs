@@ -149,3 +149,47 @@ async fn streams_end_spread_over_the_drain_time() {
     }
     assert!(seconds.iter().all(|streams| (1..=3).contains(streams)), "{seconds:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_comes_after_the_tombstone_gets_nothing_of_a_deleted_gateway() {
+    let (hub, mut world) = (hub(), World::new());
+    publish(&hub, &mut world, &["ns/gw"], "1");
+    let early = join(&hub, "ns/gw").expect("known");
+    delete(&hub, &mut world, "ns/gw");
+    tokio::time::sleep(Hub::TOMBSTONE).await;
+    let mut late = join(&hub, "ns/gw").expect("seen");
+    assert!(clusters(&mut late).is_empty());
+    assert_eq!(late.current().expect("seated").ends, None);
+    drop(early);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_deleted_gateway_had_goes_with_its_tombstone() {
+    let (hub, mut world) = (hub(), World::new());
+    publish(&hub, &mut world, &["ns/gw", "ns/other"], "1");
+    let last = Arc::downgrade(&hub.snapshot("ns/gw").expect("known"));
+    let mut stays = join(&hub, "ns/gw").expect("known");
+    delete(&hub, &mut world, "ns/gw");
+    tokio::time::sleep(Hub::TOMBSTONE / 2).await;
+    publish(&hub, &mut world, &["ns/other"], "2");
+    assert!(last.upgrade().is_some());
+    tokio::time::sleep(Hub::TOMBSTONE / 2).await;
+    publish(&hub, &mut world, &["ns/other"], "3");
+    assert!(last.upgrade().is_none());
+    assert!(clusters(&mut stays).is_empty());
+    drop(stays);
+    assert!(clusters(&mut join(&hub, "ns/gw").expect("seen")).is_empty());
+}
+
+#[tokio::test]
+async fn doubts_of_two_streams_of_one_client_add_up() {
+    let (hub, mut world) = (hub(), World::new());
+    publish(&hub, &mut world, &["ns/gw"], "1");
+    let doubts = |name: &str| Doubts::from([(ResourceType::Cluster, [name.into()].into())]);
+    let (mut one, mut two) = (join(&hub, "ns/gw").expect("known"), join(&hub, "ns/gw").expect("known"));
+    one.remember(doubts("a"));
+    two.remember(doubts("b"));
+    drop((one, two));
+    let both = Doubts::from([(ResourceType::Cluster, ["a".into(), "b".into()].into())]);
+    assert_eq!(join(&hub, "ns/gw").expect("known").take_doubts(), both);
+}

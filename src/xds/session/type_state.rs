@@ -93,6 +93,8 @@ pub(super) struct InFlight {
     pub(super) has_upserts: bool,
     /// The generation that the client has reached with this response's ACK, if it leaves nothing out.
     completes: Option<u64>,
+    /// Changes were left out of it, since something else had to come first.
+    withholds: bool,
     /// [`TypeState::changes`] and [`TypeState::releases`] when it was sent.
     changes: u64,
     releases: u64,

@@ -3,7 +3,7 @@
 use crate::scene::{HTTP, Scene, prefix, to};
 
 pub(crate) fn scenes() -> Vec<Scene> {
-    vec![weights(), nowhere(), references(), timeouts()]
+    vec![weights(), nowhere(), references(), timeouts(), protocols()]
 }
 
 fn rule(path: &str, backends: &str) -> String {
@@ -125,5 +125,14 @@ fn timeouts() -> Scene {
             ("a.com/both delay:50", "200 a"),
             ("a.com/off delay:900", "200 a"),
             ("a.com/ delay:900", "200 a"),
+            // A client does not change what a route says.
+            ("a.com/ delay:900 x-envoy-upstream-rq-timeout-ms:200", "200 a"),
+            ("a.com/request delay:900 x-envoy-upstream-rq-timeout-ms:5000", "504"),
         ])
+}
+
+fn protocols() -> Scene {
+    Scene::new("protocols", HTTP)
+        .route("web", "", &[to(&prefix("/one"), "a"), to(&prefix("/two"), "d")])
+        .asks(&[("a.com/one", "200 a version=HTTP/1.1"), ("a.com/two", "200 d version=HTTP/2.0")])
 }

@@ -58,6 +58,21 @@ fn rule_25_everything_in_a_refused_response_is_sent_at_the_next_change() {
 }
 
 #[test]
+fn rule_25_a_change_that_came_before_the_nack_is_the_next_change() {
+    for variant in BOTH {
+        let mut client = Client::settled(variant, "l:a=1 l:b=1");
+        client.snapshot("l:a=2 l:b=1");
+        assert_eq!(client.snapshot("l:a=2 l:b=2"), "");
+        assert_eq!(client.nack("LDS"), "LDS a=2 b=2");
+        assert_eq!(client.nack("LDS"), "");
+    }
+    let mut client = Client::settled(Variant::StateOfTheWorld, "e:a=1 e:b=1");
+    assert_eq!(client.snapshot("e:a=2 e:b=1"), "EDS a=2");
+    assert_eq!(client.snapshot("e:a=2 e:b=2"), "");
+    assert_eq!(client.nack("EDS"), "EDS a=2 b=2");
+}
+
+#[test]
 fn rule_25_a_refused_removal_is_sent_again() {
     let mut client = Client::settled(Variant::Delta, "l:a=1 l:b=1");
     assert_eq!(client.snapshot("l:b=1"), "LDS -a");

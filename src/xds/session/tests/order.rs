@@ -208,3 +208,23 @@ fn endpoints_never_wait_for_anything_else() {
         assert_eq!(client.snapshot(&world), "EDS a=2");
     }
 }
+
+#[test]
+fn what_waits_behind_an_unanswered_answer_has_a_clock() {
+    for variant in BOTH {
+        let mut client = Client::settled(variant, "l:web=1>web r:web=1 r:new=1");
+        if variant == Variant::Delta {
+            client.unsubscribe("RDS", "new");
+        } else {
+            client.names[kind_of("RDS").index()].retain(|name| name != "new");
+            client.change("RDS", "", "");
+        }
+        assert_eq!(client.snapshot("l:web=2>web r:web=2 r:new=1"), "LDS web=2");
+        assert_eq!(client.after(3_000), "");
+        assert_eq!(client.subscribe("RDS", "new"), "RDS new=1");
+        // The listeners are waited for no longer, but the answer is on its way; it is not waited for for ever either.
+        assert_eq!(client.after(2_500), "");
+        assert_eq!(client.after(2_500), "RDS new=1 web=2");
+        assert_eq!(client.after(60_000), "");
+    }
+}

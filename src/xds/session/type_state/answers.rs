@@ -47,13 +47,13 @@ impl TypeState {
         selection.upserts.iter().chain(response.resources().iter().filter(unknown)).cloned().collect()
     }
 
-    /// When the response in flight is given up, so that what is newer does not wait for its answer for ever. Envoy
-    /// answers nothing as long as one of the clusters in a response is not warm. If nothing is newer, the answer is
-    /// waited for.
+    /// When the response in flight is given up, so that what is newer, or was held back, does not wait for its answer
+    /// for ever. Envoy answers nothing as long as one of the clusters in a response is not warm. If nothing else is to
+    /// be sent, the answer is waited for.
     pub(in crate::xds::session) fn patience_ends(&self, hold: Duration) -> Option<Instant> {
         let sent = self.in_flight.as_ref()?;
         let is_newest = sent.changes == self.changes && sent.releases == self.releases;
-        (!is_newest).then(|| sent.at + hold)
+        (!is_newest || sent.withholds).then(|| sent.at + hold)
     }
 
     /// Gives the response in flight up: its names are unknown and are sent again with what is new.

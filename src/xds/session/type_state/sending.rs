@@ -109,6 +109,8 @@ impl TypeState {
         let refused = self.is_refused() && !self.sends_full_sets();
         let sent = self.take_sent(selection, removals);
         let is_whole = selection.withheld.is_empty() && !refused && !self.has_open_removals();
+        // What makes way for a removal was sent before, and is only to be repeated.
+        let withholds = !selection.withheld.is_empty() && !self.removals_first;
         self.answer_due = false;
         self.removals_first = false;
         self.nonce = nonce();
@@ -116,6 +118,7 @@ impl TypeState {
             sent,
             has_upserts,
             completes: is_whole.then_some(generation),
+            withholds,
             changes: self.changes,
             releases: self.releases,
             at: now,
