@@ -395,6 +395,20 @@ async fn gone_is_gone() {
 }
 
 #[tokio::test]
+async fn a_client_that_does_not_answer_a_change_is_not_shown_as_settled() {
+    let served = Served::start(quick()).await;
+    served.publish([word(T::Cluster, "a", "1")]).await;
+    let mut client = Delta::open(&served, delta(T::Cluster.type_url(), &[], "")).await;
+    let first = client.next().await;
+    client.ack(&first).await;
+    let open = || served.hub.clients().iter().flat_map(|client| &client.progress).map(|of| of.open).sum::<usize>();
+    eventually("the ACK shows", async || open() == 0).await;
+    served.publish([word(T::Cluster, "a", "2")]).await;
+    client.next().await;
+    eventually("the open change shows", async || open() == 1).await;
+}
+
+#[tokio::test]
 async fn a_shutdown_ends_streams_within_the_drain_time() {
     let served = Served::start(quick()).await;
     served.publish([word(T::Cluster, "a", "1")]).await;

@@ -375,8 +375,10 @@ impl Session {
         let clusters = &types[ResourceType::Cluster.index()];
         let has_part = |kind: ResourceType, name: &str| {
             let state = &types[kind.index()];
-            // A step that the client did not subscribe to, or that has nothing to give, is skipped.
-            state.subscription.is_none() || !state.target.contains(name) || state.has_settled(name)
+            // A step that the client did not subscribe to, or that has nothing to give, is skipped. Endpoints that
+            // change faster than they are acknowledged would hold the routes up for as long as they do.
+            let is_skipped = state.subscription.is_none() || !state.target.contains(name);
+            is_skipped || state.has_settled(name) || state.has_older(name)
         };
         self.making.update(now, self.limits.hold, |name| match clusters.target.get(name) {
             // After a NACK the others go on.

@@ -171,6 +171,7 @@ impl Live {
         if self.session.is_idle() {
             self.arrived = None;
         }
+        self.seat.show(self.session.progress());
         Ok(())
     }
 
@@ -182,7 +183,9 @@ impl Live {
         }
         self.session.on_tick(now());
         // What waits for a clock is late by intent.
-        self.write(None).await
+        self.write(None).await?;
+        self.seat.show(self.session.progress());
+        Ok(())
     }
 
     async fn write(&mut self, arrived: Option<Instant>) -> Result<(), Status> {

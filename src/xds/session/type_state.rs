@@ -173,6 +173,13 @@ impl TypeState {
         self.wants(name) && !self.todo.contains_key(name) && !self.is_in_flight(name)
     }
 
+    /// Whether the client is known to hold something under `name`, if only an older version than the target's. What is
+    /// in flight or sent behind something else is not known.
+    pub(super) fn has_older(&self, name: &str) -> bool {
+        let is_held = |todo: &Todo| todo.why == Why::Changed && todo.held.known && todo.held.last.is_some();
+        self.wants(name) && self.todo.get(name).is_some_and(is_held) && !self.is_in_flight(name)
+    }
+
     /// Whether everything of `generation` is acknowledged, or this type is of no interest.
     pub(super) fn has_reached(&self, generation: u64) -> bool {
         self.subscription.is_none() || self.settled >= generation

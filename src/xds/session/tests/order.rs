@@ -228,3 +228,29 @@ fn what_waits_behind_an_unanswered_answer_has_a_clock() {
         assert_eq!(client.after(60_000), "");
     }
 }
+
+#[test]
+fn endpoints_that_change_all_the_time_do_not_hold_up_the_routes() {
+    for variant in BOTH {
+        let mut client = Client::settled(variant, WORLD);
+        client.snapshot(NEXT);
+        client.ack("CDS");
+        assert_eq!(client.subscribe("EDS", "b"), "EDS b=1");
+        assert_eq!(client.snapshot(&NEXT.replace("e:b=1", "e:b=2")), "");
+        // The client has endpoints for the cluster, and newer ones are on their way.
+        assert_eq!(client.ack("EDS"), "EDS b=2 | RDS web=2");
+    }
+}
+
+#[test]
+fn a_changed_cluster_is_not_made_by_endpoints_from_before_the_change() {
+    for variant in BOTH {
+        let mut client = Client::settled(variant, "c:a=1 e:a=1 l:web=1>web r:web=1>a");
+        assert_eq!(client.snapshot("c:a=1 e:a=2 l:web=1>web r:web=1>a"), "EDS a=2");
+        assert_eq!(client.snapshot("c:a=2 e:a=3 l:web=1>web r:web=2>a"), "CDS a=2");
+        assert_eq!(client.ack("CDS"), "");
+        assert_eq!(client.ack("EDS"), "EDS a=3");
+        assert_eq!(client.snapshot("c:a=2 e:a=4 l:web=1>web r:web=2>a"), "");
+        assert_eq!(client.ack("EDS"), "EDS a=4 | RDS web=2");
+    }
+}
