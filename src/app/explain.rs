@@ -4,6 +4,7 @@
 
 mod backends;
 mod found;
+mod hidden;
 mod lines;
 mod references;
 mod served;
@@ -53,9 +54,7 @@ fn write_kind(out: &mut String, pipeline: &Pipeline, object: &ObjectRef) -> Opti
         Kind::Gateway => {
             graph.get(inputs.gateways, key)?;
         }
-        Kind::HttpRoute => {
-            graph.get(inputs.routes, key)?;
-        }
+        Kind::HttpRoute => hidden::matches(out, pipeline, key, &*graph.get(inputs.routes, key)?),
         Kind::ReferenceGrant => references::grant(out, pipeline, key, &*graph.get(inputs.grants, key)?),
         Kind::Namespace => references::namespace(out, pipeline, &key.name, &*graph.get(inputs.namespaces, key)?),
         Kind::Service => backends::service(out, pipeline, key, &*graph.get(inputs.services, key)?),

@@ -55,6 +55,15 @@ spec:
   parentRefs: [{name: web, namespace: demo}]
 ---
 apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: tardy, namespace: demo}
+spec:
+  parentRefs: [{name: web}]
+  hostnames: [shop.example.com]
+  rules:
+  - matches: [{path: {value: /only}}, {path: {value: /}}]
+---
+apiVersion: gateway.networking.k8s.io/v1
 kind: ReferenceGrant
 metadata: {name: consent, namespace: far}
 spec:
@@ -188,7 +197,7 @@ fn explained_routes_say_where_they_are_served_or_why_not() {
 #[test]
 fn explained_gateways_list_their_listeners_and_resources() {
     let world = world();
-    let expected = ["listener http: 1 routes attached", "LDS demo/web/80 of ", "RDS demo/web/80 of ", "EDS service/"];
+    let expected = ["listener http: 2 routes attached", "LDS demo/web/80 of ", "RDS demo/web/80 of ", "EDS service/"];
     says(&world, Kind::Gateway, "demo/web", &expected);
     says(&world, Kind::Gateway, "demo/other", &["no effect: ", "somebody", "not served: "]);
 }
@@ -244,4 +253,15 @@ status: {podIP: nowhere}
     let (_, said) = world.explain(&ObjectRef::new(Kind::Pod, ObjectKey::new("demo", "nobody")));
     assert!(said.contains("these files have problems of their own:\n"), "{said}");
     assert!(said.contains("torn.yaml:1:4: error: unclosed bracket '['"), "{said}");
+}
+
+#[test]
+fn explained_matches_that_no_request_reaches_name_who_comes_first() {
+    let world = world();
+    let hidden = "spec.rules[0].matches[1]: HTTPRoute demo/shop has an equal match and comes first";
+    says(&world, Kind::HttpRoute, "demo/tardy", &["no request reaches:", hidden]);
+    let (_, said) = world.explain(&ObjectRef::new(Kind::HttpRoute, ObjectKey::new("demo", "tardy")));
+    assert!(!said.contains("matches[0]:"), "{said}");
+    let (_, said) = world.explain(&ObjectRef::new(Kind::HttpRoute, ObjectKey::new("demo", "shop")));
+    assert!(!said.contains("no request reaches"), "{said}");
 }
