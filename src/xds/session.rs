@@ -312,13 +312,31 @@ impl Session {
     fn may_send(&self, resource: &Resource, now: Instant) -> bool {
         match resource.kind {
             ResourceType::Listener => self.listener_is_routable(resource),
-            ResourceType::RouteConfiguration => self.clusters_are_made(resource) && !self.listeners_come_first(now),
+            ResourceType::RouteConfiguration => {
+                self.clusters_are_made(resource)
+                    && self.endpoints_are_under_way(resource)
+                    && !self.listeners_come_first(now)
+            }
             _ => true,
         }
     }
 
     fn clusters_are_made(&self, routes: &Resource) -> bool {
         self.making.is_empty() || !routes.refs_of(ResourceType::Cluster).any(|name| self.making.contains(name))
+    }
+
+    /// Whether no change of the endpoints that these routes lead to waits behind an unanswered response: routes that
+    /// overtook it could lead to endpoints of before. Once sent it arrives first, so no ACK is waited for, and endpoints
+    /// that change all the time hold nothing up.
+    fn endpoints_are_under_way(&self, routes: &Resource) -> bool {
+        let clusters = &self.state(ResourceType::Cluster).target;
+        let assignments = self.state(ResourceType::ClusterLoadAssignment);
+        !assignments.has_unsent_changes()
+            || routes
+                .refs_of(ResourceType::Cluster)
+                .filter_map(|name| clusters.get(name))
+                .flat_map(|cluster| cluster.refs_of(ResourceType::ClusterLoadAssignment))
+                .all(|name| !assignments.is_unsent_change(name))
     }
 
     fn listener_is_routable(&self, listener: &Resource) -> bool {

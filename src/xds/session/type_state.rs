@@ -180,6 +180,17 @@ impl TypeState {
         self.wants(name) && self.todo.get(name).is_some_and(is_held) && !self.is_in_flight(name)
     }
 
+    /// Whether changes wait behind a response that is not answered yet (rule 33).
+    pub(super) fn has_unsent_changes(&self) -> bool {
+        self.in_flight.is_some() && !self.todo.is_empty()
+    }
+
+    /// Whether a change of this name does.
+    pub(super) fn is_unsent_change(&self, name: &str) -> bool {
+        let is_change = |todo: &Todo| todo.why == Why::Changed;
+        self.has_unsent_changes() && self.target.contains(name) && self.todo.get(name).is_some_and(is_change)
+    }
+
     /// Whether everything of `generation` is acknowledged, or this type is of no interest.
     pub(super) fn has_reached(&self, generation: u64) -> bool {
         self.subscription.is_none() || self.settled >= generation
