@@ -255,15 +255,20 @@ fn a_changed_cluster_is_not_made_by_endpoints_from_before_the_change() {
     }
 }
 
+/// A client that was sent a change of `a`'s endpoints when those of `b` and the route to it changed together.
+fn moved_during_churn(variant: Variant) -> Client {
+    let world = "c:a=1 c:b=1 e:a=1 e:b=1 l:web=1>web r:web=1>a";
+    let mut client = Client::settled(variant, world);
+    let churn = world.replace("e:a=1", "e:a=2");
+    assert_eq!(client.snapshot(&churn), "EDS a=2");
+    assert_eq!(client.snapshot(&churn.replace("e:b=1", "e:b=2").replace("r:web=1>a", "r:web=2>b")), "");
+    client
+}
+
 #[test]
 fn routes_do_not_overtake_the_endpoints_they_lead_to() {
     for variant in BOTH {
-        let world = "c:a=1 c:b=1 e:a=1 e:b=1 l:web=1>web r:web=1>a";
-        let mut client = Client::settled(variant, world);
-        let churn = world.replace("e:a=1", "e:a=2");
-        assert_eq!(client.snapshot(&churn), "EDS a=2");
-        // The endpoints of b and the route to it change together, while those of a are not acknowledged.
-        assert_eq!(client.snapshot(&churn.replace("e:b=1", "e:b=2").replace("r:web=1>a", "r:web=2>b")), "");
+        let mut client = moved_during_churn(variant);
         assert_eq!(client.ack("EDS"), "EDS b=2 | RDS web=2");
         assert_eq!(client.ack("EDS"), "");
         assert_eq!(client.ack("RDS"), "");
@@ -273,11 +278,6 @@ fn routes_do_not_overtake_the_endpoints_they_lead_to() {
 #[test]
 fn endpoints_that_are_never_acknowledged_do_not_hold_the_routes_for_ever() {
     for variant in BOTH {
-        let world = "c:a=1 c:b=1 e:a=1 e:b=1 l:web=1>web r:web=1>a";
-        let mut client = Client::settled(variant, world);
-        let churn = world.replace("e:a=1", "e:a=2");
-        assert_eq!(client.snapshot(&churn), "EDS a=2");
-        assert_eq!(client.snapshot(&churn.replace("e:b=1", "e:b=2").replace("r:web=1>a", "r:web=2>b")), "");
-        assert_eq!(client.after(5_000), "EDS a=2 b=2 | RDS web=2");
+        assert_eq!(moved_during_churn(variant).after(5_000), "EDS a=2 b=2 | RDS web=2");
     }
 }
