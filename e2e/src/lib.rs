@@ -12,6 +12,7 @@ pub mod envoy;
 pub mod example;
 pub mod folder;
 pub mod http;
+pub mod kube;
 pub mod load;
 pub mod manifests;
 pub mod process;
