@@ -68,6 +68,8 @@ pub enum Action {
 pub fn classify(phase: Phase, fault: &Fault) -> Action {
     match fault {
         Fault::Answer(status) => of_status(phase, status),
+        // A connection that broke is no outage yet: whoever cannot open the next one knows.
+        Fault::Unreachable(_) if phase == Phase::Stream => Action::Resume,
         Fault::Unreachable(_) => Action::Outage,
         // A watch that broke has lost nothing: it goes on from its newest revision. A list has to begin again.
         Fault::Cut | Fault::Silent(_) | Fault::Ended => match phase {
@@ -197,7 +199,7 @@ mod tests {
     fn what_is_no_status_has_its_action_too() {
         use Action::{Outage, Relist, Resume, Retry};
         for (fault, actions) in [
-            (Fault::Unreachable("refused".into()), [Outage; 4]),
+            (Fault::Unreachable("refused".into()), [Outage, Outage, Outage, Resume]),
             (Fault::Cut, [Retry, Retry, Retry, Resume]),
             (Fault::Silent(Duration::from_secs(1)), [Retry, Retry, Retry, Resume]),
             (Fault::Ended, [Retry, Retry, Retry, Resume]),

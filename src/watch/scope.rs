@@ -284,3 +284,6 @@ fn newest_of_each(events: &mut Vec<Event>) {
     events.retain(newest);
     events.reverse();
 }
+
+#[cfg(test)]
+mod tests;

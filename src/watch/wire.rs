@@ -60,6 +60,11 @@ pub struct Status {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Malformed(String);
+impl Item {
+    pub fn new(key: ObjectKey, version: u64, value: Value) -> Self {
+        Self { key, version, value }
+    }
+}
 fn item(kind: Kind, tree: &Json) -> Item {
     let m = &tree["metadata"];
     let s = |v: &Json| v.as_str().unwrap_or_default().to_owned();
