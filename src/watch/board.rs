@@ -423,7 +423,13 @@ impl Inner {
             return if denied.is_some() { part.failed(reason) } else { part.waiting(reason) };
         }
         let of_kind = self.sources.iter().filter(|(target, _)| target.kind == kind && !target.demanded);
-        let mut lost = of_kind.filter(|(_, entry)| matches!(entry.state, State::Stale | State::Denied));
+        // A right that is missing in one namespace is said of the namespace.
+        let is_lost = |target: &Target, entry: &Entry| match entry.state {
+            State::Stale => true,
+            State::Denied => target.namespace.is_none(),
+            State::Pending | State::Listing | State::Synced | State::Absent => false,
+        };
+        let mut lost = of_kind.filter(|(target, entry)| is_lost(target, entry));
         match lost.next() {
             None => part.ready(),
             Some((target, entry)) => part.stale(match lost.count() {
