@@ -21,6 +21,7 @@ pub mod references;
 pub mod route;
 pub mod secret;
 pub mod service;
+pub mod want;
 
 pub use delta::{Delta, Event};
 pub use endpoint_slice::{EndpointSlice, SliceEndpoint, SlicePort};
@@ -41,3 +42,4 @@ pub use route::{
 };
 pub use secret::{KeyBytes, Secret};
 pub use service::{Protocol, Service, ServicePort, ServiceType, TargetPort};
+pub use want::{Answer, Coverage, Want};

@@ -65,6 +65,8 @@ impl Pipeline {
                     Event::Put(object, value) => inputs.put(batch, &object.key, value),
                     Event::Delete(object) => inputs.delete(batch, object),
                     Event::Listed(kind) => inputs.complete(batch, *kind),
+                    // Between sources and the door only.
+                    Event::Answered(..) | Event::Covers(_) => {}
                 }
             }
         });

@@ -135,6 +135,7 @@ impl Door {
             let (object, facts) = match &event {
                 Event::Put(object, value) => (object.clone(), Some(value)),
                 Event::Delete(object) => (object.clone(), None),
+                Event::Answered(..) | Event::Covers(_) => continue,
                 Event::Listed(kind) => {
                     self.list(*kind, arrived, now);
                     continue;

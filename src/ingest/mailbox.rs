@@ -20,7 +20,7 @@ pub struct Arrival {
 impl Arrival {
     /// The events of a delta, one by one.
     pub fn of(delta: Delta) -> impl Iterator<Item = Arrival> {
-        let Delta { arrived, events } = delta;
+        let Delta { arrived, events, .. } = delta;
         events.into_iter().map(move |event| Arrival { arrived, event })
     }
 }
@@ -87,6 +87,7 @@ impl State {
     fn put(&mut self, Arrival { arrived, event }: Arrival) {
         let object = match &event {
             Event::Put(object, _) | Event::Delete(object) => object.clone(),
+            Event::Answered(..) | Event::Covers(_) => return,
             Event::Listed(kind) => {
                 if !self.listed.iter().any(|(listed, _)| listed == kind) {
                     self.listed.push((*kind, arrived));

@@ -151,7 +151,7 @@ impl Rig {
 fn sorted(mut events: Vec<Event>) -> Vec<Event> {
     events.sort_by_key(|event| match event {
         Event::Put(object, _) | Event::Delete(object) => Some(object.clone()),
-        Event::Listed(_) => None,
+        Event::Listed(_) | Event::Answered(..) | Event::Covers(_) => None,
     });
     events
 }

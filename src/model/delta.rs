@@ -7,7 +7,7 @@
 
 use std::time::Instant;
 
-use super::{Kind, Object, ObjectRef};
+use super::{Answer, Coverage, Kind, Object, ObjectRef, Want};
 
 /// Changes that one source noticed together: a burst of file changes, or what one read of a watch yielded.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,13 +16,22 @@ pub struct Delta {
     pub arrived: Instant,
     /// What changed, in an order in which it may be applied one by one. At most one event for each object.
     pub events: Vec<Event>,
+    /// A fact about a scope as a whole, such as the end of a namespace: let in at once and in one piece, whatever
+    /// refers to its objects.
+    pub firm: bool,
 }
 
 impl Delta {
     /// A delta that arrived at `arrived`.
     #[must_use]
     pub fn new(arrived: Instant, events: Vec<Event>) -> Self {
-        Self { arrived, events }
+        Self { arrived, events, firm: false }
+    }
+
+    /// A delta that passes the door at once and in one piece.
+    #[must_use]
+    pub fn firm(arrived: Instant, events: Vec<Event>) -> Self {
+        Self { arrived, events, firm: true }
     }
 
     /// Whether there is nothing in it.
@@ -42,4 +51,8 @@ pub enum Event {
     /// The first list of this kind is whole: every object of it that the source knows was put before this event.
     /// Said once for each kind in a source's life; absence of an object means something from here on.
     Listed(Kind),
+    /// What became of a want. Said again when it changes; rows that it stands for are put or deleted before it.
+    Answered(Want, Answer),
+    /// What the sources read by themselves, from here on. Without it: everything.
+    Covers(Coverage),
 }

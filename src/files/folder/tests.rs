@@ -46,6 +46,7 @@ impl World {
             Event::Put(at, _) => format!("+{at}"),
             Event::Delete(at) => format!("-{at}"),
             Event::Listed(kind) => format!("={kind}"),
+            other @ (Event::Answered(..) | Event::Covers(_)) => panic!("a folder does not say {other:?}"),
         };
         scan.events.iter().map(render).collect()
     }
@@ -384,7 +385,7 @@ proptest! {
                 match event {
                     Event::Put(at, object) => drop(said.insert(at, object)),
                     Event::Delete(at) => assert!(said.remove(&at).is_some(), "{at} was never put"),
-                    Event::Listed(_) => {}
+                    Event::Listed(_) | Event::Answered(..) | Event::Covers(_) => {}
                 }
             }
             let held: BTreeMap<_, _> = world.folder.objects().into_iter().map(|(at, (o, _))| (at.clone(), o.clone())).collect();

@@ -47,7 +47,7 @@ fn apply(world: &mut World, event: &Event) {
     match event {
         Event::Put(object, value) => drop(world.insert(object.clone(), value.clone())),
         Event::Delete(object) => drop(world.remove(object)),
-        Event::Listed(_) => {}
+        Event::Listed(_) | Event::Answered(..) | Event::Covers(_) => {}
     }
 }
 

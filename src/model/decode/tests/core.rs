@@ -25,7 +25,7 @@ fn pod(rest: Value) -> Pod {
 fn a_namespace_has_its_name_as_a_label() {
     let Object::Namespace(found) = decoded(&object("v1", "Namespace", "shop", json!({}))).object else { panic!() };
     let own = ("kubernetes.io/metadata.name".into(), "shop".into());
-    assert_eq!(*found, Namespace { labels: [own].into_iter().collect() });
+    assert_eq!(*found, Namespace { labels: [own].into_iter().collect(), ..Namespace::default() });
 }
 
 #[test]
