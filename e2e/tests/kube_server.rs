@@ -82,7 +82,16 @@ async fn data_outlive_a_stop_and_a_snapshot_brings_the_older_revision() -> Resul
         Ok(plane.api().get(&CONFIG_MAPS, "default", name).await?["data"]["value"].take())
     };
     plane.api().create(&config_map("a", "old")).await?;
+    let api = plane.api().clone();
+    let watch = tokio::spawn(async move { api.raw(Method::GET, "/api/v1/configmaps?watch=true", None).await });
+    eventually("the watch to be open", PATIENCE, async || {
+        let open = plane.audit().all()?.iter().any(|event| event.verb == "watch" && event.resource == "configmaps");
+        ensure!(open, "no watch of ConfigMaps is on record");
+        Ok(())
+    })
+    .await?;
     plane.stop_server().await?;
+    ensure!(watch.await??.status == 200, "an open watch ends cleanly");
     ensure!(value(&plane, "a").await.is_err(), "a stopped server answers");
     plane.start_server().await?;
     ensure!(value(&plane, "a").await? == "old");

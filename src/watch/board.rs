@@ -17,6 +17,9 @@ use crate::metrics;
 use crate::model::{Delta, Event, Kind};
 use crate::readiness::Part;
 
+/// Progress of a list is told after this many objects.
+const STEP: usize = 500;
+
 /// What a source is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum State {
@@ -293,8 +296,11 @@ impl Board {
     pub(super) fn read(&self, target: &Target, objects: usize) {
         let mut inner = self.lock();
         let Some(entry) = inner.sources.get_mut(target) else { return };
-        entry.read = objects;
-        inner.tell(target.kind);
+        let before = std::mem::replace(&mut entry.read, objects);
+        // Not for each of tens of thousands of pieces.
+        if before / STEP != objects / STEP {
+            inner.tell(target.kind);
+        }
     }
 
     /// How many rows the source holds.
