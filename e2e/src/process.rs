@@ -46,10 +46,14 @@ impl Process {
         Ok(Self { name: name.to_owned(), child, log: log.to_owned() })
     }
 
+    /// Its id.
+    pub fn pid(&self) -> Result<u32> {
+        self.child.id().with_context(|| format!("{} has ended", self.name))
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        let pid = self.child.id().with_context(|| format!("{} has ended", self.name))?;
-        let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).context("a pid that is no pid")?;
+        let pid = i32::try_from(self.pid()?).ok().and_then(rustix::process::Pid::from_raw).context("a pid that is no pid")?;
         rustix::process::kill_process(pid, signal).with_context(|| format!("signal {} ({pid:?})", self.name))
     }
 
