@@ -73,7 +73,7 @@ impl Watched {
                         heard.objects.remove(&at.to_string());
                     }
                     Event::Listed(kind) => heard.listed.push(kind),
-                    Event::Answered(..) | Event::Covers(_) => panic!("a folder answers no wants"),
+                    Event::Answered(..) | Event::Covers(_) => unreachable!("a folder answers no wants"),
                 }
             }
         };

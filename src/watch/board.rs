@@ -17,6 +17,9 @@ use crate::metrics;
 use crate::model::{Delta, Event, Kind};
 use crate::readiness::Part;
 
+/// Progress of a list is told after this many objects.
+const STEP: usize = 500;
+
 /// What a source is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum State {
@@ -293,8 +296,11 @@ impl Board {
     pub(super) fn read(&self, target: &Target, objects: usize) {
         let mut inner = self.lock();
         let Some(entry) = inner.sources.get_mut(target) else { return };
-        entry.read = objects;
-        inner.tell(target.kind);
+        let before = std::mem::replace(&mut entry.read, objects);
+        // Not for each of tens of thousands of pieces.
+        if before / STEP != objects / STEP {
+            inner.tell(target.kind);
+        }
     }
 
     /// How many rows the source holds.
@@ -423,7 +429,13 @@ impl Inner {
             return if denied.is_some() { part.failed(reason) } else { part.waiting(reason) };
         }
         let of_kind = self.sources.iter().filter(|(target, _)| target.kind == kind && !target.demanded);
-        let mut lost = of_kind.filter(|(_, entry)| matches!(entry.state, State::Stale | State::Denied));
+        // A right that is missing in one namespace is said of the namespace.
+        let is_lost = |target: &Target, entry: &Entry| match entry.state {
+            State::Stale => true,
+            State::Denied => target.namespace.is_none(),
+            State::Pending | State::Listing | State::Synced | State::Absent => false,
+        };
+        let mut lost = of_kind.filter(|(target, entry)| is_lost(target, entry));
         match lost.next() {
             None => part.ready(),
             Some((target, entry)) => part.stale(match lost.count() {

@@ -117,6 +117,16 @@ impl Fault {
         matches!(self, Fault::Unreachable(_))
     }
 
+    /// Whether it is about the right to watch or the way to the server, when a question beside the watch met it.
+    #[must_use]
+    pub fn ends_a_watch(&self) -> bool {
+        match self {
+            Fault::Answer(status) => matches!(status.code, 401 | 403 | 404),
+            Fault::Unreachable(_) => true,
+            Fault::Cut | Fault::Silent(_) | Fault::Malformed(_) | Fault::Ended => false,
+        }
+    }
+
     /// How long the server asked to be left alone.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {

@@ -25,8 +25,11 @@ use super::{Context, Selection, rights};
 use crate::model::decode::decode;
 use crate::model::{Delta, Event, Kind, Namespace, Object, ObjectKey, ObjectRef};
 
-/// Between looks at a Namespace that is there and in order, and at one in doubt.
-const CALM: Duration = Duration::from_secs(30);
+/// Between looks at a Namespace that is there and in order: at least this, and more when there are many, so that no more
+/// than some twenty a second are looked at.
+const CALM: Duration = Duration::from_secs(5);
+const CALM_FOR_EACH: Duration = Duration::from_millis(50);
+/// Between looks at one in doubt.
 const DOUBT: Duration = Duration::from_secs(2);
 const TICK: Duration = Duration::from_millis(250);
 
@@ -220,9 +223,10 @@ impl Looks {
 
     fn due(&self, board: &Board) -> Vec<ArcStr> {
         let names = self.lock();
+        let calmly = CALM.max(CALM_FOR_EACH * u32::try_from(names.len()).unwrap_or(u32::MAX));
         let due = names.iter().filter(|(name, look)| {
             let calm = look.found.as_ref().is_some_and(|found| !found.terminating) && board.denied_in(name).is_empty();
-            look.at.is_none_or(|at| at.elapsed() >= if calm { CALM } else { DOUBT })
+            look.at.is_none_or(|at| at.elapsed() >= if calm { calmly } else { DOUBT })
         });
         due.map(|(name, _)| name.clone()).collect()
     }

@@ -26,9 +26,10 @@ use super::board::State;
 use super::cluster::Who;
 use super::fault::{Fault, Phase};
 use super::read::{self, Batch, Dialect, Stream};
+use super::rights;
 use super::scope::{Gathering, Loss, Scope};
 use super::target::{Ask, Target};
-use super::wire::{Change, Value};
+use super::wire::{Change, Status, Value};
 use crate::metrics;
 use crate::model::Kind;
 
@@ -118,6 +119,9 @@ impl Source {
         }
         self.stream = None;
         self.listed = Some(Instant::now());
+        if self.dialect.plain && self.revision.is_none() {
+            self.may_watch().await.map_err(|fault| (Phase::List, fault))?;
+        }
         metrics::source_list(self.target.kind.as_str());
         let (mut gathering, mut revision) = if self.dialect.plain {
             self.pages().await.map_err(|fault| (Phase::List, fault))?
@@ -136,6 +140,14 @@ impl Source {
         self.revision = Some(revision);
         self.in_sync();
         Ok(Next::Watch)
+    }
+
+    /// A list without the right to watch would be a start that no change follows.
+    async fn may_watch(&self) -> Result<(), Fault> {
+        if rights::may(&self.cx.client, &self.target, "watch").await? {
+            return Ok(());
+        }
+        Err(Fault::Answer(Status { code: 403, message: "no right to watch".into(), ..Status::default() }))
     }
 
     /// A consistent list, page by page.
@@ -231,8 +243,12 @@ impl Source {
                     self.apply(batch).map_err(|fault| (Phase::Stream, fault))?;
                 }
                 Err(Fault::Silent(_)) if stream.opened.elapsed() < self.cx.settings.watch_timeout + OVERDUE => {
-                    if self.went_back(heard).await.map_err(|fault| (Phase::Stream, fault))? {
-                        return Ok(Next::List);
+                    match self.went_back(heard).await {
+                        Ok(true) => return Ok(Next::List),
+                        Ok(false) => {}
+                        Err(fault) if fault.ends_a_watch() => return Err((Phase::Stream, fault)),
+                        // The watch itself has said nothing bad.
+                        Err(fault) => tracing::debug!(source = %self.target, %fault, "the revision is not told"),
                     }
                 }
                 Err(Fault::Silent(_)) => return Err((Phase::Stream, Fault::Silent(heard.elapsed()))),

@@ -32,11 +32,12 @@ pub type Wants = Arc<BTreeSet<Want>>;
 struct Reading {
     targets: Vec<Target>,
     said: Option<Answer>,
+    /// What it gave is at the door.
+    held: bool,
     /// Since when nothing refers to it.
     unwanted: Option<Instant>,
     /// Since when a right is missing that was there.
     revoked: Option<Instant>,
-    dropped: bool,
 }
 
 /// The sources of one target, which several wants may share.
@@ -89,7 +90,10 @@ impl Demands {
         let now = Instant::now();
         for (want, reading) in &mut self.readings {
             if wants.contains(want) {
-                reading.unwanted = None;
+                if reading.unwanted.take().is_some() {
+                    // The door has forgotten what became of it.
+                    reading.said = None;
+                }
             } else {
                 reading.unwanted.get_or_insert(now);
             }
@@ -148,7 +152,7 @@ impl Demands {
             });
             shared.users += 1;
         }
-        let reading = Reading { targets, said: None, unwanted: None, revoked: None, dropped: false };
+        let reading = Reading { targets, said: None, held: false, unwanted: None, revoked: None };
         self.readings.insert(want, reading);
     }
 
@@ -158,8 +162,7 @@ impl Demands {
         let mut answers = Vec::new();
         for (want, reading) in &mut self.readings {
             let Some(answer) = judge(&self.cx, reading, policy) else { continue };
-            if matches!(answer, Answer::Unavailable(_)) && reading.said == Some(Answer::Known) && !reading.dropped {
-                reading.dropped = true;
+            if matches!(answer, Answer::Unavailable(_)) && std::mem::take(&mut reading.held) {
                 for target in &reading.targets {
                     if let Some(shared) = self.sources.get(target) {
                         shared.scope.drop_rows(std::slice::from_ref(target));
@@ -225,14 +228,14 @@ fn judge(cx: &Context, reading: &mut Reading, policy: super::Policy) -> Option<A
             // After a right came back, what it gives is waited for; before the first answer too.
             return None;
         }
-        reading.dropped = false;
+        reading.held = true;
         return Some(Answer::Known);
     };
-    if reading.said == Some(Answer::Known) {
+    if reading.held {
         // It was there: held for a time, as a namespace is.
         let since = *reading.revoked.get_or_insert_with(Instant::now);
         if !policy.drop || since.elapsed() < policy.hold {
-            return None;
+            return Some(Answer::Known);
         }
     }
     Some(Answer::Unavailable(denied.reason.clone()))

@@ -4,6 +4,7 @@
 //! each. hyper's pooled client would put all of them on one connection, where the server's limit of streams makes them wait.
 
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,7 +21,8 @@ use tokio_rustls::TlsConnector;
 
 use crate::metrics;
 
-/// Streams on one connection: the API server's own limit is 250 in its smallest default, some proxies' 100 is asked for.
+/// Streams on one connection, or fewer if the server says so: kube-apiserver's default is 100, and a request beyond its limit
+/// would wait for a watch to end.
 const STREAMS: usize = 200;
 /// To connect, TLS included.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -46,7 +48,8 @@ pub(super) struct Pool {
 struct Connection {
     sender: http2::SendRequest<Body>,
     streams: AtomicUsize,
-    limit: usize,
+    /// What the server allows, as it said last.
+    limit: Arc<AtomicUsize>,
     broken: AtomicBool,
 }
 
@@ -130,7 +133,9 @@ impl Pool {
         let mut open = self.lock();
         open.retain(|connection| !connection.sender.is_closed() && !connection.broken.load(Ordering::Relaxed));
         metrics::api_connections(open.len());
-        let found = open.iter().find(|connection| connection.streams.load(Ordering::Relaxed) < connection.limit)?;
+        let found = open
+            .iter()
+            .find(|connection| connection.streams.load(Ordering::Relaxed) < connection.limit.load(Ordering::Relaxed))?;
         found.streams.fetch_add(1, Ordering::Relaxed);
         Some(Arc::clone(found))
     }
@@ -149,7 +154,7 @@ impl Pool {
         if tls.get_ref().1.alpn_protocol() != Some(b"h2") {
             return h1(TokioIo::new(tls)).await;
         }
-        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+        let (sender, mut connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
@@ -159,14 +164,16 @@ impl Pool {
             .handshake(TokioIo::new(tls))
             .await
             .map_err(text)?;
+        let limit = Arc::new(AtomicUsize::new(STREAMS.min(connection.current_max_send_streams())));
+        let told = Arc::clone(&limit);
         // Ends with the last sender, or when the connection breaks: then every stream on it fails.
-        tokio::spawn(connection);
-        let connection = Arc::new(Connection {
-            sender,
-            streams: AtomicUsize::new(1),
-            limit: STREAMS,
-            broken: AtomicBool::new(false),
-        });
+        tokio::spawn(std::future::poll_fn(move |context| {
+            let done = Pin::new(&mut connection).poll(context);
+            told.store(STREAMS.min(connection.current_max_send_streams()), Ordering::Relaxed);
+            done
+        }));
+        let connection =
+            Arc::new(Connection { sender, streams: AtomicUsize::new(1), limit, broken: AtomicBool::new(false) });
         self.lock().push(Arc::clone(&connection));
         Ok(Fresh::H2(connection))
     }

@@ -135,7 +135,7 @@ impl Source {
             Ok(missing) if !missing.is_empty() => {
                 let reason = rights::remedy(&self.target, &missing);
                 if held && self.denials < DENIALS {
-                    self.lost_with(&format!("{reason}; this is confirmed first"));
+                    // Not worth a word before it is confirmed.
                     sleep(DENIED).await;
                 } else {
                     self.synced = None;
