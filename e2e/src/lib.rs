@@ -24,3 +24,4 @@ pub mod scenario;
 pub mod settled;
 pub mod syncgate;
 pub mod wait;
+pub mod watching;
