@@ -10,6 +10,7 @@ pub mod certificates;
 pub mod demo;
 pub mod envoy;
 pub mod example;
+pub mod faults;
 pub mod folder;
 pub mod http;
 pub mod kube;

@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use syncgate_e2e::backend::Backend;
 use syncgate_e2e::bed::Setup;
 use syncgate_e2e::demo::{self, Demo};
+use syncgate_e2e::faults;
 use syncgate_e2e::kube::{self, ControlPlane};
 use syncgate_e2e::load::{Allowed, Call, Load, Plan};
 use syncgate_e2e::scenario::Scenario;
@@ -98,6 +99,8 @@ enum Command {
         #[command(flatten)]
         on: On,
     },
+    /// Stand between a client and an API server and play faults; until Ctrl-C.
+    Faults(Box<faults::Arguments>),
 }
 
 /// What a demo or a scenario runs on.
@@ -161,6 +164,7 @@ async fn main() -> Result<()> {
             }
             Ok(())
         }
+        Command::Faults(arguments) => faults::run(*arguments).await,
     }
 }
 
