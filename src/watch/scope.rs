@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use super::board::Board;
 use super::target::Target;
-use super::wire::{Change, Item, Value};
+use super::wire::{Change, Gone, Item, Value};
 use crate::model::{Delta, Event, Object, ObjectKey, ObjectRef};
 
 /// Takes deltas to the door. Never blocks.
@@ -151,7 +151,7 @@ impl Scope {
                 Change::Put(Item { key, value: Value::Managed, .. }) => {
                     (key.clone(), Event::Delete(ObjectRef::new(target.kind, key)))
                 }
-                Change::Delete(Item { key, .. }) => (key.clone(), Event::Delete(ObjectRef::new(target.kind, key))),
+                Change::Delete(Gone { key, .. }) => (key.clone(), Event::Delete(ObjectRef::new(target.kind, key))),
                 // It keeps what it last said.
                 Change::Put(Item { value: Value::Unreadable(_), .. }) | Change::Bookmark { .. } | Change::Error(_) => {
                     continue;

@@ -29,7 +29,7 @@ use super::read::{self, Batch, Dialect, Stream};
 use super::rights;
 use super::scope::{Gathering, Loss, Scope};
 use super::target::{Ask, Target};
-use super::wire::{Change, Status, Value};
+use super::wire::{self, Change, Status, Value};
 use crate::metrics;
 use crate::model::Kind;
 
@@ -267,12 +267,12 @@ impl Source {
                 }
                 Change::Bookmark { revision, .. } => self.revision = Some(revision),
                 Change::Put(item) => {
-                    self.revision = Some(item.version);
+                    self.revision = wire::as_revision(item.version).or(self.revision);
                     self.note_unreadable(std::iter::once(&item.value));
                     said.push(Change::Put(item));
                 }
                 Change::Delete(item) => {
-                    self.revision = Some(item.version);
+                    self.revision = wire::as_revision(item.version).or(self.revision);
                     said.push(Change::Delete(item));
                 }
             }

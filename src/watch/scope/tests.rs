@@ -34,9 +34,13 @@ impl Said {
     }
 }
 
+fn of_value(name: &str, version: u64, value: Value) -> Item {
+    Item { key: ObjectKey::new("shop", name), version, value }
+}
+
 fn item(name: &str, version: u64) -> Item {
     let object = Object::Pod(Arc::new(Pod { terminating: version.is_multiple_of(2), ..Pod::default() }));
-    Item::new(ObjectKey::new("shop", name), version, Value::Object(object, vec![]))
+    of_value(name, version, Value::Object(object, vec![]))
 }
 
 fn pods() -> Target {
@@ -82,7 +86,7 @@ fn an_object_that_cannot_be_read_keeps_what_it_was() {
     let scope = scope(&said, false);
     list(&scope, &pods(), vec![item("a", 1)]);
     said.take();
-    let unreadable = Item::new(ObjectKey::new("shop", "a"), 2, Value::Unreadable(vec![]));
+    let unreadable = of_value("a", 2, Value::Unreadable(vec![]));
     let loss = list(&scope, &pods(), vec![unreadable]);
     assert_eq!((loss.lost, said.take()), (0, vec![]));
 }
@@ -96,7 +100,7 @@ fn the_first_lists_of_a_staged_scope_leave_together() {
     assert_eq!(said.take(), [""; 0], "the pods are not there yet");
     list(&scope, &pods(), vec![item("p", 1)]);
     assert_eq!(said.take(), ["+p +s +t"]);
-    scope.change(&pods(), vec![Change::Delete(item("p", 3))], Instant::now());
+    scope.change(&pods(), vec![Change::Delete(Gone { key: ObjectKey::new("shop", "p"), version: 3 })], Instant::now());
     assert_eq!(said.take(), ["-p"]);
 }
 
@@ -152,10 +156,10 @@ fn a_change_of_one_object_is_said_once_and_a_managed_slice_goes() {
     let scope = scope(&said, false);
     list(&scope, &services(), vec![]);
     let service = || Object::Service(Arc::new(Service::default()));
-    let put = |version| Change::Put(Item::new(ObjectKey::new("shop", "s"), version, Value::Object(service(), vec![])));
+    let put = |version| Change::Put(of_value("s", version, Value::Object(service(), vec![])));
     scope.change(&services(), vec![put(1), put(2)], Instant::now());
     assert_eq!(said.take(), ["+s"]);
-    let managed = Item::new(ObjectKey::new("shop", "s"), 3, Value::Managed);
+    let managed = of_value("s", 3, Value::Managed);
     scope.change(&services(), vec![Change::Put(managed)], Instant::now());
     assert_eq!(said.take(), ["-s"]);
 }
