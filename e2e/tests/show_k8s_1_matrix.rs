@@ -19,7 +19,13 @@ const USERS: [(&str, Rights); 5] = [
     ("user-4", Rights::Cluster),
 ];
 
-async fn show(plane: &ControlPlane, watchers: &[Watcher], mark: kube::audit::Mark, lines: &mut Vec<usize>, what: &str) -> Result<()> {
+async fn show(
+    plane: &ControlPlane,
+    watchers: &[Watcher],
+    mark: kube::audit::Mark,
+    lines: &mut Vec<usize>,
+    what: &str,
+) -> Result<()> {
     eprintln!("=========== {what}");
     let events = plane.audit().since(mark)?;
     for (at, watcher) in watchers.iter().enumerate() {
@@ -27,22 +33,40 @@ async fn show(plane: &ControlPlane, watchers: &[Watcher], mark: kube::audit::Mar
         let picture = watcher.picture().await?;
         for namespace in NAMESPACES {
             let requests = Requests::of(&watcher.name, &events).within(namespace);
-            eprintln!("{namespace}: {:?} now {:?} rows {:?}", watcher.film().namespace(namespace), picture.namespaces.get(namespace), picture.rows(namespace));
-            let states: Vec<_> = picture.within(namespace).map(|(kind, source)| format!("{kind}={:?}", watcher.film().source(&format!("{kind} in {namespace}"))) + &source.reason).collect();
+            eprintln!(
+                "{namespace}: {:?} now {:?} rows {:?}",
+                watcher.film().namespace(namespace),
+                picture.namespaces.get(namespace),
+                picture.rows(namespace)
+            );
+            let states: Vec<_> = picture
+                .within(namespace)
+                .map(|(kind, source)| {
+                    format!("{kind}={:?}", watcher.film().source(&format!("{kind} in {namespace}"))) + &source.reason
+                })
+                .collect();
             eprintln!("    {states:?}");
-            if watcher.rights.is_namespaced() { eprintln!("    {:?}\n     {:?}", requests.reads(), requests.summary()); }
+            if watcher.rights.is_namespaced() {
+                eprintln!("    {:?}\n     {:?}", requests.reads(), requests.summary());
+            }
         }
         eprintln!("all rows {:?}", picture.all_rows());
         if !watcher.rights.is_namespaced() {
-            for (name, source) in &picture.sources { eprintln!("   {name} {:?} {:?}", watcher.film().source(name), source); }
+            for (name, source) in &picture.sources {
+                eprintln!("   {name} {:?} {:?}", watcher.film().source(name), source);
+            }
             eprintln!("     {:?}", Requests::of(&watcher.name, &events).summary());
         }
         let all = watcher.lines();
-        for line in &all[lines[at]..] { eprintln!("  LOG {}", line.text); }
+        for line in &all[lines[at]..] {
+            eprintln!("  LOG {}", line.text);
+        }
         lines[at] = all.len();
         watcher.film().cut();
     }
-    for namespace in NAMESPACES { eprintln!("server {namespace} {:?}", world::held(plane.api(), namespace).await); }
+    for namespace in NAMESPACES {
+        eprintln!("server {namespace} {:?}", world::held(plane.api(), namespace).await);
+    }
     Ok(())
 }
 
@@ -65,18 +89,30 @@ async fn matrix() -> Result<()> {
     let mut watchers = Vec::new();
     for (at, (user, rights)) in USERS.into_iter().enumerate() {
         Watcher::grant(&plane, user, rights, &NAMESPACES).await?;
-        watchers.push(Watcher::start(plane.identity(user)?, rights, &NAMESPACES, &["--watch-timeout=5s"], net.host(10 + at as u8), &home)?);
+        watchers.push(Watcher::start(
+            plane.identity(user)?,
+            rights,
+            &NAMESPACES,
+            &["--watch-timeout=5s"],
+            net.host(10 + at as u8),
+            &home,
+        )?);
     }
     let start = Instant::now();
     let mut whole = world::held(&api, "").await?;
-    let mut inner = whole.clone(); *inner.get_mut("Service").unwrap() -= 1; whole.retain(|_, _| true);
+    let mut inner = whole.clone();
+    *inner.get_mut("Service").unwrap() -= 1;
+    whole.retain(|_, _| true);
     for watcher in &watchers {
         eventually("sync", Duration::from_secs(30), async || {
             let mut rows = watcher.picture().await?.all_rows();
-            rows.remove("Namespace"); rows.remove("GatewayClass");
-            let w = if watcher.rights.is_namespaced() {&inner} else {&whole}; ensure!(rows == *w, "{rows:?} {w:?}");
+            rows.remove("Namespace");
+            rows.remove("GatewayClass");
+            let w = if watcher.rights.is_namespaced() { &inner } else { &whole };
+            ensure!(rows == *w, "{rows:?} {w:?}");
             Ok(())
-        }).await?;
+        })
+        .await?;
     }
     eprintln!("synced after {:?}", start.elapsed());
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -119,7 +155,8 @@ async fn matrix() -> Result<()> {
                 let rows = watcher.picture().await?;
                 ensure!(before == 0 || rows.rows("calm-ns")["Pod"] == 2);
                 Ok(())
-            }).await?;
+            })
+            .await?;
             eprintln!("{} {:?}", watcher.name, since.elapsed());
         }
         tokio::time::sleep(Duration::from_secs(8)).await;
@@ -127,7 +164,11 @@ async fn matrix() -> Result<()> {
     }
     if phase.is_empty() || phase.contains('4') {
         let mark = plane.audit().mark()?;
-        if phase.contains("b") { for n in 0..500 { api.apply(&serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": "calm-ns", "name": format!("n-{n}")}})).await?; } }
+        if phase.contains("b") {
+            for n in 0..500 {
+                api.apply(&serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": "calm-ns", "name": format!("n-{n}")}})).await?;
+            }
+        }
         api.delete(&kube::resource::PODS, "calm-ns", "web-1").await?;
         api.delete(&kube::resource::SERVICES, "calm-ns", "by-hand").await?;
         tokio::time::sleep(Duration::from_secs(6)).await;
@@ -141,11 +182,18 @@ async fn matrix() -> Result<()> {
         plane.wipe().await?;
         tokio::time::sleep(Duration::from_secs(15)).await;
         show(&plane, &watchers, mark, &mut lines, "wiped").await?;
-        for (user, rights) in USERS { Watcher::grant(&plane, user, rights, &NAMESPACES).await?; }
+        for (user, rights) in USERS {
+            Watcher::grant(&plane, user, rights, &NAMESPACES).await?;
+        }
         tokio::time::sleep(Duration::from_secs(45)).await;
         show(&plane, &watchers, mark, &mut lines, "wiped, granted, no CRDs").await?;
         plane.apply_crds().await?;
-        for namespace in NAMESPACES { api.apply(&kube::objects::namespace(namespace, &serde_json::json!({}))).await?; for o in Rights::inside(namespace, &inside) { api.apply(&o).await?; } }
+        for namespace in NAMESPACES {
+            api.apply(&kube::objects::namespace(namespace, &serde_json::json!({}))).await?;
+            for o in Rights::inside(namespace, &inside) {
+                api.apply(&o).await?;
+            }
+        }
         tokio::time::sleep(Duration::from_secs(30)).await;
         show(&plane, &watchers, mark, &mut lines, "wiped, granted, CRDs").await?;
     }
