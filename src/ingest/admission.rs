@@ -70,12 +70,20 @@ pub(super) fn take_out(table: &Table, changes: &mut Changes) -> BTreeMap<ObjectR
         let (mut out, wanted) = shrink(table, changes);
         // A target that stays out only for a referrer that had to stay out itself may be let in after all: without that
         // referrer from the outset. Each round gives up at least one, for good: this ends.
-        let in_vain: BTreeSet<_> = wanted.into_values().filter(|referrer| out.contains_key(referrer)).collect();
+        let mut in_vain: BTreeSet<_> = wanted.values().filter(|referrer| out.contains_key(*referrer)).cloned().collect();
         if in_vain.is_empty() {
             out.append(&mut given_up);
             return out;
         }
         *changes = offered;
+        // Those first that keep out what they lack themselves: others may lack it for their sake only.
+        let stands_in_its_own_way = |referrer: &ObjectRef| match out.get(referrer) {
+            Some(Blocked::Refers(Reference { target, .. }, _)) => wanted.get(target) == Some(referrer),
+            _ => false,
+        };
+        if in_vain.iter().any(stands_in_its_own_way) {
+            in_vain.retain(stands_in_its_own_way);
+        }
         for referrer in in_vain {
             changes.remove(&referrer);
             if let Some(blocked) = out.remove(&referrer) {
