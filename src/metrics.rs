@@ -51,7 +51,14 @@ pub fn door_held(objects: usize) {
     gauge!(name::DOOR_HELD).set(objects as f64);
 }
 
-/// A hold ended. `outcome` is `resolved`, `expired` or `overflow`; `longest` is the longest hold of this process.
+/// How many things that are read on demand are unanswered, known and unavailable.
+pub fn demands([unanswered, known, unavailable]: [usize; 3]) {
+    for (state, count) in [("unanswered", unanswered), ("known", known), ("unavailable", unavailable)] {
+        gauge!(name::DEMANDS, "state" => state).set(count as f64);
+    }
+}
+
+/// A hold ended. `outcome` is `resolved`, `expired`, `overflow` or, when a firm change took its place, `firm`; `longest` is the longest hold of this process.
 pub fn door_released(outcome: &'static str, held: Duration, longest: Duration) {
     histogram!(name::DOOR_HOLD_SECONDS, "outcome" => outcome).record(held);
     gauge!(name::DOOR_LONGEST_HOLD_SECONDS).set(longest);
