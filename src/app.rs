@@ -27,6 +27,7 @@ use crate::{
     files::{self, FilesConfig, Findings},
     ingest,
     metrics::Exporter,
+    model::Wants,
     readiness::{Layer, Part, Readiness},
     xds::{self, Hub},
 };
@@ -60,6 +61,8 @@ pub async fn serve(config: ServeConfig) -> anyhow::Result<()> {
             views: views.clone(),
             problems: Problems::new(found.clone()),
             heart: heartbeats.register("graph"),
+            // A folder is read as a whole.
+            wants: watch::Sender::new(Wants::new()),
         },
     )?;
     tasks.spawn("the graph's thread", thread.ended());
