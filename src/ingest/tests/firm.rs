@@ -42,23 +42,3 @@ fn a_namespace_that_leaves_goes_with_its_secrets_and_what_was_wanted_for_it() {
     assert_eq!(rig.firmly(events), gone);
     assert_eq!(rig.wants(), Vec::<String>::new());
 }
-
-#[test]
-fn zz_cost() {
-    for n in [200_usize, 2000, 20000] {
-        let mut rig = Rig::covering(None, vec![class()]);
-        let names: Vec<_> = (0..n).map(|i| format!("s{i}")).collect();
-        let t = Instant::now();
-        rig.firmly(names.iter().map(|s| gateway(s, &[s])).collect());
-        rig.offer(names.iter().flat_map(|s| [secret(s), known(&wants_secret(s))]).collect());
-        let all = t.elapsed();
-        let t = Instant::now();
-        for i in 0..100 {
-            let s = format!("x{i}");
-            let _ = rig.door.new_wants();
-            assert_eq!(rig.offer(vec![gateway(&names[i], &[&s])]), []);
-            assert_eq!(rig.offer(vec![secret(&s), known(&wants_secret(&s))]).len(), 2);
-        }
-        eprintln!("n={n} fill={all:?} per change+answer={:?}", t.elapsed() / 100);
-    }
-}
