@@ -61,8 +61,8 @@ pub(super) struct Source {
     denials: u32,
     /// Since when the API is missing.
     missing: Option<Instant>,
-    /// When the last thing happened that may have hidden a restore of etcd.
-    broke: Instant,
+    /// When the last thing happened that may have hidden a restore of etcd; `None` once that was looked into.
+    broke: Option<Instant>,
 }
 
 /// What comes next.
@@ -90,7 +90,7 @@ impl Source {
             failed_starts: 0,
             denials: 0,
             missing: None,
-            broke: Instant::now(),
+            broke: None,
         }
     }
 
@@ -138,6 +138,7 @@ impl Source {
         self.scope.swap(&self.target, gathering, std::time::Instant::now());
         tracing::debug!(target = %self.target, objects, revision, "listed");
         self.revision = Some(revision);
+        self.broke = None;
         self.in_sync();
         Ok(Next::Watch)
     }
@@ -235,17 +236,19 @@ impl Source {
         let mut stream = stream.map_err(|fault| (Phase::Start, fault))?;
         self.failed_starts = 0;
         self.in_sync();
-        let mut heard = Instant::now();
+        let (mut heard, mut looked) = (Instant::now(), Instant::now());
         loop {
             match stream.next(QUIET, &self.cx.pool).await {
                 Ok(batch) => {
                     heard = Instant::now();
+                    looked = heard;
                     self.apply(batch).map_err(|fault| (Phase::Stream, fault))?;
                 }
                 Err(Fault::Silent(_)) if stream.opened.elapsed() < self.cx.settings.watch_timeout + OVERDUE => {
-                    match self.went_back(heard).await {
+                    match self.went_back(looked).await {
                         Ok(true) => return Ok(Next::List),
-                        Ok(false) => {}
+                        // What others ask from here on counts for the next look, not what was answered before.
+                        Ok(false) => looked = Instant::now(),
                         Err(fault) if fault.ends_a_watch() => return Err((Phase::Stream, fault)),
                         // The watch itself has said nothing bad.
                         Err(fault) => tracing::debug!(source = %self.target, %fault, "the revision is not told"),
@@ -281,7 +284,7 @@ impl Source {
         Ok(())
     }
 
-    /// Whether the server's revision is lower than what was seen: asked after `since`.
+    /// Whether the server's revision is lower than what was seen: asked after `since`, which is after the last that was seen.
     async fn went_back(&self, since: Instant) -> Result<bool, Fault> {
         let Some(seen) = self.revision else { return Ok(false) };
         self.cx.outage.went_back(&self.target, self.dialect, seen, since).await

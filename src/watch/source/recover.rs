@@ -53,7 +53,7 @@ impl Source {
             Action::Authenticate => self.authenticate(&fault).await,
             Action::Outage => {
                 self.lost(&fault);
-                self.broke = Instant::now();
+                self.broke = Some(Instant::now());
                 self.cx.outage.over(&fault).await;
                 // A server that comes and goes must not be asked in a loop.
                 if lasted < TOO_SHORT {
@@ -74,13 +74,17 @@ impl Source {
             self.failed_starts = 0;
             return Next::List;
         }
-        // A server that was away may have come back from a backup.
-        match self.went_back(self.broke).await {
-            Ok(true) => Next::List,
-            Ok(false) => Next::Watch,
-            // The watch will fail too, and be handled.
-            Err(_) => Next::Watch,
+        // A server that was away may have come back from a backup. A watch that ended in order says nothing of the kind; and an
+        // answer that others had before this watch went on would be older than what it has seen.
+        if let Some(broke) = self.broke {
+            match self.went_back(broke).await {
+                Ok(true) => return Next::List,
+                Ok(false) => self.broke = None,
+                // The watch will fail too, and be handled.
+                Err(_) => {}
+            }
         }
+        Next::Watch
     }
 
     /// The watch ended or broke and lost nothing.
@@ -90,7 +94,7 @@ impl Source {
             sleep(self.backoff.pause()).await;
         }
         if *fault != Fault::Ended {
-            self.broke = Instant::now();
+            self.broke = Some(Instant::now());
         }
         self.again(Phase::Stream).await
     }
