@@ -112,6 +112,8 @@ pub struct SourceStatus {
     pub since: Instant,
     /// The rows it holds.
     pub rows: usize,
+    /// When the last row left, if there is none.
+    pub emptied: Option<Instant>,
     /// Objects of a list that is being read.
     pub read: usize,
     /// Whether readiness waits for it at the start.
@@ -150,6 +152,7 @@ struct Entry {
     reason: ArcStr,
     since: Instant,
     rows: usize,
+    emptied: Option<Instant>,
     read: usize,
     required: bool,
     delivered: bool,
@@ -184,6 +187,7 @@ impl Board {
             reason: arcstr::literal!("not begun"),
             since: Instant::now(),
             rows: 0,
+            emptied: None,
             read: 0,
             required: required && !inner.sealed,
             delivered: false,
@@ -306,6 +310,11 @@ impl Board {
     /// How many rows the source holds.
     pub(super) fn rows(&self, target: &Target, rows: usize) {
         if let Some(entry) = self.lock().sources.get_mut(target) {
+            if rows > 0 {
+                entry.emptied = None;
+            } else if entry.rows > 0 {
+                entry.emptied = Some(Instant::now());
+            }
             entry.rows = rows;
         }
     }
@@ -453,6 +462,7 @@ fn status(target: &Target, entry: &Entry) -> SourceStatus {
         reason: entry.reason.clone(),
         since: entry.since,
         rows: entry.rows,
+        emptied: entry.emptied,
         read: entry.read,
         required: entry.required,
         delivered: entry.delivered,

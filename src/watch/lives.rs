@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
-use super::board::Life;
+use super::board::{Life, SourceStatus};
 use super::scope::Scope;
 use super::sight::Sight;
 use super::source::Source;
@@ -26,6 +26,9 @@ pub(super) const KINDS: [Kind; 6] =
     [Kind::Gateway, Kind::HttpRoute, Kind::ReferenceGrant, Kind::Service, Kind::Pod, Kind::EndpointSlice];
 /// How long the first lists of a namespace wait for each other.
 const TOGETHER: Duration = Duration::from_secs(10);
+/// Between the end of a namespace's last pod and that of its RoleBindings, when the namespace is deleted. How long the missing right
+/// takes to show, which it does at the next request, comes on top.
+const DRAINED: Duration = Duration::from_secs(60);
 /// Clocks are looked at this often.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -215,10 +218,15 @@ impl Lives {
             Instant::now()
         });
         let Policy { hold, drop } = self.cx.settings.revoked;
-        // Who may not read Namespaces still saw its pods go, as they do when a namespace is deleted.
-        let drained = !knows
-            && had.len() == running.targets.len()
-            && had.iter().all(|status| status.target.kind != Kind::Pod || status.rows == 0);
+        // Who may not read Namespaces still saw its pods go, as they do when a namespace is deleted: just before the rights. That
+        // there are no pods says nothing; a namespace of Gateways alone never had any.
+        let just_left = |status: &SourceStatus| {
+            let recent = self.cx.settings.watch_timeout + DRAINED;
+            status.target.kind != Kind::Pod
+                || status.emptied.is_some_and(|at| since.saturating_duration_since(at) < recent)
+        };
+        let drained =
+            !knows && had.len() == running.targets.len() && had.iter().copied().all(|status| just_left(status));
         if !running.dropped && (drained || (drop && since.elapsed() >= hold)) {
             running.dropped = true;
             let targets: Vec<_> = had.iter().map(|status| status.target.clone()).collect();
