@@ -42,4 +42,4 @@ pub use route::{
 };
 pub use secret::{KeyBytes, Secret};
 pub use service::{Protocol, Service, ServicePort, ServiceType, TargetPort};
-pub use want::{Answer, Coverage, Want};
+pub use want::{Answer, Coverage, Want, Wants};

@@ -47,7 +47,6 @@ pub use client::{Client, ClientError, Limits, Origin};
 pub use fault::{Action, Fault, Phase, classify};
 pub use selection::{Selection, SelectionError};
 pub use target::{Target, plural};
-pub use wants::Wants;
 
 use cluster::Cluster;
 use lives::{KINDS, Lives, Seen};
@@ -57,7 +56,7 @@ use sight::Sight;
 use source::Source;
 use wants::Demands;
 
-use crate::model::{Coverage, Delta, Event, Kind};
+use crate::model::{Coverage, Delta, Event, Kind, Wants};
 use crate::readiness::{Layer, Part, Readiness};
 
 /// What is watched.

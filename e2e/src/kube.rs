@@ -87,9 +87,23 @@ pub fn users(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("user-{number}")).collect()
 }
 
-/// What etcd held at one moment.
+/// What etcd held at one moment: a folder. It fits every control plane of the same release, so that a large state is written only once.
 #[derive(Debug, Clone)]
 pub struct Snapshot(PathBuf);
+
+impl Snapshot {
+    /// One that was kept before.
+    #[must_use]
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// Where it is. It goes with the control plane's home unless it is moved elsewhere.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
 
 /// The running control plane. Dropping it ends every process.
 #[derive(Debug)]
@@ -213,7 +227,8 @@ impl ControlPlane {
         self.etcd.stop().await
     }
 
-    /// Ends etcd at once (SIGKILL). What it acknowledged is kept.
+    /// Ends etcd at once (SIGKILL). What it acknowledged is kept. Requests to the server hang meanwhile; it comes back to etcd by a back-off
+    /// of its own, after half a minute's absence some ten seconds late.
     pub async fn kill_etcd(&mut self) -> Result<()> {
         self.etcd.kill().await
     }

@@ -22,6 +22,7 @@ fn record_everything() {
     door_held(2);
     door_released("expired", second, second);
     door_overflow();
+    demands([1, 2, 3]);
     epoch(second, 12);
     collection("pods", NodeCounts { rows: 7, recomputed: 9, noops: 2, faults: 1, scans: 0, complete: true });
     collection_synced("pods", second);

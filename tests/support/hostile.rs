@@ -409,6 +409,7 @@ fn secrets(random: &mut Random) -> Vec<(&'static str, Secret)> {
     let secret = |certificate: &str, key: &str| Secret {
         certificate: Some(Bytes::copy_from_slice(certificate.as_bytes())),
         key: Some(KeyBytes::new(key.as_bytes().to_vec())),
+        unavailable: None,
     };
     let p256 = pair(&rcgen::PKCS_ECDSA_P256_SHA256);
     let p384 = pair(&rcgen::PKCS_ECDSA_P384_SHA384);

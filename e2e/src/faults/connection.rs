@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -174,17 +174,20 @@ pub(super) async fn serve(stream: TcpStream, tls: TlsAcceptor, shared: Arc<Share
         service_fn(move |request| super::forward::answer(Arc::clone(&link), Arc::clone(&shared), request))
     };
     let io = TokioIo::new(stream);
-    let serving = async {
-        // An error here is a client that went away.
-        if is_h2 {
-            let mut server = http2::Builder::new(shared.tasks.clone());
-            drop(server.max_concurrent_streams(MOST_STREAMS).serve_connection(io, service).await);
-        } else {
-            drop(http1::Builder::new().serve_connection(io, service).await);
+    // An error here is a client that went away.
+    if is_h2 {
+        let mut server = http2::Builder::new(shared.tasks.clone());
+        let mut serving = pin!(server.max_concurrent_streams(MOST_STREAMS).serve_connection(io, service));
+        loop {
+            tokio::select! {
+                _ = &mut serving => return,
+                () = link.is_gone() => return,
+                () = link.is_retired() => serving.as_mut().graceful_shutdown(),
+            }
         }
-    };
+    }
     tokio::select! {
-        () = serving => {}
+        _ = http1::Builder::new().serve_connection(io, service) => {}
         () = link.is_gone() => {}
     }
 }

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::Shared;
 use super::call::{Call, Verb};
 use super::rules::{Decided, Effect};
-use super::status::Encoding;
+use super::status::{Encoding, Reply};
 use super::stream::Watch;
 use super::upstream::Link;
 use super::wire;
@@ -45,6 +45,9 @@ pub(super) async fn answer(link: Arc<Link>, shared: Arc<Shared>, mut request: Re
     for effect in &effects {
         if let Effect::Answer(reply, encoding) = effect {
             shared.tally.fault(effect.label());
+            if *reply == Reply::Unauthorized {
+                link.retire();
+            }
             let encoding = encoding.unwrap_or_else(|| Encoding::accepted(request.headers()));
             return Ok(reply.response(&call, encoding).map(boxed));
         }

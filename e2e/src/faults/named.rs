@@ -37,7 +37,7 @@ pub enum Fault {
     EndWatches,
     /// Watches are reset (RST_STREAM; a broken connection with HTTP/1.1).
     ResetWatches,
-    /// 401 to everything: the token is not known any more.
+    /// 401 to everything: the token is not known any more; HTTP/2 connections take no further request.
     Unauthorized,
     /// 403 to everything that names a resource: the rights are gone; open watches go on.
     Forbidden,
@@ -65,7 +65,7 @@ pub enum Fault {
     Timeout,
     /// 504 "Too large resource version" to every LIST and watch: the server is behind, or was restored to an older revision.
     FutureVersion,
-    /// The same as an ERROR event in every watch, also in those that are open.
+    /// The same as an ERROR event in every watch, which is how sendInitialEvents is answered; also in those that are open.
     FutureVersionEvent,
     /// Watches get no bookmarks, so that an initial list by sendInitialEvents never ends.
     NoBookmarks,

@@ -1,4 +1,4 @@
-//! The answers of an API server that says no, byte for byte in both of its encodings.
+//! The answers of an API server that says no, byte for byte in both of its encodings; but 403 cannot know the user's name.
 //!
 //! From the sources of Kubernetes 1.36. Errors are encoded as the client asked in `Accept`: JSON, or `application/vnd.kubernetes.protobuf`,
 //! which is the magic `k8s\0` and a `runtime.Unknown` that names the type and holds the message. Two answers are no `Status` at all but
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Response;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::call::Call;
 use super::wire;
@@ -158,10 +158,11 @@ impl Reply {
     /// The whole answer.
     pub(super) fn response(&self, call: &Call, encoding: Encoding) -> Response<Full<Bytes>> {
         let status = self.status(call);
+        const TEXT: &str = "text/plain; charset=utf-8";
         let (media_type, body) = match (self, encoding) {
             // What Go's `http.Error` and `http.NotFound` write.
-            (Self::TooManyRequests(_), _) => ("text/plain; charset=utf-8", format!("{}\n", status.message).into()),
-            (Self::NoSuchApi, _) => ("text/plain; charset=utf-8", Bytes::from_static(b"404 page not found\n")),
+            (Self::TooManyRequests(_), _) => (TEXT, format!("{}\n", status.message).into()),
+            (Self::NoSuchApi, _) => (TEXT, Bytes::from_static(b"404 page not found\n")),
             (_, Encoding::Json) => (JSON, format!("{}\n", status.json()).into()),
             (_, Encoding::Protobuf) => (PROTOBUF, status.protobuf()),
         };
@@ -169,7 +170,9 @@ impl Reply {
         *response.status_mut() = hyper::StatusCode::from_u16(status.code).unwrap_or_default();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-        headers.insert(HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
+        if media_type == TEXT || *self == Self::Forbidden {
+            headers.insert(HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
+        }
         if status.retry_after > 0 {
             headers.insert(RETRY_AFTER, status.retry_after.into());
         }
@@ -222,22 +225,31 @@ impl Status {
         !(self.kind.is_empty() && self.causes.is_empty() && self.retry_after == 0)
     }
 
-    /// As an object; without its empty fields, as Go leaves them out.
-    pub(super) fn json(&self) -> Value {
-        let mut status = json!({
-            "kind": "Status", "apiVersion": "v1", "metadata": {},
-            "status": "Failure", "message": self.message, "reason": self.reason, "code": self.code,
-        });
-        if self.has_details() {
-            let causes = self.causes.iter();
-            let causes = causes
-                .map(|[reason, message, field]| filled(json!({"reason": reason, "message": message, "field": field})));
-            status["details"] = filled(json!({
-                "name": self.name, "group": self.group, "kind": self.kind,
-                "causes": causes.collect::<Value>(), "retryAfterSeconds": self.retry_after,
-            }));
-        }
-        status
+    /// As Go writes it: in this order, and without empty fields.
+    pub(super) fn json(&self) -> String {
+        let details = || {
+            let causes = self.causes.iter().map(|[reason, message, field]| {
+                object([("reason", &json!(reason)), ("message", &json!(message)), ("field", &json!(field))])
+            });
+            let causes = format!("[{}]", causes.collect::<Vec<_>>().join(","));
+            object([
+                ("name", &json!(self.name) as &dyn ToString),
+                ("group", &json!(self.group)),
+                ("kind", &json!(self.kind)),
+                ("causes", &causes),
+                ("retryAfterSeconds", &self.retry_after),
+            ])
+        };
+        object([
+            ("kind", &json!("Status") as &dyn ToString),
+            ("apiVersion", &json!("v1")),
+            ("metadata", &json!({})),
+            ("status", &json!("Failure")),
+            ("message", &json!(self.message)),
+            ("reason", &json!(self.reason)),
+            ("details", &if self.has_details() { details() } else { String::new() }),
+            ("code", &self.code),
+        ])
     }
 
     /// The magic and the `runtime.Unknown`.
@@ -269,16 +281,16 @@ impl Status {
     /// An ERROR event that ends a watch.
     pub(super) fn event(&self, encoding: Encoding) -> Bytes {
         match encoding {
-            Encoding::Json => format!("{}\n", json!({"type": "ERROR", "object": self.json()})).into(),
+            Encoding::Json => format!("{{\"type\":\"ERROR\",\"object\":{}}}\n", self.json()).into(),
             Encoding::Protobuf => wire::event("ERROR", self.protobuf()),
         }
     }
 }
 
-/// The object without its empty fields.
-fn filled(mut object: Value) -> Value {
-    if let Some(fields) = object.as_object_mut() {
-        fields.retain(|_, value| *value != json!("") && *value != json!(0) && *value != json!([]));
-    }
-    object
+/// A JSON object of these fields, in this order, without those that say nothing.
+fn object<'f, V: ToString + ?Sized + 'f>(fields: impl IntoIterator<Item = (&'f str, &'f V)>) -> String {
+    let fields = fields.into_iter().map(|(name, value)| (name, value.to_string()));
+    let filled = fields.filter(|(_, value)| !["", "0", "[]", "\"\""].contains(&value.as_str()));
+    let filled: Vec<String> = filled.map(|(name, value)| format!("\"{name}\":{value}")).collect();
+    format!("{{{}}}", filled.join(","))
 }

@@ -94,6 +94,7 @@ pub(super) struct Link {
     shared: Arc<Shared>,
     protocol: Protocol,
     gone: Arc<Notify>,
+    retired: Notify,
 }
 
 enum Protocol {
@@ -106,12 +107,23 @@ enum Protocol {
 impl Link {
     pub(super) fn new(is_h2: bool, shared: Arc<Shared>) -> Self {
         let protocol = if is_h2 { Protocol::H2(Arc::default()) } else { Protocol::H1(Mutex::default()) };
-        Self { shared, protocol, gone: Arc::default() }
+        Self { shared, protocol, gone: Arc::default(), retired: Notify::new() }
     }
 
     /// Waits for the server to end the connection, or to be unreachable.
     pub(super) async fn is_gone(&self) {
         self.gone.notified().await;
+    }
+
+    /// Waits until the connection is not to be used for further requests.
+    pub(super) async fn is_retired(&self) {
+        self.retired.notified().await;
+    }
+
+    /// What an API server does to a connection of HTTP/2 on which an unknown token has come: GOAWAY, and the end after its last stream
+    /// (its feature `UnauthenticatedHTTP2DOSMitigation`).
+    pub(super) fn retire(&self) {
+        self.retired.notify_one();
     }
 
     /// Forwards a request.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use syncgate_e2e::faults::{Effect, Encoding, Fault, JSON, PROTOBUF, Reply, Rule, Status, When};
 
 use crate::client::{BOTH, Http};
-use crate::server::{List, Unknown};
+use crate::server::{List, Unknown, event};
 use crate::{Bed, PODS, PROTOBUF_WATCH, STREAMING, WATCH};
 
 #[derive(Clone, PartialEq, Message)]
@@ -97,6 +97,7 @@ async fn check(
         assert!(status["message"].as_str().unwrap().contains(message), "{status}");
         let retry = status["details"]["retryAfterSeconds"].as_u64().map(|seconds| seconds.to_string());
         assert_eq!(answer.header("retry-after"), retry.unwrap_or_default());
+        let mut client = bed.client(http).await;
         let answer = client.call(method, path, &format!("{PROTOBUF_WATCH},{JSON}")).await;
         assert_eq!((answer.status, answer.header("content-type")), (code, PROTOBUF));
         assert_eq!(decoded(&answer.body), status);
@@ -117,6 +118,21 @@ async fn check(
 #[tokio::test]
 async fn unauthorized() {
     check(Fault::Unauthorized, "GET", "/version", 401, "Unauthorized", "Unauthorized", "").await;
+}
+
+#[tokio::test]
+async fn unauthorized_retires_the_connection_as_the_server_does() {
+    let bed = Bed::start().await;
+    let mut client = bed.client(Http::Two).await;
+    let mut watch = client.watch(WATCH, JSON).await;
+    bed.proxy.play(Fault::Unauthorized).await.unwrap();
+    assert_eq!(client.get(PODS, JSON).await.status, 401);
+    bed.proxy.clear().await.unwrap();
+    client.answer("GET", PODS, JSON).await.expect_err("GOAWAY");
+    bed.server.send("MODIFIED", "still");
+    assert_eq!(watch.bytes().await, event("MODIFIED", "still", false), "what was open goes on");
+    drop(watch);
+    client.must_end().await;
 }
 
 #[tokio::test]
@@ -240,18 +256,15 @@ async fn empty_lists() {
 async fn slow_and_jitter() {
     let bed = Bed::start().await;
     let mut client = bed.client(Http::Two).await;
-    for (fault, range) in [(Fault::Slow, 1000..3000), (Fault::Jitter, 50..2500)] {
+    for (fault, least) in [(Fault::Slow, 1000), (Fault::Jitter, 50)] {
         bed.proxy.play(fault).await.unwrap();
         let start = Instant::now();
         client.get(PODS, JSON).await;
-        let took = start.elapsed();
-        assert!(range.contains(&took.as_millis()), "{fault:?} took {took:?}");
+        assert!(start.elapsed() >= Duration::from_millis(least), "{fault:?} took {:?}", start.elapsed());
     }
-    assert_eq!(bed.played("delay"), 2);
     bed.proxy.clear().await.unwrap();
-    let start = Instant::now();
     client.get(PODS, JSON).await;
-    assert!(start.elapsed() < Duration::from_millis(900));
+    assert_eq!(bed.played("delay"), 2);
 }
 
 #[tokio::test]

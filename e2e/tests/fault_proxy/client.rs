@@ -91,7 +91,7 @@ impl Client {
                 let (sender, connection) = http2::Builder::new(TokioExecutor::new())
                     .timer(TokioTimer::new())
                     .keep_alive_interval(Duration::from_millis(100))
-                    .keep_alive_timeout(Duration::from_millis(400))
+                    .keep_alive_timeout(Duration::from_secs(2))
                     .handshake(io)
                     .await
                     .unwrap();

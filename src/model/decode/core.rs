@@ -273,7 +273,7 @@ pub(super) fn secret(root: &Cursor<'_>) -> Secret {
         // The decoder's own message would quote a byte of the key.
         bytes.map(Bytes::from).map_err(|_| value.problem("must be base64")).ok()
     };
-    Secret { certificate: entry("tls.crt"), key: entry("tls.key").map(KeyBytes::new) }
+    Secret { certificate: entry("tls.crt"), key: entry("tls.key").map(KeyBytes::new), unavailable: None }
 }
 
 pub(super) fn reference_grant(root: &Cursor<'_>) -> ReferenceGrant {

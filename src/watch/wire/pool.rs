@@ -4,8 +4,8 @@
 //! objects, and a string that is known costs no allocation.
 //!
 //! Invariant (`bounded`, `gone_is_gone`): what nobody else holds is dropped by sweeps. Each shard sweeps itself after
-//! as many uses as it has entries, so a sweep costs each use a constant, stops nobody for long, and leaves no more of
-//! what is gone than of what is there. [`Pool::sweep`] drops all of it.
+//! as many uses as its last sweep left entries, so a sweep costs each use a constant, stops nobody for long, and no more
+//! is there of what is gone than of what is held. [`Pool::sweep`] drops all of it.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -20,7 +20,7 @@ use crate::model::decode;
 
 /// Small enough that the sweep of one shard of a pool of a million strings takes well under a millisecond.
 const SHARDS: usize = 64;
-/// A shard is not swept more often than after this many uses.
+/// A shard is not swept again before this many uses.
 const SPARE: usize = 64;
 
 /// Interned strings and label sets, shared by all sources (in an `Arc`).
@@ -95,19 +95,21 @@ struct Tables {
 struct Shard {
     strings: HashTable<ArcStr>,
     labels: HashTable<Labels>,
-    /// Since the last sweep.
-    uses: usize,
+    /// How many more uses before it is swept: as many as the last sweep left entries, and a few.
+    uses_left: usize,
 }
 
 impl Tables {
     /// The shard of a hash, after one more use; by bits that the shard's own tables do not look at first.
     fn shard(&mut self, hash: u64) -> &mut Shard {
         let shard = &mut self.shards[(hash >> 40) as usize % SHARDS];
-        shard.uses += 1;
-        if shard.uses > SPARE + shard.strings.len() + shard.labels.len() {
-            shard.sweep_labels(&self.hasher);
-            shard.sweep_strings(&self.hasher);
-            shard.uses = 0;
+        match shard.uses_left.checked_sub(1) {
+            Some(left) => shard.uses_left = left,
+            None => {
+                shard.sweep_labels(&self.hasher);
+                shard.sweep_strings(&self.hasher);
+                shard.uses_left = SPARE + shard.strings.len() + shard.labels.len();
+            }
         }
         shard
     }

@@ -32,11 +32,13 @@ fn doubt_keeps_a_truncated_list_from_being_one() {
             let whole = corpus(&format!("{name}.list.{extension}"));
             let whole = Bytes::copy_from_slice(whole.trim_ascii_end());
             let pool = Pool::new();
+            let full = page(kind, encoding, &whole, &pool);
+            assert!(full.is_ok());
             for end in (0..whole.len()).step_by(1 + whole.len() / 500).chain([whole.len() - 1]) {
                 let cut = page(kind, encoding, &whole.slice(..end), &pool);
-                assert!(cut.is_err(), "{name}.{extension} to {end} of {}", whole.len());
+                // Protobuf ends with fields about the encoding, which are empty.
+                assert!(cut.is_err() || cut == full, "{name}.{extension} to {end} of {}", whole.len());
             }
-            assert!(page(kind, encoding, &whole, &pool).is_ok());
         }
     }
 }

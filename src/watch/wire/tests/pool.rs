@@ -21,8 +21,10 @@ fn equal_label_sets_are_one_in_whatever_way_they_come() {
     use crate::model::decode::Strings as _;
     let pool = Pool::new();
     let pairs = [("app", "web"), ("tier", "front")];
-    let (first, second) = (pool.strings().share_labels(&pairs), pool.strings().share_labels(&pairs));
-    let third = pool.strings().labels(pairs.iter().rev().map(|(k, v)| ((*k).into(), (*v).into())).collect());
+    let strings = pool.strings();
+    let (first, second) = (strings.share_labels(&pairs), strings.share_labels(&pairs));
+    let third = strings.labels(pairs.iter().rev().map(|(k, v)| ((*k).into(), (*v).into())).collect());
+    drop(strings);
     let at = |labels: &Labels| std::ptr::from_ref(labels.iter().next().unwrap());
     assert!(at(&first) == at(&second) && at(&first) == at(&third));
     assert_eq!((pool.held().strings, pool.held().label_sets), (4, 1));
