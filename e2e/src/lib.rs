@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod backend;
+pub mod balancer;
 pub mod bed;
 pub mod certificates;
 pub mod demo;
@@ -14,9 +15,13 @@ pub mod faults;
 pub mod folder;
 pub mod http;
 pub mod kube;
+pub mod kube_bed;
 pub mod load;
 pub mod manifests;
 pub mod process;
+pub mod rbac;
 pub mod scenario;
+pub mod settled;
 pub mod syncgate;
 pub mod wait;
+pub mod watching;

@@ -138,7 +138,7 @@ async fn main() -> Result<()> {
         }
         Command::Load { target, host, path, rate, connections, seconds, backends } => {
             let allowed = Allowed::any_of(backends.into_iter().collect::<BTreeSet<String>>());
-            let plan = Plan { target, rate, connections, calls: vec![Call { host, path, allowed }] };
+            let plan = Plan { target, tls: None, rate, connections, calls: vec![Call { host, path, allowed }] };
             eprintln!("{rate} requests/s to {target} for {seconds} s");
             let load = Load::start(plan).await?;
             tokio::time::sleep(Duration::from_secs(seconds)).await;

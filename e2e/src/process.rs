@@ -47,22 +47,26 @@ impl Process {
         Ok(Self { name: name.to_owned(), child, log: log.to_owned() })
     }
 
+    /// Its id.
+    pub fn pid(&self) -> Result<u32> {
+        self.child.id().with_context(|| format!("{} has ended", self.name))
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        let pid = self.pid()?;
+        let pid = self.handle()?;
         rustix::process::kill_process(pid, signal).with_context(|| format!("signal {} ({pid:?})", self.name))
     }
 
     /// Stops it (SIGSTOP) and returns when every thread of it stands still; SIGCONT lets it run on.
     pub fn pause(&self) -> Result<()> {
         self.signal(Signal::STOP)?;
-        let stopped = rustix::process::waitid(WaitId::Pid(self.pid()?), WaitIdOptions::STOPPED);
+        let stopped = rustix::process::waitid(WaitId::Pid(self.handle()?), WaitIdOptions::STOPPED);
         stopped.map(drop).with_context(|| format!("wait until {} stands still", self.name))
     }
 
-    fn pid(&self) -> Result<Pid> {
-        let pid = self.child.id().with_context(|| format!("{} has ended", self.name))?;
-        i32::try_from(pid).ok().and_then(Pid::from_raw).context("a pid that is no pid")
+    fn handle(&self) -> Result<Pid> {
+        i32::try_from(self.pid()?).ok().and_then(Pid::from_raw).context("a pid that is no pid")
     }
 
     /// Ends it at once (SIGKILL) and reaps it.

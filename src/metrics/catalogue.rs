@@ -81,6 +81,7 @@ catalogue! {
     COLLECTION_NOOPS = Counter, Count, "collection_noops_total", "Keys that were worked on and gave what was there before.";
     COLLECTION_SCANS = Counter, Count, "collection_scans_total", "Full scans that the collection's transform made.";
     PUBLICATIONS = Counter, Count, "publications_total", "Snapshots that were published.";
+    PROCESS_TASKS = Gauge, Count, "process_tasks", "Tasks that the asynchronous runtime has under way.";
     SNAPSHOT_AGE_SECONDS = Gauge, Seconds, "snapshot_age_seconds", "Age of the published snapshot.";
     GATEWAYS = Gauge, Count, "gateways", "Gateways in the published snapshot.";
     GATEWAYS_CHANGED = Counter, Count, "gateways_changed_total", "Gateways whose configuration a publication changed.";

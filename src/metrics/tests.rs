@@ -13,6 +13,7 @@ use ::metrics::Unit;
 fn record_everything() {
     gauge!(catalogue::BUILD_INFO, "version" => "1").set(1.0);
     gauge!(catalogue::SNAPSHOT_AGE_SECONDS).set(1.0);
+    gauge!(catalogue::PROCESS_TASKS).set(1.0);
     let second = Duration::from_secs(1);
     source_synced("Gateway", second);
     files_reloaded(3, 1, second);

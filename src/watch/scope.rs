@@ -177,9 +177,10 @@ impl Scope {
     /// Lets what is staged go although some sources have not delivered.
     pub(super) fn release(&self) {
         let mut inner = self.lock();
-        if let Some(staged) = inner.staged.take() {
-            self.say(&mut inner, Delta::new(staged.arrived, staged.events));
-        }
+        let Some(staged) = inner.staged.take() else { return };
+        let delivered: Vec<_> = inner.books.keys().filter(|target| !staged.lacking.contains(target)).cloned().collect();
+        self.say(&mut inner, Delta::new(staged.arrived, staged.events));
+        delivered.iter().for_each(|target| self.board.delivered(target));
     }
 
     /// Takes back the rows of these sources, as one epoch; the sources go on.

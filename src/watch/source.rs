@@ -23,7 +23,7 @@ use tracing::{info, warn};
 use super::Context;
 use super::backoff::Backoff;
 use super::board::State;
-use super::cluster::Who;
+use super::cluster::{ANOTHER, Who};
 use super::fault::{Fault, Phase};
 use super::read::{self, Batch, Dialect, Stream};
 use super::rights;
@@ -61,7 +61,7 @@ pub(super) struct Source {
     denials: u32,
     /// Since when the API is missing.
     missing: Option<Instant>,
-    /// When the last thing happened that may have hidden a restore of etcd; `None` once that was looked into.
+    /// When the last thing happened that may have hidden a restore of etcd or another cluster; `None` once that was looked into.
     broke: Option<Instant>,
 }
 
@@ -119,6 +119,11 @@ impl Source {
         }
         self.stream = None;
         self.listed = Some(Instant::now());
+        if let Some(broke) = self.broke
+            && self.is_another(broke).await.map_err(|fault| (Phase::List, fault))?
+        {
+            return Ok(Next::List);
+        }
         if self.dialect.plain && self.revision.is_none() {
             self.may_watch().await.map_err(|fault| (Phase::List, fault))?;
         }
@@ -212,16 +217,24 @@ impl Source {
         warn!(source = %self.target, doubt, "what the API server lists is not believed before a second look");
         self.state(State::Stale, format!("{doubt}; this is confirmed first"));
         sleep(SECOND_LOOK).await;
-        if self.cx.cluster.who().await? == Who::Other {
-            let reason = "the API server answers for another cluster (its namespace kube-system has another UID); what \
-                          was known stays in effect: mend the address or the backup, or restart syncgate if this is meant";
-            self.state(State::Stale, reason);
-            sleep(self.backoff.pause()).await;
+        if self.is_another(Instant::now()).await? {
             return Ok(None);
         }
         let second = self.pages().await?;
         info!(source = %self.target, doubt, "confirmed by a second list");
         Ok(Some(second))
+    }
+
+    /// Whether another cluster answers than the one that was met, asked after `since`. Then nothing of it is believed; it is asked again
+    /// after a pause.
+    async fn is_another(&mut self, since: Instant) -> Result<bool, Fault> {
+        if self.cx.cluster.who(since).await? != Who::Other {
+            return Ok(false);
+        }
+        self.lost_with(ANOTHER);
+        sleep(self.backoff.pause()).await;
+        self.broke = Some(Instant::now());
+        Ok(true)
     }
 
     /// Reads a watch until it fails or ends.

@@ -6,6 +6,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use super::super::board::State;
+use super::super::cluster::Who;
 use super::super::fault::{Action, Fault, Phase, classify};
 use super::super::wire::Encoding;
 use super::super::{jitter, rights, target};
@@ -35,8 +36,11 @@ impl Source {
         tracing::debug!(source = %self.target, ?phase, %fault, ?action, "fault");
         let lasted = self.synced.map_or(Duration::ZERO, |synced| synced.elapsed());
         self.backoff.synced_for(lasted);
+        if self.casts_doubt(action, &fault) {
+            self.broke = Some(Instant::now());
+        }
         match action {
-            Action::Resume => return self.resume(&fault, lasted).await,
+            Action::Resume => return self.resume(lasted).await,
             Action::PlainList => {
                 self.dialect.plain = true;
                 return Next::List;
@@ -53,8 +57,9 @@ impl Source {
             Action::Authenticate => self.authenticate(&fault).await,
             Action::Outage => {
                 self.lost(&fault);
-                self.broke = Some(Instant::now());
                 self.cx.outage.over(&fault).await;
+                // What was answered before it was away says nothing of who is back.
+                self.broke = Some(Instant::now());
                 // A server that comes and goes must not be asked in a loop.
                 if lasted < TOO_SHORT {
                     sleep(jitter::up_to(self.backoff.pause())).await;
@@ -74,27 +79,45 @@ impl Source {
             self.failed_starts = 0;
             return Next::List;
         }
-        // A server that was away may have come back from a backup. A watch that ended in order says nothing of the kind; and an
-        // answer that others had before this watch went on would be older than what it has seen.
-        if let Some(broke) = self.broke {
-            match self.went_back(broke).await {
-                Ok(true) => return Next::List,
-                Ok(false) => self.broke = None,
-                // The watch will fail too, and be handled.
-                Err(_) => {}
-            }
+        // A watch that ended in order is simply gone on with; and an answer that others had before it began would be older than what
+        // it has seen.
+        let Some(broke) = self.broke else { return Next::Watch };
+        // A server that was away may be that of another cluster, or have come back from a backup.
+        match self.cx.cluster.who(broke).await {
+            Ok(Who::Other) => return Next::List,
+            Ok(Who::Same | Who::Untold) => {}
+            // The watch will fail too, and be handled.
+            Err(_) => return Next::Watch,
         }
-        Next::Watch
+        match self.went_back(broke).await {
+            Ok(true) => Next::List,
+            Ok(false) => {
+                self.broke = None;
+                Next::Watch
+            }
+            Err(_) => Next::Watch,
+        }
+    }
+
+    /// Whether after this fault somebody else may answer, or the same with an older state.
+    fn casts_doubt(&self, action: Action, fault: &Fault) -> bool {
+        match action {
+            // Of a server that merely is busy, or speaks otherwise.
+            Action::Pause => matches!(fault, Fault::Answer(status) if status.code >= 500),
+            Action::PlainList | Action::Json => false,
+            Action::Resume => *fault != Fault::Ended,
+            // Asked once, not with every look for what is missing.
+            Action::Denied | Action::Authenticate => self.denials == 0,
+            Action::Absent => self.missing.is_none(),
+            Action::Relist | Action::Retry | Action::Outage => true,
+        }
     }
 
     /// The watch ended or broke and lost nothing.
-    async fn resume(&mut self, fault: &Fault, lasted: Duration) -> Next {
+    async fn resume(&mut self, lasted: Duration) -> Next {
         self.synced = None;
         if lasted < TOO_SHORT {
             sleep(self.backoff.pause()).await;
-        }
-        if *fault != Fault::Ended {
-            self.broke = Some(Instant::now());
         }
         self.again(Phase::Stream).await
     }
@@ -170,6 +193,11 @@ impl Source {
         if rows && since.elapsed() < BELIEVED_ABSENT {
             self.lost_with(&format!("{fault}; an API that was there is believed to be gone after {BELIEVED_ABSENT:?}"));
         } else {
+            // Of another cluster nothing is believed; without an answer neither.
+            if rows && self.is_another(Instant::now()).await.unwrap_or(true) {
+                self.missing = None;
+                return Next::List;
+            }
             if rows && self.is_discovered().await {
                 // It exists after all: the list's 404 was a lie.
                 self.missing = None;
@@ -221,7 +249,7 @@ impl Source {
         self.lost_with(&fault.to_string());
     }
 
-    fn lost_with(&mut self, reason: &str) {
+    pub(super) fn lost_with(&mut self, reason: &str) {
         self.synced = None;
         let state = if self.revision.is_some() { State::Stale } else { State::Listing };
         self.state(state, reason);
