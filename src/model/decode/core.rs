@@ -15,13 +15,11 @@ use crate::model::{
 /// Kubernetes bounds most lists by the size of an object only; this bound is far above what it stores.
 const UNBOUNDED: usize = 100_000;
 
-const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
-
 /// Whether an EndpointSlice is made by Kubernetes itself, of pods or of an Endpoints object.
 pub(super) fn is_managed(metadata: &Cursor<'_>) -> bool {
     let manager = metadata.get("labels");
-    let manager = manager.as_ref().and_then(|labels| labels.get(MANAGED_BY)).and_then(|m| m.maybe_str());
-    matches!(manager, Some("endpointslice-controller.k8s.io" | "endpointslicemirroring-controller.k8s.io"))
+    let manager = manager.as_ref().and_then(|labels| labels.get(EndpointSlice::MANAGED_BY)).and_then(|m| m.maybe_str());
+    manager.is_some_and(EndpointSlice::is_managed_by)
 }
 
 pub(super) fn namespace(metadata: &Cursor<'_>, name: &ArcStr) -> Namespace {
