@@ -197,8 +197,8 @@ fn identity<'b>(kind: Kind, root: &'b Cursor<'_>) -> Option<(ObjectRef, Cursor<'
     let name = {
         let name = metadata.required("name");
         let check = match kind {
-            Kind::Namespace => syntax::dns_label,
-            Kind::Service => syntax::service_name,
+            // Since Kubernetes 1.36 a Service's name may begin with a digit.
+            Kind::Namespace | Kind::Service => syntax::dns_label,
             _ => syntax::dns_subdomain,
         };
         name.and_then(|n| n.text(check))
