@@ -26,8 +26,8 @@ pub mod want;
 pub use delta::{Delta, Event};
 pub use endpoint_slice::{EndpointSlice, SliceEndpoint, SlicePort};
 pub use gateway::{
-    AllowedRoutes, CertificateRef, FromNamespaces, Gateway, GatewayClass, Listener, ListenerProtocol, ListenerTls,
-    RouteKind,
+    AllowedRoutes, CONTROLLER, CertificateRef, FromNamespaces, Gateway, GatewayClass, Listener, ListenerProtocol,
+    ListenerTls, RouteKind,
 };
 pub use key::{Kind, ObjectKey, ObjectRef};
 pub use meta::{LabelSelector, Labels, Meta, Requirement, SelectorOperator};

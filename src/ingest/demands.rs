@@ -137,6 +137,13 @@ impl Demands {
     pub(super) fn refresh(&mut self, world: With<'_>, until: Option<Instant>) -> Vec<ObjectRef> {
         let mut changed = Vec::new();
         let mut released = BTreeSet::new();
+        let classes: Vec<_> = self.dirty.iter().filter(|object| object.kind == Kind::GatewayClass).cloned().collect();
+        for class in classes {
+            // Whose class comes or goes needs something else.
+            self.dirty.extend(world.table.referrers(&class).cloned());
+            let waiting = world.changes.keys().filter(|object| object.kind == Kind::Gateway);
+            self.dirty.extend(waiting.cloned());
+        }
         while let Some(referrer) = self.dirty.pop_first() {
             let new = self.needs_of(&referrer, world);
             let old = self.needs.remove(&referrer).unwrap_or_default();

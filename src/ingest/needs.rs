@@ -58,8 +58,8 @@ impl Needs {
         (referrer, facts): (&ObjectRef, &Facts),
         is_answered: impl Fn(&Want) -> bool,
     ) {
-        // What is outside is on its way out itself.
-        if !coverage.includes(&referrer.key.namespace) {
+        // What is outside is on its way out itself, and the secrets of others' Gateways are not ours to read.
+        if !coverage.includes(&referrer.key.namespace) || (referrer.kind == Kind::Gateway && !is_ours(facts, view)) {
             return;
         }
         for reference in &facts.references {
@@ -78,4 +78,10 @@ impl Needs {
     pub(super) fn is_empty(&self) -> bool {
         self.wants.is_empty() && self.consents.is_empty()
     }
+}
+
+/// Whether a Gateway's class is there and ours.
+fn is_ours(gateway: &Facts, view: &impl View) -> bool {
+    let mut classes = gateway.references.iter().filter(|reference| reference.target.kind == Kind::GatewayClass);
+    classes.any(|reference| view.facts(&reference.target).is_some_and(|class| class.is_ours))
 }

@@ -29,6 +29,8 @@ pub(super) struct Facts {
     ports: Vec<u16>,
     /// A ReferenceGrant as a whole.
     grant: Option<Arc<ReferenceGrant>>,
+    /// A GatewayClass of ours.
+    pub(super) is_ours: bool,
     /// What it refers to.
     pub(super) references: Vec<Reference>,
 }
@@ -50,6 +52,7 @@ impl Facts {
         match value {
             Object::Service(service) => facts.ports = service.ports.iter().map(|port| port.port).collect(),
             Object::ReferenceGrant(grant) => facts.grant = Some(Arc::clone(grant)),
+            Object::GatewayClass(class) => facts.is_ours = class.is_ours(),
             _ => {}
         }
         for target in references(&object.key, value) {

@@ -74,7 +74,8 @@ fn gateway(name: &str, secrets: &[&str]) -> Event {
 
 fn class() -> Event {
     let name = ObjectRef::new(Kind::GatewayClass, ObjectKey::cluster("syncgate"));
-    Event::Put(name, Object::GatewayClass(Arc::default()))
+    let class = GatewayClass { controller: CONTROLLER.into(), ..GatewayClass::default() };
+    Event::Put(name, Object::GatewayClass(Arc::new(class)))
 }
 
 fn secret(name: &str) -> Event {

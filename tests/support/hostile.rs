@@ -348,7 +348,7 @@ pub(crate) fn parent(section: Option<&str>) -> ParentRef {
 
 /// The Gateway with its class, Secrets and Services, without routes.
 pub(crate) fn frame(random: &mut Random) -> Vec<(ObjectKey, Object)> {
-    let class = GatewayClass { controller: syncgate::translate::CONTROLLER.into(), ..GatewayClass::default() };
+    let class = GatewayClass { controller: syncgate::model::CONTROLLER.into(), ..GatewayClass::default() };
     let mut listeners = vec![listener("first".into(), ListenerProtocol::Http, 80, None)];
     for at in 0..12 {
         let protocol = random.pick(&[ListenerProtocol::Http, ListenerProtocol::Https, ListenerProtocol::Https]);

@@ -272,3 +272,19 @@ fn a_namespace_that_comes_into_the_scope_or_leaves_it_changes_what_is_wanted() {
     rig.offer(vec![covers(&[Kind::Secret], Some(&[]))]);
     assert_eq!(rig.wants(), Vec::<String>::new(), "what is outside wants nothing");
 }
+
+#[test]
+fn the_secrets_of_others_gateways_are_not_read() {
+    let named = |controller: &str| {
+        let name = ObjectRef::new(Kind::GatewayClass, ObjectKey::cluster("syncgate"));
+        let class = GatewayClass { controller: controller.into(), ..GatewayClass::default() };
+        Event::Put(name, Object::GatewayClass(Arc::new(class)))
+    };
+    let mut rig = Rig::covering(None, vec![named("example.com/other")]);
+    assert_eq!(rig.offer(vec![gateway("g", &["s"])]), [], "it waits for its Secret like any other reference");
+    assert_eq!(rig.wants(), Vec::<String>::new());
+    rig.offer(vec![named(CONTROLLER)]);
+    assert_eq!(rig.wants(), ["Secret default/s"]);
+    rig.offer(vec![named("example.com/other")]);
+    assert_eq!(rig.wants(), Vec::<String>::new());
+}

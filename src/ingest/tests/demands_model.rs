@@ -134,7 +134,7 @@ struct Model {
 impl Model {
     fn wants_in(&self, world: &World, wants: &mut BTreeSet<Want>) {
         for (name, value) in world {
-            if !self.coverage.includes(&name.key.namespace) {
+            if !self.coverage.includes(&name.key.namespace) || !is_served(world, value) {
                 continue;
             }
             for target in references(&name.key, value) {
@@ -195,6 +195,13 @@ impl Model {
         }
         Ok(())
     }
+}
+
+/// A Gateway of a class that is not ours, or not there, wants nothing.
+fn is_served(world: &World, value: &Object) -> bool {
+    let Object::Gateway(gateway) = value else { return true };
+    let class = world.get(&ObjectRef::new(Kind::GatewayClass, ObjectKey::cluster(gateway.class.clone())));
+    matches!(class, Some(Object::GatewayClass(class)) if class.is_ours())
 }
 
 fn permitted(world: &World, from: &ObjectRef, to: &ObjectRef) -> bool {
