@@ -13,6 +13,8 @@ pub mod model;
 
 pub mod files;
 
+pub mod watch;
+
 pub mod ingest;
 
 pub mod graph;

@@ -1,0 +1,5 @@
+//! Kubernetes as a source.
+//!
+//! [`wire`] reads what its API server answers.
+
+pub mod wire;
