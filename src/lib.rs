@@ -1,8 +1,10 @@
 //! syncgate: a control plane for Envoy that never serves a half-synced world.
 //!
 //! ```text
-//!  YAML folder ─► files ─► ingest ─► graph + translate ─► snapshot ─► xds ─► Envoy
-//!                         (the door)      (epochs)       (per Gateway)   ▲ ACK, NACK
+//!  Kubernetes ─► watch ─┐
+//!                       ├─► ingest ─► graph + translate ─► snapshot ─► xds ─► Envoy
+//!  YAML folder ─► files ┘  (the door)      (epochs)      (per Gateway)   ▲ ACK, NACK
+//!                  ▲ wants ◄──┘
 //!                    readiness: every part registers; who never finishes keeps the gate shut
 //! ```
 //!

@@ -39,6 +39,73 @@ pub fn problems(kind: &'static str, count: usize) {
     gauge!(name::PROBLEMS, "kind" => kind).set(count as f64);
 }
 
+// ---- the API server and its sources. `kind` is a kind that syncgate reads
+
+/// How many sources of this kind are in this state (F23, F40).
+pub fn sources(kind: &'static str, state: &'static str, count: usize) {
+    gauge!(name::SOURCES, "kind" => kind, "state" => state).set(count as f64);
+}
+
+/// How long the source of this kind that lost touch first has been without it; zero when none has (F23).
+pub fn source_staleness(kind: &'static str, age: Duration) {
+    gauge!(name::SOURCE_STALENESS_SECONDS, "kind" => kind).set(age);
+}
+
+/// How many objects of this kind are held.
+pub fn source_rows(kind: &'static str, rows: usize) {
+    gauge!(name::SOURCE_ROWS, "kind" => kind).set(rows as f64);
+}
+
+/// A list of this kind was begun.
+pub fn source_list(kind: &'static str) {
+    counter!(name::SOURCE_LISTS, "kind" => kind).increment(1);
+}
+
+/// Something went wrong with a source of this kind; `class` is one of a fixed few.
+pub fn source_fault(kind: &'static str, class: &'static str) {
+    counter!(name::SOURCE_FAULTS, "kind" => kind, "class" => class).increment(1);
+}
+
+/// A list was not believed at once.
+pub fn source_doubt(kind: &'static str) {
+    counter!(name::SOURCE_DOUBTS, "kind" => kind).increment(1);
+}
+
+/// An object could not be read.
+pub fn source_unreadable(kind: &'static str) {
+    counter!(name::SOURCE_UNREADABLE, "kind" => kind).increment(1);
+}
+
+/// How many watched namespaces are in this state, in namespaced scope.
+pub fn namespaces(state: &'static str, count: usize) {
+    gauge!(name::NAMESPACES, "state" => state).set(count as f64);
+}
+
+/// Whether the API server can be reached. Not part of readiness, nor of liveness (F67).
+pub fn api_reachable(reachable: bool) {
+    gauge!(name::API_REACHABLE).set(f64::from(u8::from(reachable)));
+}
+
+/// The API server was away for this long.
+pub fn api_outage(took: Duration) {
+    histogram!(name::API_OUTAGE_SECONDS).record(took);
+}
+
+/// Open connections to the API server.
+pub fn api_connections(open: usize) {
+    gauge!(name::API_CONNECTIONS).set(open as f64);
+}
+
+/// A `Warning` header of the API server (F33).
+pub fn api_warning() {
+    counter!(name::API_WARNINGS).increment(1);
+}
+
+/// The credentials were read again.
+pub fn api_credentials_read() {
+    counter!(name::API_CREDENTIALS_READ).increment(1);
+}
+
 // ---- the door
 
 /// How many distinct objects wait in the mailbox for the next epoch.
@@ -51,7 +118,14 @@ pub fn door_held(objects: usize) {
     gauge!(name::DOOR_HELD).set(objects as f64);
 }
 
-/// A hold ended. `outcome` is `resolved`, `expired` or `overflow`; `longest` is the longest hold of this process.
+/// How many things that are read on demand are unanswered, known and unavailable.
+pub fn demands([unanswered, known, unavailable]: [usize; 3]) {
+    for (state, count) in [("unanswered", unanswered), ("known", known), ("unavailable", unavailable)] {
+        gauge!(name::DEMANDS, "state" => state).set(count as f64);
+    }
+}
+
+/// A hold ended. `outcome` is `resolved`, `expired`, `overflow` or, when a firm change took its place, `firm`; `longest` is the longest hold of this process.
 pub fn door_released(outcome: &'static str, held: Duration, longest: Duration) {
     histogram!(name::DOOR_HOLD_SECONDS, "outcome" => outcome).record(held);
     gauge!(name::DOOR_LONGEST_HOLD_SECONDS).set(longest);

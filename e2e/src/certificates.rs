@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
 
 /// The authority.
@@ -41,16 +41,38 @@ impl Authority {
         Ok(roots)
     }
 
-    /// A `kubernetes.io/tls` Secret with a new key and a certificate for `host` alone.
-    pub fn secret(&self, namespace: &str, name: &str, host: &str) -> Result<Value> {
+    /// A new key and a certificate for these host names and addresses.
+    pub fn server(&self, names: &[String]) -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>)> {
+        let key = KeyPair::generate()?;
+        let certificate = CertificateParams::new(names)?.signed_by(&key, &self.issuer)?;
+        Ok((certificate.der().clone(), PrivatePkcs8KeyDer::from(key.serialize_der()).into()))
+    }
+
+    /// A new key and a certificate for `host`, a name or an address, alone.
+    pub fn certificate(&self, host: &str) -> Result<Certified> {
         let mut params = CertificateParams::new(vec![host.to_owned()])?;
         params.distinguished_name.push(DnType::CommonName, host);
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?;
+        Ok(Certified { chain: certificate.pem(), key: key.serialize_pem() })
+    }
+
+    /// A `kubernetes.io/tls` Secret with a new key and a certificate for `host` alone.
+    pub fn secret(&self, namespace: &str, name: &str, host: &str) -> Result<Value> {
+        let Certified { chain, key } = self.certificate(host)?;
         Ok(json!({
             "apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": namespace, "name": name},
             "type": "kubernetes.io/tls",
-            "data": {"tls.crt": STANDARD.encode(certificate.pem()), "tls.key": STANDARD.encode(key.serialize_pem())},
+            "data": {"tls.crt": STANDARD.encode(chain), "tls.key": STANDARD.encode(key)},
         }))
     }
+}
+
+/// A certificate and its key, in PEM.
+#[derive(Debug, Clone)]
+pub struct Certified {
+    /// The certificate.
+    pub chain: String,
+    /// The private key.
+    pub key: String,
 }

@@ -5,16 +5,23 @@
 
 pub mod address;
 pub mod backend;
+pub mod balancer;
 pub mod bed;
 pub mod certificates;
 pub mod demo;
 pub mod envoy;
 pub mod example;
+pub mod faults;
 pub mod folder;
 pub mod http;
+pub mod kube;
+pub mod kube_bed;
 pub mod load;
 pub mod manifests;
 pub mod process;
+pub mod rbac;
 pub mod scenario;
+pub mod settled;
 pub mod syncgate;
 pub mod wait;
+pub mod watching;

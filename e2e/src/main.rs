@@ -10,6 +10,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 use syncgate_e2e::backend::Backend;
 use syncgate_e2e::bed::Setup;
 use syncgate_e2e::demo::{self, Demo};
+use syncgate_e2e::faults;
+use syncgate_e2e::kube::{self, ControlPlane};
 use syncgate_e2e::load::{Allowed, Call, Load, Plan};
 use syncgate_e2e::scenario::Scenario;
 use syncgate_e2e::syncgate::{self, Variant};
@@ -68,6 +70,27 @@ enum Command {
         #[command(flatten)]
         on: On,
     },
+    /// Run a Kubernetes API server without nodes; until Ctrl-C.
+    Kube {
+        /// The folder of the program and of Gateway API's CRDs.
+        #[arg(long, env = "SYNCGATE_KUBE", value_name = "DIR")]
+        kube: PathBuf,
+        /// Where kubeconfigs, data and logs are kept, in a folder `kube` that is emptied first.
+        #[arg(long, value_name = "DIR")]
+        home: PathBuf,
+        /// How many users there are beside the administrator: user-0, user-1, …
+        #[arg(long, default_value_t = kube::IDENTITIES)]
+        identities: usize,
+        /// Leave out Gateway API's CRDs.
+        #[arg(long)]
+        no_crds: bool,
+        /// Run kube-controller-manager as well.
+        #[arg(long)]
+        controllers: bool,
+        /// One more flag of kube-apiserver, such as --server-flag=--watch-cache=false; may be repeated.
+        #[arg(long = "server-flag", value_name = "FLAG", allow_hyphen_values = true)]
+        server_flags: Vec<String>,
+    },
     /// Play one scenario, or all of them.
     Scenario {
         /// Which; all of them if left out.
@@ -76,6 +99,8 @@ enum Command {
         #[command(flatten)]
         on: On,
     },
+    /// Stand between a client and an API server and play faults; until Ctrl-C.
+    Faults(Box<faults::Arguments>),
 }
 
 /// What a demo or a scenario runs on.
@@ -113,7 +138,7 @@ async fn main() -> Result<()> {
         }
         Command::Load { target, host, path, rate, connections, seconds, backends } => {
             let allowed = Allowed::any_of(backends.into_iter().collect::<BTreeSet<String>>());
-            let plan = Plan { target, rate, connections, calls: vec![Call { host, path, allowed }] };
+            let plan = Plan { target, tls: None, rate, connections, calls: vec![Call { host, path, allowed }] };
             eprintln!("{rate} requests/s to {target} for {seconds} s");
             let load = Load::start(plan).await?;
             tokio::time::sleep(Duration::from_secs(seconds)).await;
@@ -127,6 +152,10 @@ async fn main() -> Result<()> {
             Ok(())
         }
         Command::Demo { check: false, example, on } => demo::live(&on.setup()?, &example, &mut std::io::stdout()).await,
+        Command::Kube { kube, home, identities, no_crds, controllers, server_flags } => {
+            let identities = kube::users(identities);
+            serve(kube::Options { kube, home, server_flags, crds: !no_crds, controllers, identities }).await
+        }
         Command::Scenario { name, on } => {
             let setup = on.setup()?;
             let chosen = name.map_or_else(|| Scenario::value_variants().to_vec(), |name| vec![name]);
@@ -135,5 +164,22 @@ async fn main() -> Result<()> {
             }
             Ok(())
         }
+        Command::Faults(arguments) => faults::run(*arguments).await,
     }
+}
+
+/// Runs a control plane until Ctrl-C.
+async fn serve(options: kube::Options) -> Result<()> {
+    let users = options.identities.clone();
+    let plane = ControlPlane::start(options).await?;
+    for user in &users {
+        plane.identity(user)?.kubeconfig(&plane.home().join(format!("{user}.kubeconfig")))?;
+    }
+    let home = plane.home().display();
+    eprintln!("kubeconfig of the administrator, who may do everything: {home}/admin.kubeconfig");
+    if let (Some(first), Some(last)) = (users.first(), users.last()) {
+        eprintln!("those of {first} to {last}, who may do nothing yet, are beside it");
+    }
+    eprintln!("requests are on record in {home}/audit.log; Ctrl-C ends it");
+    tokio::signal::ctrl_c().await.context("wait for Ctrl-C")
 }

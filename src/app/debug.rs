@@ -12,6 +12,7 @@ use crate::{
     files::Findings,
     proto::introspection_server::IntrospectionServer,
     readiness::Readiness,
+    watch::Board,
     xds::{ClientView, Hub, Progress},
 };
 
@@ -23,8 +24,10 @@ pub fn site(
     hub: Arc<Hub>,
     views: Views,
     found: watch::Receiver<Arc<Findings>>,
+    watched: Option<Board>,
 ) -> admin::Site {
     let (held, graph) = (views.clone(), views);
+    let board = watched.clone();
     let pages = [
         View {
             path: "/debug/clients",
@@ -42,8 +45,13 @@ pub fn site(
             help: "the folder and everything that is wrong in it",
             show: Box::new(move || files(&found.borrow())),
         },
+        View {
+            path: "/debug/sources",
+            help: "the sources of Kubernetes and the watched namespaces",
+            show: Box::new(move || board.as_ref().map_or(Value::Null, sources)),
+        },
     ];
-    let introspection = introspection::Service::new(readiness.clone(), owner.clone());
+    let introspection = introspection::Service::new(readiness.clone(), owner.clone(), watched);
     admin::debug(pages).grpc(Routes::new(IntrospectionServer::new(introspection)))
 }
 
@@ -77,4 +85,26 @@ fn files(findings: &Findings) -> Value {
         "broken": findings.broken,
         "problems": findings.problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
+}
+
+fn sources(board: &Board) -> Value {
+    let sources = board.sources().into_iter().map(|source| {
+        json!({
+            "source": source.target.to_string(),
+            "on_demand": source.target.demanded,
+            "state": source.state.as_str(),
+            "reason": source.reason.as_str(),
+            "seconds": source.since.elapsed().as_secs_f64(),
+            "rows": source.rows,
+        })
+    });
+    let namespaces = board.lives().into_iter().map(|(name, status)| {
+        json!({
+            "namespace": name.as_str(),
+            "state": status.life.as_str(),
+            "reason": status.reason.as_str(),
+            "seconds": status.since.elapsed().as_secs_f64(),
+        })
+    });
+    json!({ "sources": sources.collect::<Vec<_>>(), "namespaces": namespaces.collect::<Vec<_>>() })
 }

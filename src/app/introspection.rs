@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use arcstr::ArcStr;
 use tonic::{Request, Response, Status};
 
 use super::owner::Owner;
@@ -12,6 +13,7 @@ use crate::{
         part,
     },
     readiness::{PartStatus, Readiness, State},
+    watch::{Board, LifeStatus, SourceStatus},
 };
 
 /// Serves what the owner thread and the gate say.
@@ -19,13 +21,14 @@ use crate::{
 pub struct Service {
     readiness: Readiness,
     owner: Owner,
+    watched: Option<Board>,
 }
 
 impl Service {
-    /// A service on the gate and the owner thread.
+    /// A service on the gate, the owner thread, and the sources of Kubernetes if they are watched.
     #[must_use]
-    pub fn new(readiness: Readiness, owner: Owner) -> Self {
-        Self { readiness, owner }
+    pub fn new(readiness: Readiness, owner: Owner, watched: Option<Board>) -> Self {
+        Self { readiness, owner, watched }
     }
 }
 
@@ -41,6 +44,8 @@ impl Introspection for Service {
             publication: Some(graph.publication),
             file_problems: graph.file_problems,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            sources: self.watched.iter().flat_map(Board::sources).map(source).collect(),
+            namespaces: self.watched.iter().flat_map(Board::lives).map(namespace).collect(),
         }))
     }
 
@@ -72,5 +77,27 @@ fn part(status: &PartStatus, now: Instant) -> Part {
         state: state.into(),
         reason: status.reason.to_string(),
         since_seconds: now.saturating_duration_since(status.since).as_secs_f64(),
+    }
+}
+
+fn source(status: SourceStatus) -> proto::Source {
+    proto::Source {
+        name: status.target.to_string(),
+        kind: status.target.kind.as_str().to_owned(),
+        namespace: status.target.namespace.unwrap_or_default().to_string(),
+        state: status.state.as_str().to_owned(),
+        reason: status.reason.to_string(),
+        since_seconds: status.since.elapsed().as_secs_f64(),
+        rows: status.rows as u64,
+        on_demand: status.target.demanded,
+    }
+}
+
+fn namespace((name, status): (ArcStr, LifeStatus)) -> proto::WatchedNamespace {
+    proto::WatchedNamespace {
+        name: name.to_string(),
+        state: status.life.as_str().to_owned(),
+        reason: status.reason.to_string(),
+        since_seconds: status.since.elapsed().as_secs_f64(),
     }
 }

@@ -5,7 +5,7 @@ use std::{fmt::Write, process::ExitCode};
 use clap::Args;
 
 use super::AdminArgs;
-use crate::proto::{GetSyncStatusRequest, Part, Publication, SyncStatus, part::State};
+use crate::proto::{GetSyncStatusRequest, Part, Publication, Source, SyncStatus, WatchedNamespace, part::State};
 
 /// Arguments of `syncgate status`.
 #[derive(Debug, Args)]
@@ -16,6 +16,10 @@ pub struct StatusArgs {
     /// Also show each collection of the graph.
     #[arg(long, short)]
     collections: bool,
+
+    /// Also show the sources of Kubernetes that are in sync and the namespaces that are active; others are always shown.
+    #[arg(long, short)]
+    sources: bool,
 }
 
 /// Prints the status; exit code 1 while the process is not ready.
@@ -25,11 +29,11 @@ pub struct StatusArgs {
 pub async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     let answer = args.admin.connect().await?.get_sync_status(GetSyncStatusRequest {}).await;
     let status = answer.map_err(|error| args.admin.explain(&error))?.into_inner();
-    super::print(&text(&status, args.collections))?;
+    super::print(&text(&status, args.collections, args.sources))?;
     Ok(if status.ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn text(status: &SyncStatus, collections: bool) -> String {
+fn text(status: &SyncStatus, collections: bool, sources: bool) -> String {
     let mut out = format!("syncgate {}: {}\n\n", status.version, if status.ready { "ready" } else { "NOT READY" });
     // Dozens of parts that are ready tell nobody anything.
     let is_quiet = |part: &Part| part.state() == State::Ready && part.name.starts_with("collection/");
@@ -45,6 +49,7 @@ fn text(status: &SyncStatus, collections: bool) -> String {
             let _ = writeln!(out, "  {problem}");
         }
     }
+    out += &sources_text(status, sources);
     if let Some(publication) = &status.publication {
         out += &publication_text(publication);
     }
@@ -59,6 +64,34 @@ fn text(status: &SyncStatus, collections: bool) -> String {
                 [vec![c.name.clone(), complete], numbers.to_vec(), vec![format!("{:.3}s", c.seconds)]].concat()
             }),
         );
+    }
+    out
+}
+
+/// Namespaces and sources; in short only those that are not as they should be.
+fn sources_text(status: &SyncStatus, all: bool) -> String {
+    let mut out = String::new();
+    let namespaces: Vec<_> = status.namespaces.iter().filter(|n| all || n.state != "active").collect();
+    if !namespaces.is_empty() {
+        let row =
+            |n: &&WatchedNamespace| vec![n.name.clone(), n.state.clone(), seconds(n.since_seconds), n.reason.clone()];
+        out.push('\n');
+        out += &table(&["NAMESPACE", "STATE", "SINCE", "REASON"], namespaces.iter().map(row));
+    }
+    let shown: Vec<_> = status.sources.iter().filter(|s| all || s.state != "synced").collect();
+    if !shown.is_empty() {
+        let row = |s: &&Source| {
+            let demanded = if s.on_demand { " (on demand)" } else { "" };
+            let name = format!("{}{demanded}", s.name);
+            vec![name, s.state.clone(), s.rows.to_string(), seconds(s.since_seconds), s.reason.clone()]
+        };
+        out.push('\n');
+        out += &table(&["SOURCE", "STATE", "ROWS", "SINCE", "REASON"], shown.iter().map(row));
+    }
+    let quiet = status.sources.len() - shown.len();
+    if quiet > 0 {
+        let rows: u64 = status.sources.iter().map(|source| source.rows).sum();
+        let _ = writeln!(out, "\n{quiet} sources in sync, {rows} objects in all (--sources shows them)");
     }
     out
 }
@@ -138,7 +171,7 @@ mod tests {
         };
         let status =
             SyncStatus { parts: vec![part], publication: Some(Publication::default()), ..SyncStatus::default() };
-        let text = text(&status, true);
+        let text = text(&status, true, false);
         assert!(text.contains("NOT READY"), "{text}");
         assert!(text.contains("source/files  FAILED  1m 15s  conf: permission denied"), "{text}");
         assert!(text.contains("nothing is published yet"), "{text}");
@@ -147,15 +180,34 @@ mod tests {
     #[test]
     fn says_which_files_are_broken() {
         let problem = "conf/a.yaml:1:4: error: unclosed bracket '['".to_owned();
-        let text = text(&SyncStatus { ready: true, file_problems: vec![problem], ..SyncStatus::default() }, false);
+        let text =
+            text(&SyncStatus { ready: true, file_problems: vec![problem], ..SyncStatus::default() }, false, false);
         assert!(text.contains("\n  conf/a.yaml:1:4: error: unclosed bracket '['\n"), "{text}");
+    }
+
+    #[test]
+    fn says_which_sources_are_in_trouble_and_counts_the_others() {
+        let source = |name: &str, state: &str| Source {
+            name: name.to_owned(),
+            state: state.to_owned(),
+            reason: if state == "synced" { String::new() } else { "no right to list".to_owned() },
+            rows: 3,
+            ..Source::default()
+        };
+        let sources = vec![source("Pod in shop", "denied"), source("Service in shop", "synced")];
+        let status = SyncStatus { sources, ..SyncStatus::default() };
+        let short = text(&status, false, false);
+        assert!(short.contains("Pod in shop  denied  3     0.0s   no right to list"), "{short}");
+        assert!(short.contains("1 sources in sync, 6 objects in all"), "{short}");
+        assert!(text(&status, false, true).contains("Service in shop  synced"));
     }
 
     #[test]
     fn says_what_it_serves() {
         let gateways = vec![Gateway { name: "demo/web".to_owned(), listeners: 2, ..Gateway::default() }];
         let publication = Publication { published: true, gateways, ..Publication::default() };
-        let text = text(&SyncStatus { ready: true, publication: Some(publication), ..SyncStatus::default() }, false);
+        let text =
+            text(&SyncStatus { ready: true, publication: Some(publication), ..SyncStatus::default() }, false, false);
         assert!(text.contains("demo/web  0        2"), "{text}");
         assert!(!text.contains("COLLECTION"), "{text}");
     }

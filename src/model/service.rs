@@ -17,6 +17,8 @@ pub struct Service {
     pub publish_not_ready: bool,
     /// `spec.clusterIP: None`. Endpoints are the same as for any other Service.
     pub headless: bool,
+    /// Why it is not known, if it is not: then this is the door's stand-in for a Service that could not be read.
+    pub unavailable: Option<ArcStr>,
 }
 
 /// `spec.type` of a Service.

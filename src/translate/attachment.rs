@@ -152,10 +152,14 @@ fn judge(
         }
     }
     if allowed.is_empty() {
+        let namespace = read.namespaces.get(&ObjectKey::cluster(route.namespace.clone()))?;
+        let unread = namespace.as_deref().and_then(|namespace| namespace.unavailable.as_deref());
         let message = arcstr::format!(
-            "no listener allows HTTPRoutes of namespace `{}`; see allowedRoutes of Gateway {}",
+            "no listener allows HTTPRoutes of namespace `{}`; see allowedRoutes of Gateway {}{}{}",
             route.namespace,
-            reference.target
+            reference.target,
+            if unread.is_some() { "; by selector the namespace matches nothing: " } else { "" },
+            unread.unwrap_or_default(),
         );
         return Ok(Verdict::Refused("NotAllowedByListeners", message));
     }
@@ -199,7 +203,8 @@ fn allows_namespace(
         FromNamespaces::None | FromNamespaces::Unknown(_) => false,
         FromNamespaces::Selector(selector) => {
             match namespaces.get(&ObjectKey::cluster(route.namespace.clone()))? {
-                Some(namespace) => selector.matches(&namespace.labels),
+                // What may not be read matches nothing.
+                Some(namespace) => namespace.unavailable.is_none() && selector.matches(&namespace.labels),
                 // A folder may use a namespace without declaring it; its name is then all that is known of it.
                 None => selector.matches(&name_label(&route.namespace)),
             }

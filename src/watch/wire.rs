@@ -176,6 +176,12 @@ fn version(text: &str) -> u64 {
     })
 }
 
+/// The revision that an object's version is, if it is one: from where a watch may go on.
+#[must_use]
+pub(super) const fn as_revision(version: u64) -> Option<u64> {
+    if version == 0 || version >= NO_REVISION { None } else { Some(version) }
+}
+
 /// The name of an object as it is written, whether or not it is valid.
 fn written_key(kind: Kind, namespace: &str, name: &str, strings: &pool::Strings<'_>) -> ObjectKey {
     let namespace = match namespace {

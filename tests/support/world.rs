@@ -132,6 +132,7 @@ fn service(random: &mut Random) -> Service {
         ports: (0..=random.below(3)).map(|_| port(random)).collect(),
         publish_not_ready: random.one_in(5),
         headless: random.one_in(4),
+        unavailable: None,
     }
 }
 

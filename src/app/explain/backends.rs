@@ -12,7 +12,10 @@ use crate::{
     },
 };
 
-use super::{lines::list, references};
+use super::{
+    lines::{self, list},
+    references,
+};
 
 /// What a pod is an endpoint of.
 pub(super) fn pod(out: &mut String, pipeline: &Pipeline, key: &ObjectKey, pod: &Pod) {
@@ -47,14 +50,18 @@ pub(super) fn service(out: &mut String, pipeline: &Pipeline, key: &ObjectKey, se
         let slices = endpoints_of_slices(pipeline, key, port);
         format!("{cluster}: {pods} endpoints from pods, {slices} from EndpointSlices")
     });
+    lines::unavailable(out, service.unavailable.as_ref());
     let none = match &service.kind {
+        _ if service.unavailable.is_some() => "no cluster: its ports are not known".to_owned(),
         ServiceType::ExternalName(host) => {
             format!("no cluster: it is an ExternalName ({host}), not a set of endpoints")
         }
         ServiceType::Cluster => "no cluster: it has no ports".to_owned(),
     };
     list(out, "clusters", &none, clusters.chain(unusable));
-    pods_left_out(out, pipeline, key, service);
+    if service.unavailable.is_none() {
+        pods_left_out(out, pipeline, key, service);
+    }
     references::referrers(out, pipeline, &ObjectRef::new(Kind::Service, key.clone()));
 }
 

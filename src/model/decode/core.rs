@@ -25,7 +25,12 @@ pub(super) fn is_managed(metadata: &Cursor<'_>) -> bool {
 pub(super) fn namespace(metadata: &Cursor<'_>, name: &ArcStr) -> Namespace {
     let written = metadata.get("labels").map(|l| l.labels()).unwrap_or_default();
     let own = (arcstr::literal!("kubernetes.io/metadata.name"), name.clone());
-    Namespace { labels: written.iter().cloned().chain([own]).collect() }
+    Namespace {
+        labels: written.iter().cloned().chain([own]).collect(),
+        uid: metadata.get("uid").and_then(|uid| uid.text(|_| Ok(()))).unwrap_or_default(),
+        terminating: metadata.get("deletionTimestamp").is_some(),
+        unavailable: None,
+    }
 }
 
 pub(super) fn label_selector(selector: &Cursor<'_>) -> Option<LabelSelector> {
@@ -268,7 +273,7 @@ pub(super) fn secret(root: &Cursor<'_>) -> Secret {
         // The decoder's own message would quote a byte of the key.
         bytes.map(Bytes::from).map_err(|_| value.problem("must be base64")).ok()
     };
-    Secret { certificate: entry("tls.crt"), key: entry("tls.key").map(KeyBytes::new) }
+    Secret { certificate: entry("tls.crt"), key: entry("tls.key").map(KeyBytes::new), unavailable: None }
 }
 
 pub(super) fn reference_grant(root: &Cursor<'_>) -> ReferenceGrant {

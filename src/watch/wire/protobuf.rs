@@ -173,5 +173,9 @@ fn endpoint_slice(raw: Bytes) -> Result<Message, prost::DecodeError> {
 fn secret(message: &messages::Secret) -> Secret {
     let entry = |key: &str| message.data.iter().rfind(|entry| entry.key == key);
     let copy = |entry: &messages::SecretEntry| Bytes::copy_from_slice(&entry.value);
-    Secret { certificate: entry("tls.crt").map(copy), key: entry("tls.key").map(copy).map(KeyBytes::new) }
+    Secret {
+        certificate: entry("tls.crt").map(copy),
+        key: entry("tls.key").map(copy).map(KeyBytes::new),
+        unavailable: None,
+    }
 }

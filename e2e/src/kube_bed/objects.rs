@@ -1,0 +1,63 @@
+//! Gateways and routes of a bed on Kubernetes. The Gateways lie in the namespace `demo` and take routes from every namespace.
+
+use std::net::IpAddr;
+
+use serde_json::{Value, json};
+
+use crate::manifests::{BACKEND_PORT, HTTP_PORT, NAMESPACE};
+
+const VERSION: &str = "gateway.networking.k8s.io/v1";
+
+/// A Gateway on `address` with an HTTP listener and these.
+#[must_use]
+pub fn gateway(name: &str, address: IpAddr, listeners: &[Value]) -> Value {
+    let from = json!({"namespaces": {"from": "All"}});
+    let mut all = vec![json!({"name": "http", "port": HTTP_PORT, "protocol": "HTTP", "allowedRoutes": from})];
+    all.extend(listeners.iter().cloned());
+    json!({
+        "apiVersion": VERSION, "kind": "Gateway", "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {
+            "gatewayClassName": "syncgate",
+            "addresses": [{"type": "IPAddress", "value": address.to_string()}],
+            "listeners": all,
+        },
+    })
+}
+
+/// An HTTPS listener named `https` for one host.
+#[must_use]
+pub fn https(port: u16, host: &str, secret: &str) -> Value {
+    json!({
+        "name": "https", "port": port, "protocol": "HTTPS", "hostname": host,
+        "tls": {"certificateRefs": [{"name": secret}]},
+        "allowedRoutes": {"namespaces": {"from": "All"}},
+    })
+}
+
+/// A route of these Gateways for one host.
+#[must_use]
+pub fn route(namespace: &str, name: &str, host: &str, gateways: &[&str], rules: &[Value]) -> Value {
+    let parents: Vec<Value> = gateways.iter().map(|gateway| json!({"name": gateway, "namespace": NAMESPACE})).collect();
+    json!({
+        "apiVersion": VERSION, "kind": "HTTPRoute", "metadata": {"name": name, "namespace": namespace},
+        "spec": {"parentRefs": parents, "hostnames": [host], "rules": rules},
+    })
+}
+
+/// A rule that sends everything to a Service of another namespace.
+#[must_use]
+pub fn rule_into(namespace: &str, service: &str) -> Value {
+    json!({"backendRefs": [{"name": service, "namespace": namespace, "port": BACKEND_PORT}]})
+}
+
+/// Lets the routes of one namespace lead to the Services of another.
+#[must_use]
+pub fn grant(namespace: &str, from: &str) -> Value {
+    json!({
+        "apiVersion": VERSION, "kind": "ReferenceGrant", "metadata": {"name": format!("from-{from}"), "namespace": namespace},
+        "spec": {
+            "from": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": from}],
+            "to": [{"group": "", "kind": "Service"}],
+        },
+    })
+}

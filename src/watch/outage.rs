@@ -1,0 +1,116 @@
+//! The API server as a whole: whether it can be reached, and whether its revision went back.
+//!
+//! While it cannot be reached one prober asks for all sources, once a second, and its return wakes them. (client-go lets each
+//! of its reflectors sleep out a back-off of its own: after an outage of 10 s Istio sees a change 33 s late.)
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, watch};
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{info, warn};
+
+use super::client::Client;
+use super::fault::Fault;
+use super::jitter;
+use super::read::{self, Dialect};
+use super::target::{Ask, Target};
+use super::wire::Pool;
+use crate::metrics;
+use crate::model::Kind;
+
+/// How often the prober asks.
+const PROBE: Duration = Duration::from_secs(1);
+/// How long it waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// A server that answers but calls itself not ready is taken for returned after this long: its checks may fail for reasons
+/// that are not ours.
+const UNREADY: Duration = Duration::from_secs(20);
+/// The sources wake within this time after the return, so that they do not all ask at once.
+const SPREAD: Duration = Duration::from_millis(300);
+
+/// Whether the server can be reached. Clones share it.
+#[derive(Debug, Clone)]
+pub(super) struct Outage {
+    client: Client,
+    /// Since when it cannot be reached.
+    since: watch::Sender<Option<Instant>>,
+    revisions: Arc<Revisions>,
+}
+
+/// The newest revision that the server gave for each kind, and when it was asked.
+#[derive(Debug, Default)]
+struct Revisions(Mutex<BTreeMap<Kind, (Instant, u64)>>);
+
+impl Outage {
+    pub(super) fn new(client: Client) -> Self {
+        metrics::api_reachable(true);
+        Self { client, since: watch::Sender::new(None), revisions: Arc::default() }
+    }
+
+    /// The server did not answer a source: completes when the prober has found it again.
+    pub(super) async fn over(&self, fault: &Fault) {
+        let began = self.since.send_if_modified(|since| {
+            let new = since.is_none();
+            since.get_or_insert_with(Instant::now);
+            new
+        });
+        if began {
+            metrics::api_reachable(false);
+            warn!(%fault, "the API server is not reached; what it said stays in effect");
+        }
+        // Errors only when the sender is gone, which is here.
+        let _ = self.since.subscribe().wait_for(Option::is_none).await;
+        sleep(jitter::up_to(SPREAD)).await;
+    }
+
+    /// Asks the server whenever it is away, for ever.
+    pub(super) async fn probe(self) {
+        let mut away = self.since.subscribe();
+        loop {
+            let Ok(since) = away.wait_for(Option::is_some).await.map(|since| *since) else { return };
+            let since = since.unwrap_or_else(Instant::now);
+            while !self.answers(since).await {
+                sleep(PROBE).await;
+            }
+            let away_for = since.elapsed();
+            metrics::api_reachable(true);
+            metrics::api_outage(away_for);
+            info!(?away_for, "the API server is reached again");
+            self.since.send_replace(None);
+        }
+    }
+
+    async fn answers(&self, since: Instant) -> bool {
+        match timeout(PATIENCE, self.client.probe("/readyz")).await {
+            Ok(Ok(())) => true,
+            // No right to ask is an answer too.
+            Ok(Err(Fault::Answer(status))) => status.code < 500 || since.elapsed() > UNREADY,
+            _ => false,
+        }
+    }
+
+    /// Whether the server's revision for this kind is lower than `seen`, as after a restore of etcd: a watch from a revision
+    /// of the future is granted, and silent for ever. Answers of others that were asked after `since` count.
+    pub(super) async fn went_back(
+        &self,
+        target: &Target,
+        dialect: Dialect,
+        seen: u64,
+        since: Instant,
+    ) -> Result<bool, Fault> {
+        // Held while one asks, so that the others of the kind share the answer.
+        let mut known = self.revisions.0.lock().await;
+        if let Some((asked, revision)) = known.get(&target.kind)
+            && *asked >= since
+        {
+            return Ok(*revision < seen);
+        }
+        let asked = Instant::now();
+        let ask = Ask::List { limit: 1, after: None };
+        let page = read::page(&self.client, target, dialect, ask, &Pool::default()).await?;
+        known.insert(target.kind, (asked, page.revision));
+        Ok(page.revision < seen)
+    }
+}

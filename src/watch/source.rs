@@ -1,0 +1,332 @@
+//! One source: a list and a watch turned into deltas, for as long as its scope lives.
+//!
+//! ```text
+//!            ┌────────────── Relist, a revision that went back ──────────────┐
+//!            ▼                                                               │
+//!  Pending ─► Listing ─► (disbelief: once more) ─► Synced ⇄ watching ─────────┤
+//!                │                                   │  Resume              │
+//!                ▼                                   ▼                      │
+//!        Absent · Denied ◄──── confirmed ────────  Stale ◄──── every fault ──┘
+//! ```
+//!
+//! What a fault asks for is the table in [`fault`](super::fault); how it is done stands in `recover`. Invariant: rows change
+//! only by a list that was read whole and believed, or by a change that a watch told.
+
+mod recover;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tracing::{info, warn};
+
+use super::Context;
+use super::backoff::Backoff;
+use super::board::State;
+use super::cluster::{ANOTHER, Who};
+use super::fault::{Fault, Phase};
+use super::read::{self, Batch, Dialect, Stream};
+use super::rights;
+use super::scope::{Gathering, Loss, Scope};
+use super::target::{Ask, Target};
+use super::wire::{self, Change, Status, Value};
+use crate::metrics;
+use crate::model::Kind;
+
+/// After this long without a word (bookmarks come once a minute) the server's revision is looked at.
+const QUIET: Duration = Duration::from_secs(20);
+/// How much longer than its own time-out a watch may stay open.
+const OVERDUE: Duration = Duration::from_secs(15);
+/// A list that would take away more than half and more than this many rows is confirmed first.
+const BELIEVED: usize = 20;
+/// Between two lists that have to agree.
+const SECOND_LOOK: Duration = Duration::from_secs(1);
+
+/// A source before it runs.
+pub(super) struct Source {
+    target: Target,
+    scope: Arc<Scope>,
+    cx: Context,
+    dialect: Dialect,
+    backoff: Backoff,
+    /// The newest revision that was seen.
+    revision: Option<u64>,
+    /// The watch that began with the list.
+    stream: Option<Stream>,
+    synced: Option<Instant>,
+    listed: Option<Instant>,
+    /// Watches in a row that did not begin.
+    failed_starts: u32,
+    /// Answers in a row that refused us.
+    denials: u32,
+    /// Since when the API is missing.
+    missing: Option<Instant>,
+    /// When the last thing happened that may have hidden a restore of etcd or another cluster; `None` once that was looked into.
+    broke: Option<Instant>,
+}
+
+/// What comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    List,
+    Watch,
+}
+
+type Failed = (Phase, Fault);
+
+impl Source {
+    pub(super) fn new(target: Target, scope: Arc<Scope>, cx: Context) -> Self {
+        let dialect = Dialect::of(&target);
+        Self {
+            target,
+            scope,
+            cx,
+            dialect,
+            backoff: Backoff::default(),
+            revision: None,
+            stream: None,
+            synced: None,
+            listed: None,
+            failed_starts: 0,
+            denials: 0,
+            missing: None,
+            broke: None,
+        }
+    }
+
+    /// Runs for ever; ends when it is dropped.
+    pub(super) async fn run(mut self) {
+        let mut next = Next::List;
+        loop {
+            let done = match next {
+                Next::List => self.list().await,
+                Next::Watch => self.watch().await,
+            };
+            next = match done {
+                Ok(next) => next,
+                Err((phase, fault)) => {
+                    metrics::source_fault(self.target.kind.as_str(), fault.class());
+                    self.recover(phase, fault).await
+                }
+            };
+        }
+    }
+
+    /// Reads a list and makes it what the source holds.
+    async fn list(&mut self) -> Result<Next, Failed> {
+        if self.revision.is_none() {
+            self.state(State::Listing, "");
+        }
+        self.stream = None;
+        self.listed = Some(Instant::now());
+        if let Some(broke) = self.broke
+            && self.is_another(broke).await.map_err(|fault| (Phase::List, fault))?
+        {
+            return Ok(Next::List);
+        }
+        if self.dialect.plain && self.revision.is_none() {
+            self.may_watch().await.map_err(|fault| (Phase::List, fault))?;
+        }
+        metrics::source_list(self.target.kind.as_str());
+        let (mut gathering, mut revision) = if self.dialect.plain {
+            self.pages().await.map_err(|fault| (Phase::List, fault))?
+        } else {
+            self.watch_list().await.map_err(|fault| (Phase::WatchList, fault))?
+        };
+        if let Some(doubt) = self.doubt(&gathering, revision) {
+            self.stream = None;
+            let confirmed = self.confirm(&doubt).await.map_err(|fault| (Phase::List, fault))?;
+            let Some(confirmed) = confirmed else { return Ok(Next::List) };
+            (gathering, revision) = confirmed;
+        }
+        let objects = gathering.len();
+        self.scope.swap(&self.target, gathering, std::time::Instant::now());
+        tracing::debug!(target = %self.target, objects, revision, "listed");
+        self.revision = Some(revision);
+        self.broke = None;
+        self.in_sync();
+        Ok(Next::Watch)
+    }
+
+    /// A list without the right to watch would be a start that no change follows.
+    async fn may_watch(&self) -> Result<(), Fault> {
+        if rights::may(&self.cx.client, &self.target, "watch").await? {
+            return Ok(());
+        }
+        Err(Fault::Answer(Status { code: 403, message: "no right to watch".into(), ..Status::default() }))
+    }
+
+    /// A consistent list, page by page.
+    async fn pages(&mut self) -> Result<(Gathering, u64), Fault> {
+        let (mut gathering, mut after) = (Gathering::default(), None::<String>);
+        loop {
+            let ask = Ask::List { limit: self.cx.settings.page_size, after: after.as_deref() };
+            let page = read::page(&self.cx.client, &self.target, self.dialect, ask, &self.cx.pool).await?;
+            self.note_unreadable(page.items.iter().map(|item| &item.value));
+            self.scope.gather(&self.target, &mut gathering, page.items);
+            self.cx.board.read(&self.target, gathering.len());
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok((gathering, page.revision)),
+            }
+        }
+    }
+
+    /// A watch that begins with the list.
+    async fn watch_list(&mut self) -> Result<(Gathering, u64), Fault> {
+        let mut stream = self.open(Ask::WatchList).await?;
+        let mut gathering = Gathering::default();
+        loop {
+            let Batch { changes, arrived } = stream.next(self.cx.settings.list_pause, &self.cx.pool).await?;
+            let (mut items, mut end, mut later) = (Vec::new(), None, Vec::new());
+            for change in changes {
+                match change {
+                    Change::Bookmark { revision, initial_events_end: true } => end = Some(revision),
+                    Change::Bookmark { .. } => {}
+                    Change::Error(status) => return Err(Fault::Answer(status)),
+                    change if end.is_some() => later.push(change),
+                    Change::Put(item) => items.push(item),
+                    Change::Delete(item) => gathering.forget(&item.key),
+                }
+            }
+            self.note_unreadable(items.iter().map(|item| &item.value));
+            self.scope.gather(&self.target, &mut gathering, items);
+            self.cx.board.read(&self.target, gathering.len());
+            if let Some(revision) = end {
+                stream.put_back(Batch { arrived, changes: later });
+                self.stream = Some(stream);
+                return Ok((gathering, revision));
+            }
+        }
+    }
+
+    /// Why a list is not believed at once.
+    fn doubt(&self, gathering: &Gathering, revision: u64) -> Option<String> {
+        let Loss { had, lost } = self.scope.loss(&self.target, gathering);
+        if let Some(seen) = self.revision.filter(|seen| revision < *seen) {
+            return Some(format!("the server's revision went back from {seen} to {revision}"));
+        }
+        let all = lost == had && matches!(self.target.kind, Kind::Gateway | Kind::GatewayClass);
+        let most = lost > BELIEVED && lost * 2 > had;
+        (lost > 0 && (all || most)).then(|| format!("the list would take away {lost} of {had}"))
+    }
+
+    /// Lists once more and asks who answers. `None`: another cluster does, and nothing of it is believed.
+    async fn confirm(&mut self, doubt: &str) -> Result<Option<(Gathering, u64)>, Fault> {
+        metrics::source_doubt(self.target.kind.as_str());
+        warn!(source = %self.target, doubt, "what the API server lists is not believed before a second look");
+        self.state(State::Stale, format!("{doubt}; this is confirmed first"));
+        sleep(SECOND_LOOK).await;
+        if self.is_another(Instant::now()).await? {
+            return Ok(None);
+        }
+        let second = self.pages().await?;
+        info!(source = %self.target, doubt, "confirmed by a second list");
+        Ok(Some(second))
+    }
+
+    /// Whether another cluster answers than the one that was met, asked after `since`. Then nothing of it is believed; it is asked again
+    /// after a pause.
+    async fn is_another(&mut self, since: Instant) -> Result<bool, Fault> {
+        if self.cx.cluster.who(since).await? != Who::Other {
+            return Ok(false);
+        }
+        self.lost_with(ANOTHER);
+        sleep(self.backoff.pause()).await;
+        self.broke = Some(Instant::now());
+        Ok(true)
+    }
+
+    /// Reads a watch until it fails or ends.
+    async fn watch(&mut self) -> Result<Next, Failed> {
+        let stream = match self.stream.take() {
+            Some(stream) => Ok(stream),
+            None => {
+                let revision = self.revision.unwrap_or_default().to_string();
+                self.open(Ask::Watch(&revision)).await
+            }
+        };
+        let mut stream = stream.map_err(|fault| (Phase::Start, fault))?;
+        self.failed_starts = 0;
+        self.in_sync();
+        let (mut heard, mut looked) = (Instant::now(), Instant::now());
+        loop {
+            match stream.next(QUIET, &self.cx.pool).await {
+                Ok(batch) => {
+                    heard = Instant::now();
+                    looked = heard;
+                    self.apply(batch).map_err(|fault| (Phase::Stream, fault))?;
+                }
+                Err(Fault::Silent(_)) if stream.opened.elapsed() < self.cx.settings.watch_timeout + OVERDUE => {
+                    match self.went_back(looked).await {
+                        Ok(true) => return Ok(Next::List),
+                        // What others ask from here on counts for the next look, not what was answered before.
+                        Ok(false) => looked = Instant::now(),
+                        Err(fault) if fault.ends_a_watch() => return Err((Phase::Stream, fault)),
+                        // The watch itself has said nothing bad.
+                        Err(fault) => tracing::debug!(source = %self.target, %fault, "the revision is not told"),
+                    }
+                }
+                Err(Fault::Silent(_)) => return Err((Phase::Stream, Fault::Silent(heard.elapsed()))),
+                Err(fault) => return Err((Phase::Stream, fault)),
+            }
+        }
+    }
+
+    fn apply(&mut self, Batch { arrived, changes }: Batch) -> Result<(), Fault> {
+        let mut said = Vec::with_capacity(changes.len());
+        for change in changes {
+            match change {
+                Change::Error(status) => {
+                    self.scope.change(&self.target, said, arrived);
+                    return Err(Fault::Answer(status));
+                }
+                Change::Bookmark { revision, .. } => self.revision = Some(revision),
+                Change::Put(item) => {
+                    self.revision = wire::as_revision(item.version).or(self.revision);
+                    self.note_unreadable(std::iter::once(&item.value));
+                    said.push(Change::Put(item));
+                }
+                Change::Delete(item) => {
+                    self.revision = wire::as_revision(item.version).or(self.revision);
+                    said.push(Change::Delete(item));
+                }
+            }
+        }
+        self.scope.change(&self.target, said, arrived);
+        Ok(())
+    }
+
+    /// Whether the server's revision is lower than what was seen: asked after `since`, which is after the last that was seen.
+    async fn went_back(&self, since: Instant) -> Result<bool, Fault> {
+        let Some(seen) = self.revision else { return Ok(false) };
+        self.cx.outage.went_back(&self.target, self.dialect, seen, since).await
+    }
+
+    async fn open(&self, ask: Ask<'_>) -> Result<Stream, Fault> {
+        let timeout = self.cx.settings.watch_timeout;
+        Stream::open(&self.cx.client, &self.target, self.dialect, ask, timeout).await
+    }
+
+    /// The source holds what the server holds.
+    fn in_sync(&mut self) {
+        self.synced.get_or_insert_with(Instant::now);
+        self.denials = 0;
+        self.missing = None;
+        self.state(State::Synced, "");
+    }
+
+    fn state(&self, state: State, reason: impl Into<arcstr::ArcStr>) {
+        self.cx.board.set(&self.target, state, reason);
+    }
+
+    fn note_unreadable<'a>(&self, values: impl Iterator<Item = &'a Value>) {
+        for value in values {
+            if let Value::Unreadable(problems) = value {
+                metrics::source_unreadable(self.target.kind.as_str());
+                let problem = problems.first().map(|problem| problem.message.clone()).unwrap_or_default();
+                warn!(source = %self.target, %problem, "an object cannot be read; what was known of it stays");
+            }
+        }
+    }
+}

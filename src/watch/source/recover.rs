@@ -1,0 +1,257 @@
+//! What a source does about a fault.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tracing::{info, warn};
+
+use super::super::board::State;
+use super::super::cluster::Who;
+use super::super::fault::{Action, Fault, Phase, classify};
+use super::super::wire::Encoding;
+use super::super::{jitter, rights, target};
+use super::{Next, Source};
+
+/// A watch that lasted less than this and told nothing was no success: a balancer that closes at once must not mean a loop.
+const TOO_SHORT: Duration = Duration::from_secs(1);
+/// Watches in a row that do not begin, until the list is read again: the revision may be what is wrong.
+const FAILED_STARTS: u32 = 3;
+/// The longest pause that a server may ask for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Refusals in a row until they are believed: an API server that has just started may not know its own rules.
+const DENIALS: u32 = 3;
+/// Between refusals that are not believed yet, and the longest between looks for a right that is missing.
+const DENIED: Duration = Duration::from_secs(1);
+const LOOK_FOR_RIGHTS: Duration = Duration::from_secs(10);
+/// How long the absence of an API that was there has to last.
+const BELIEVED_ABSENT: Duration = Duration::from_secs(30);
+/// Between looks for an API that is missing.
+const LOOK_FOR_REQUIRED: Duration = Duration::from_secs(1);
+const LOOK_FOR_OPTIONAL: Duration = Duration::from_secs(5);
+
+impl Source {
+    /// Does what the fault asks for and says what comes next.
+    pub(super) async fn recover(&mut self, phase: Phase, fault: Fault) -> Next {
+        let action = classify(phase, &fault);
+        tracing::debug!(source = %self.target, ?phase, %fault, ?action, "fault");
+        let lasted = self.synced.map_or(Duration::ZERO, |synced| synced.elapsed());
+        self.backoff.synced_for(lasted);
+        if self.casts_doubt(action, &fault) {
+            self.broke = Some(Instant::now());
+        }
+        match action {
+            Action::Resume => return self.resume(lasted).await,
+            Action::PlainList => {
+                self.dialect.plain = true;
+                return Next::List;
+            }
+            Action::Json => {
+                self.dialect.encoding = Encoding::Json;
+                return Next::List;
+            }
+            Action::Relist => return self.relist(&fault).await,
+            Action::Denied => return self.denied(phase).await,
+            Action::Absent => return self.absent(&fault).await,
+            Action::Retry => self.pause_for(&fault, None).await,
+            Action::Pause => self.pause_for(&fault, fault.retry_after()).await,
+            Action::Authenticate => self.authenticate(&fault).await,
+            Action::Outage => {
+                self.lost(&fault);
+                self.cx.outage.over(&fault).await;
+                // What was answered before it was away says nothing of who is back.
+                self.broke = Some(Instant::now());
+                // A server that comes and goes must not be asked in a loop.
+                if lasted < TOO_SHORT {
+                    sleep(jitter::up_to(self.backoff.pause())).await;
+                }
+            }
+        }
+        self.again(phase).await
+    }
+
+    /// The same again: the watch from where it was, if there is such a place.
+    async fn again(&mut self, phase: Phase) -> Next {
+        if self.revision.is_none() || matches!(phase, Phase::List | Phase::WatchList) {
+            return Next::List;
+        }
+        self.failed_starts += u32::from(phase == Phase::Start);
+        if self.failed_starts >= FAILED_STARTS {
+            self.failed_starts = 0;
+            return Next::List;
+        }
+        // A watch that ended in order is simply gone on with; and an answer that others had before it began would be older than what
+        // it has seen.
+        let Some(broke) = self.broke else { return Next::Watch };
+        // A server that was away may be that of another cluster, or have come back from a backup.
+        match self.cx.cluster.who(broke).await {
+            Ok(Who::Other) => return Next::List,
+            Ok(Who::Same | Who::Untold) => {}
+            // The watch will fail too, and be handled.
+            Err(_) => return Next::Watch,
+        }
+        match self.went_back(broke).await {
+            Ok(true) => Next::List,
+            Ok(false) => {
+                self.broke = None;
+                Next::Watch
+            }
+            Err(_) => Next::Watch,
+        }
+    }
+
+    /// Whether after this fault somebody else may answer, or the same with an older state.
+    fn casts_doubt(&self, action: Action, fault: &Fault) -> bool {
+        match action {
+            // Of a server that merely is busy, or speaks otherwise.
+            Action::Pause => matches!(fault, Fault::Answer(status) if status.code >= 500),
+            Action::PlainList | Action::Json => false,
+            Action::Resume => *fault != Fault::Ended,
+            // Asked once, not with every look for what is missing.
+            Action::Denied | Action::Authenticate => self.denials == 0,
+            Action::Absent => self.missing.is_none(),
+            Action::Relist | Action::Retry | Action::Outage => true,
+        }
+    }
+
+    /// The watch ended or broke and lost nothing.
+    async fn resume(&mut self, lasted: Duration) -> Next {
+        self.synced = None;
+        if lasted < TOO_SHORT {
+            sleep(self.backoff.pause()).await;
+        }
+        self.again(Phase::Stream).await
+    }
+
+    /// What is known cannot be gone on from.
+    async fn relist(&mut self, fault: &Fault) -> Next {
+        info!(source = %self.target, %fault, "listing anew");
+        self.synced = None;
+        if self.listed.is_some_and(|listed| listed.elapsed() < Duration::from_secs(5)) {
+            self.lost(fault);
+            sleep(self.backoff.pause()).await;
+        }
+        Next::List
+    }
+
+    async fn pause_for(&mut self, fault: &Fault, asked: Option<Duration>) {
+        self.lost(fault);
+        let pause = match asked {
+            Some(asked) => asked.clamp(Duration::from_millis(200), LONGEST_PAUSE) + jitter::up_to(asked / 4),
+            None => self.backoff.pause(),
+        };
+        sleep(pause).await;
+    }
+
+    async fn authenticate(&mut self, fault: &Fault) {
+        let generation = self.cx.client.generation();
+        self.cx.client.authenticate(generation).await;
+        self.denials += 1;
+        // The first refusal is mended at once by a token that was renewed.
+        if self.denials > 1 {
+            self.lost_with(&format!("{fault}; the credentials are read again before each try"));
+            sleep(self.backoff.pause()).await;
+        }
+    }
+
+    /// A right is missing, if the server means it.
+    async fn denied(&mut self, phase: Phase) -> Next {
+        self.denials += 1;
+        let missing = rights::missing(&self.cx.client, &self.target).await;
+        let held = self.revision.is_some();
+        match missing {
+            Ok(missing) if !missing.is_empty() => {
+                let reason = rights::remedy(&self.target, &missing);
+                if held && self.denials < DENIALS {
+                    // Not worth a word before it is confirmed.
+                    sleep(DENIED).await;
+                } else {
+                    self.synced = None;
+                    self.state(State::Denied, reason);
+                    sleep(self.backoff.pause().min(LOOK_FOR_RIGHTS)).await;
+                }
+            }
+            Ok(_) => {
+                self.lost_with("refused (403), though the server says that the rights are there");
+                sleep(self.backoff.pause().min(LOOK_FOR_RIGHTS)).await;
+            }
+            Err(fault) if fault.is_outage() => {
+                self.lost(&fault);
+                self.cx.outage.over(&fault).await;
+            }
+            Err(fault) => self.pause_for(&fault, fault.retry_after()).await,
+        }
+        self.again(phase).await
+    }
+
+    /// The API is not there, if the server means it.
+    async fn absent(&mut self, fault: &Fault) -> Next {
+        // Another of the versions that we read may be served.
+        self.dialect.version += 1;
+        let since = *self.missing.get_or_insert_with(Instant::now);
+        let optional = self.target.is_optional();
+        let rows = self.revision.is_some();
+        if rows && since.elapsed() < BELIEVED_ABSENT {
+            self.lost_with(&format!("{fault}; an API that was there is believed to be gone after {BELIEVED_ABSENT:?}"));
+        } else {
+            // Of another cluster nothing is believed; without an answer neither.
+            if rows && self.is_another(Instant::now()).await.unwrap_or(true) {
+                self.missing = None;
+                return Next::List;
+            }
+            if rows && self.is_discovered().await {
+                // It exists after all: the list's 404 was a lie.
+                self.missing = None;
+                sleep(self.backoff.pause()).await;
+                return Next::List;
+            }
+            if rows {
+                warn!(source = %self.target, "its API is gone, and its objects with it");
+                self.scope.drop_rows(std::slice::from_ref(&self.target));
+                self.revision = None;
+            }
+            self.state(State::Absent, self.not_installed());
+            if optional {
+                self.scope.settle(&self.target);
+            }
+        }
+        self.synced = None;
+        sleep(if optional && !rows { LOOK_FOR_OPTIONAL } else { LOOK_FOR_REQUIRED }).await;
+        Next::List
+    }
+
+    fn not_installed(&self) -> String {
+        let (kind, group) = (self.target.kind, self.target.kind.group());
+        let looked = "it is looked for all the time";
+        if self.target.is_optional() {
+            format!("the API of {kind} ({group}) is not installed, so there is none; {looked}")
+        } else {
+            format!("the API of {kind} ({group}) is not installed: install the CRDs of the Gateway API; {looked}")
+        }
+    }
+
+    /// Whether discovery still tells of the API. In doubt it does.
+    async fn is_discovered(&self) -> bool {
+        let version = self.dialect.version(&self.target);
+        let answer = match self.cx.client.get(&self.target.api(version), "application/json").await {
+            Err(Fault::Answer(status)) => return status.code != 404,
+            answer => answer,
+        };
+        let Ok(answer) = answer else { return true };
+        let Ok(body) = answer.whole().await else { return true };
+        let plural = target::plural(self.target.kind);
+        let Ok(list) = serde_json::from_slice::<serde_json::Value>(&body) else { return true };
+        let Some(resources) = list["resources"].as_array() else { return true };
+        resources.iter().any(|resource| resource["name"] == plural)
+    }
+
+    /// Touch is lost; what was delivered stays.
+    fn lost(&mut self, fault: &Fault) {
+        self.lost_with(&fault.to_string());
+    }
+
+    pub(super) fn lost_with(&mut self, reason: &str) {
+        self.synced = None;
+        let state = if self.revision.is_some() { State::Stale } else { State::Listing };
+        self.state(state, reason);
+    }
+}

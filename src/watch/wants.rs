@@ -1,0 +1,246 @@
+//! What is read on demand: Secrets, and what lies outside the watched namespaces. A source for each want, as long as
+//! something refers to it and a while longer.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arcstr::ArcStr;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::debug;
+
+use super::board::State;
+use super::scope::Scope;
+use super::source::Source;
+use super::target::Target;
+use super::{Context, Selection};
+use crate::model::{Answer, Delta, Event, Kind, ObjectRef, Want, Wants};
+
+/// How long something is read on after the last reference to it went: references come and go together.
+const LINGER: Duration = Duration::from_secs(60);
+/// The most that one namespace, and all together, can make syncgate read.
+const MOST_IN_NAMESPACE: usize = 1_000;
+const MOST: usize = 20_000;
+const TICK: Duration = Duration::from_secs(1);
+
+/// What is read for one want.
+struct Reading {
+    targets: Vec<Target>,
+    /// The turn in which it is wanted: in another one the door has forgotten what became of it.
+    turn: u64,
+    said: Option<Answer>,
+    /// What it gave is at the door.
+    held: bool,
+    /// Since when nothing refers to it.
+    unwanted: Option<Instant>,
+    /// Since when a right is missing that was there.
+    revoked: Option<Instant>,
+}
+
+/// The sources of one target, which several wants may share.
+struct Shared {
+    scope: Arc<Scope>,
+    users: usize,
+    _tasks: JoinSet<()>,
+}
+
+/// The keeper of everything that is read on demand.
+pub(super) struct Demands {
+    cx: Context,
+    wants: watch::Receiver<Wants>,
+    selection: Option<watch::Receiver<Arc<Selection>>>,
+    readings: BTreeMap<Want, Reading>,
+    sources: BTreeMap<Target, Shared>,
+    refused: BTreeMap<Want, (u64, ArcStr)>,
+}
+
+impl Demands {
+    pub(super) fn new(
+        cx: Context,
+        wants: watch::Receiver<Wants>,
+        selection: Option<watch::Receiver<Arc<Selection>>>,
+    ) -> Self {
+        Self { cx, wants, selection, readings: BTreeMap::new(), sources: BTreeMap::new(), refused: BTreeMap::new() }
+    }
+
+    /// Runs for ever; ends, with all sources, when it is dropped.
+    pub(super) async fn run(mut self) {
+        loop {
+            let board_changed = self.cx.board.changed();
+            let wants = self.wants.borrow_and_update().clone();
+            self.follow(&wants);
+            self.answer();
+            self.end_unwanted();
+            tokio::select! {
+                changed = self.wants.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                }
+                () = board_changed => {}
+                () = tokio::time::sleep(TICK) => {}
+            }
+        }
+    }
+
+    fn follow(&mut self, wants: &Wants) {
+        let now = Instant::now();
+        for (want, reading) in &mut self.readings {
+            match wants.get(want) {
+                None => {
+                    reading.unwanted.get_or_insert(now);
+                }
+                Some(turn) => {
+                    reading.unwanted = None;
+                    if std::mem::replace(&mut reading.turn, *turn) != *turn {
+                        reading.said = None;
+                    }
+                }
+            }
+        }
+        self.refused.retain(|want, _| wants.contains_key(want));
+        let new: Vec<_> = wants.iter().filter(|(want, _)| !self.readings.contains_key(*want)).collect();
+        for (want, turn) in new {
+            match self.refusal(want) {
+                None => {
+                    self.refused.remove(want);
+                    self.read(want.clone(), *turn);
+                }
+                Some(reason) => {
+                    let refusal = (*turn, reason.clone());
+                    if self.refused.insert(want.clone(), refusal.clone()).as_ref() != Some(&refusal) {
+                        self.say(want.clone(), Answer::Unavailable(reason));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Why something is not read at all.
+    fn refusal(&self, want: &Want) -> Option<ArcStr> {
+        let namespace = want.namespace();
+        if let Some(selection) = &self.selection {
+            let selection = selection.borrow();
+            let foreign = match want {
+                Want::Grants(_) | Want::Backend(_) => true,
+                Want::Object(_) => !self.cx.board.is_watched(namespace),
+            };
+            if foreign && !selection.allows_foreign(namespace) {
+                return Some(arcstr::format!(
+                    "namespace {namespace} is neither watched nor among the foreign namespaces that may be read; add it to \
+                     --foreign-namespaces"
+                ));
+            }
+        }
+        let in_namespace = self.readings.keys().filter(|other| other.namespace() == namespace).count();
+        if in_namespace >= MOST_IN_NAMESPACE {
+            return Some(arcstr::format!(
+                "references into namespace {namespace} name more than {MOST_IN_NAMESPACE} different objects"
+            ));
+        }
+        (self.readings.len() >= MOST)
+            .then(|| arcstr::format!("references name more than {MOST} different objects that are read on demand"))
+    }
+
+    fn read(&mut self, want: Want, turn: u64) {
+        let targets = targets(&want);
+        for target in &targets {
+            let shared = self.sources.entry(target.clone()).or_insert_with(|| {
+                let scope =
+                    Scope::new(self.cx.sink.clone(), self.cx.board.clone(), std::slice::from_ref(target), false);
+                self.cx.board.add(target, false);
+                let mut tasks = JoinSet::new();
+                tasks.spawn(Source::new(target.clone(), scope.clone(), self.cx.clone()).run());
+                Shared { scope, users: 0, _tasks: tasks }
+            });
+            shared.users += 1;
+        }
+        let reading = Reading { targets, turn, said: None, held: false, unwanted: None, revoked: None };
+        self.readings.insert(want, reading);
+    }
+
+    /// Says what became of each want, when that changed.
+    fn answer(&mut self) {
+        let policy = self.cx.settings.revoked;
+        let mut answers = Vec::new();
+        for (want, reading) in &mut self.readings {
+            let Some(answer) = judge(&self.cx, reading, policy) else { continue };
+            if matches!(answer, Answer::Unavailable(_)) && std::mem::take(&mut reading.held) {
+                for target in &reading.targets {
+                    if let Some(shared) = self.sources.get(target) {
+                        shared.scope.drop_rows(std::slice::from_ref(target));
+                    }
+                }
+            }
+            if reading.said.as_ref() != Some(&answer) {
+                reading.said = Some(answer.clone());
+                answers.push((want.clone(), answer));
+            }
+        }
+        for (want, answer) in answers {
+            self.say(want, answer);
+        }
+    }
+
+    fn end_unwanted(&mut self) {
+        let over = |reading: &Reading| reading.unwanted.is_some_and(|since| since.elapsed() >= LINGER);
+        let ended: Vec<_> =
+            self.readings.iter().filter(|(_, reading)| over(reading)).map(|(want, _)| want.clone()).collect();
+        for want in ended {
+            let Some(reading) = self.readings.remove(&want) else { continue };
+            debug!(?want, "no longer read");
+            for target in reading.targets {
+                let Some(shared) = self.sources.get_mut(&target) else { continue };
+                shared.users -= 1;
+                if shared.users == 0 {
+                    shared.scope.end();
+                    self.sources.remove(&target);
+                    self.cx.board.remove(&target);
+                }
+            }
+        }
+    }
+
+    fn say(&self, want: Want, answer: Answer) {
+        debug!(?want, ?answer, "answered");
+        (self.cx.sink)(Delta::new(Instant::now(), vec![Event::Answered(want, answer)]));
+    }
+}
+
+/// What is read for a want.
+fn targets(want: &Want) -> Vec<Target> {
+    let all = |kind, namespace: &ArcStr| Target::all(kind, Some(namespace.clone())).on_demand();
+    match want {
+        Want::Object(object) => vec![Target::object(object).on_demand()],
+        Want::Grants(namespace) => vec![all(Kind::ReferenceGrant, namespace)],
+        Want::Backend(service) => vec![
+            Target::object(&ObjectRef::new(Kind::Service, service.clone())).on_demand(),
+            all(Kind::Pod, &service.namespace),
+            all(Kind::EndpointSlice, &service.namespace),
+        ],
+    }
+}
+
+/// What is known of a want; `None` while nothing is.
+fn judge(cx: &Context, reading: &mut Reading, policy: super::Policy) -> Option<Answer> {
+    let sources: Vec<_> = reading.targets.iter().filter_map(|target| cx.board.source(target)).collect();
+    let denied = sources.iter().find(|source| source.state == State::Denied);
+    let Some(denied) = denied else {
+        reading.revoked = None;
+        if !sources.iter().all(|source| source.delivered) {
+            // After a right came back, what it gives is waited for; before the first answer too.
+            return None;
+        }
+        reading.held = true;
+        return Some(Answer::Known);
+    };
+    if reading.held {
+        // It was there: held for a time, as a namespace is.
+        let since = *reading.revoked.get_or_insert_with(Instant::now);
+        if !policy.drop || since.elapsed() < policy.hold {
+            return Some(Answer::Known);
+        }
+    }
+    Some(Answer::Unavailable(denied.reason.clone()))
+}
