@@ -300,6 +300,10 @@ impl Board {
     pub(super) fn read(&self, target: &Target, objects: usize) {
         let mut inner = self.lock();
         let Some(entry) = inner.sources.get_mut(target) else { return };
+        if objects > 0 && matches!(entry.state, State::Absent | State::Denied) {
+            // What was missing is there.
+            (entry.state, entry.reason, entry.since) = (State::Listing, ArcStr::new(), Instant::now());
+        }
         let before = std::mem::replace(&mut entry.read, objects);
         // Not for each of tens of thousands of pieces.
         if before / STEP != objects / STEP {

@@ -2,6 +2,7 @@
 //! everything, what another cluster says looks truthful (design §2). So whenever something broke, this is asked before anything is
 //! believed again, whatever it would take away.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, OnceCell};
@@ -16,6 +17,8 @@ pub(super) const ANOTHER: &str = "the API server answers for another cluster (it
      the address or the backup, or restart syncgate if this is meant";
 /// One object: an answer that takes longer will not come, and all sources wait for it.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Doubts that come within this time of each other have one cause.
+const ONE_CAUSE: Duration = Duration::from_secs(60);
 
 /// The identity of the cluster that was met first.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub(super) struct Cluster {
     client: Client,
     met: OnceCell<Option<String>>,
     known: Mutex<Known>,
+    /// When a list was doubted last.
+    doubted: std::sync::Mutex<Option<Instant>>,
 }
 
 /// The newest answer, and when it was asked for.
@@ -53,7 +58,7 @@ enum Identity {
 
 impl Cluster {
     pub(super) fn new(client: Client) -> Self {
-        Self { client, met: OnceCell::new(), known: Mutex::default() }
+        Self { client, met: OnceCell::new(), known: Mutex::default(), doubted: std::sync::Mutex::default() }
     }
 
     /// Learns whom we talk to, before anything is believed.
@@ -85,6 +90,12 @@ impl Cluster {
         known.last = Some((asked, who));
         known.say(who);
         Ok(who)
+    }
+
+    /// Notes that a list is doubted, and says whether that is worth a word.
+    pub(super) fn is_doubted_anew(&self) -> bool {
+        let mut doubted = self.doubted.lock().unwrap_or_else(PoisonError::into_inner);
+        doubted.replace(Instant::now()).is_none_or(|last| last.elapsed() >= ONE_CAUSE)
     }
 
     async fn identity(&self) -> Result<Identity, Fault> {

@@ -198,12 +198,12 @@ impl Lives {
             (_, true, _) => {
                 (Life::Terminating, literal!("the namespace is being deleted; what still exists is served"))
             }
-            (true, false, true) => (Life::Active, ArcStr::new()),
-            (true, false, false) if denied.is_empty() => (Life::Active, ArcStr::new()),
+            (true, false, _) if denied.is_empty() => (Life::Active, ArcStr::new()),
+            (true, false, true) => never_granted(&denied, running.targets.len()),
             (true, false, false) => {
                 (Life::Unknown, literal!("no right to read it, or it does not exist: that cannot be told apart"))
             }
-            (false, false, _) => (Life::Revoked, revoked(had.len(), knows, &self.cx.settings.revoked)),
+            (false, false, _) => (Life::Revoked, revoked(had.len(), knows, running.dropped, &self.cx.settings.revoked)),
         };
         if life.0 != Life::Revoked {
             if running.revoked.take().is_some() {
@@ -225,8 +225,7 @@ impl Lives {
             status.target.kind != Kind::Pod
                 || status.emptied.is_some_and(|at| since.saturating_duration_since(at) < recent)
         };
-        let drained =
-            !knows && had.len() == running.targets.len() && had.iter().copied().all(|status| just_left(status));
+        let drained = !knows && had.len() == running.targets.len() && had.iter().copied().all(just_left);
         if !running.dropped && (drained || (drop && since.elapsed() >= hold)) {
             running.dropped = true;
             let targets: Vec<_> = had.iter().map(|status| status.target.clone()).collect();
@@ -272,16 +271,27 @@ impl Lives {
     }
 }
 
-fn revoked(sources: usize, knows: bool, policy: &Policy) -> ArcStr {
+/// It exists, and some of its kinds, or all, were never to be read.
+fn never_granted(denied: &[SourceStatus], kinds: usize) -> (Life, ArcStr) {
+    let first = denied.first().map(|status| status.reason.clone()).unwrap_or_default();
+    match denied.len() {
+        all if all == kinds => (Life::Unknown, arcstr::format!("none of its kinds may be read: {first}")),
+        some => (Life::Active, arcstr::format!("{some} of its {kinds} kinds may not be read: {first}")),
+    }
+}
+
+fn revoked(sources: usize, knows: bool, dropped: bool, policy: &Policy) -> ArcStr {
     let what = if knows {
         "rights were revoked"
     } else {
         "gone or revoked, which cannot be told apart without the right to get the Namespace"
     };
-    let then = if policy.drop {
+    let then = if dropped {
+        "what it held was dropped".to_owned()
+    } else if policy.drop {
         format!("what it held stays for {:?}, then it is dropped", policy.hold)
     } else {
         "what it held stays".to_owned()
     };
-    arcstr::format!("{what} ({sources} of its kinds are refused); {then}")
+    arcstr::format!("{what} (kinds that are refused: {sources}); {then}")
 }

@@ -41,6 +41,9 @@ const OVERDUE: Duration = Duration::from_secs(15);
 const BELIEVED: usize = 20;
 /// Between two lists that have to agree.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
+/// After an outage of the server everything is listed once more, this much later and spread over as much again: a restored etcd may have
+/// passed the revision that was seen before anybody asked, and then nothing else tells what it lost.
+const VERIFY: Duration = Duration::from_secs(20);
 
 /// A source before it runs.
 pub(super) struct Source {
@@ -63,6 +66,8 @@ pub(super) struct Source {
     missing: Option<Instant>,
     /// When the last thing happened that may have hidden a restore of etcd or another cluster; `None` once that was looked into.
     broke: Option<Instant>,
+    /// When to list once more, because of an outage.
+    verify: Option<Instant>,
 }
 
 /// What comes next.
@@ -91,6 +96,7 @@ impl Source {
             denials: 0,
             missing: None,
             broke: None,
+            verify: None,
         }
     }
 
@@ -114,7 +120,8 @@ impl Source {
 
     /// Reads a list and makes it what the source holds.
     async fn list(&mut self) -> Result<Next, Failed> {
-        if self.revision.is_none() {
+        // A look for what is absent or denied changes nothing until it finds something.
+        if self.listed.is_none() {
             self.state(State::Listing, "");
         }
         self.stream = None;
@@ -144,6 +151,7 @@ impl Source {
         tracing::debug!(target = %self.target, objects, revision, "listed");
         self.revision = Some(revision);
         self.broke = None;
+        self.verify = None;
         self.in_sync();
         Ok(Next::Watch)
     }
@@ -214,14 +222,20 @@ impl Source {
     /// Lists once more and asks who answers. `None`: another cluster does, and nothing of it is believed.
     async fn confirm(&mut self, doubt: &str) -> Result<Option<(Gathering, u64)>, Fault> {
         metrics::source_doubt(self.target.kind.as_str());
-        warn!(source = %self.target, doubt, "what the API server lists is not believed before a second look");
+        // All sources doubt a restored server: one speaks for them.
+        let news = self.cx.cluster.is_doubted_anew();
+        if news {
+            warn!(source = %self.target, doubt, "what the API server lists is not believed before a second look");
+        }
         self.state(State::Stale, format!("{doubt}; this is confirmed first"));
         sleep(SECOND_LOOK).await;
         if self.is_another(Instant::now()).await? {
             return Ok(None);
         }
         let second = self.pages().await?;
-        info!(source = %self.target, doubt, "confirmed by a second list");
+        if news {
+            info!(source = %self.target, doubt, "confirmed by a second list");
+        }
         Ok(Some(second))
     }
 
@@ -251,12 +265,17 @@ impl Source {
         self.in_sync();
         let (mut heard, mut looked) = (Instant::now(), Instant::now());
         loop {
-            match stream.next(QUIET, &self.cx.pool).await {
+            let left = self.verify.map_or(QUIET, |due| due.saturating_duration_since(Instant::now()));
+            match stream.next(left.min(QUIET), &self.cx.pool).await {
                 Ok(batch) => {
                     heard = Instant::now();
                     looked = heard;
                     self.apply(batch).map_err(|fault| (Phase::Stream, fault))?;
+                    if left.is_zero() {
+                        return Ok(Next::List);
+                    }
                 }
+                Err(Fault::Silent(_)) if left < QUIET => return Ok(Next::List),
                 Err(Fault::Silent(_)) if stream.opened.elapsed() < self.cx.settings.watch_timeout + OVERDUE => {
                     match self.went_back(looked).await {
                         Ok(true) => return Ok(Next::List),

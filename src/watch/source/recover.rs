@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::super::board::State;
 use super::super::cluster::Who;
 use super::super::fault::{Action, Fault, Phase, classify};
 use super::super::wire::Encoding;
 use super::super::{jitter, rights, target};
-use super::{Next, Source};
+use super::{Next, Source, VERIFY};
 
 /// A watch that lasted less than this and told nothing was no success: a balancer that closes at once must not mean a loop.
 const TOO_SHORT: Duration = Duration::from_secs(1);
@@ -60,6 +60,7 @@ impl Source {
                 self.cx.outage.over(&fault).await;
                 // What was answered before it was away says nothing of who is back.
                 self.broke = Some(Instant::now());
+                self.verify.get_or_insert_with(|| Instant::now() + VERIFY + jitter::up_to(VERIFY));
                 // A server that comes and goes must not be asked in a loop.
                 if lasted < TOO_SHORT {
                     sleep(jitter::up_to(self.backoff.pause())).await;
@@ -124,7 +125,6 @@ impl Source {
 
     /// What is known cannot be gone on from.
     async fn relist(&mut self, fault: &Fault) -> Next {
-        info!(source = %self.target, %fault, "listing anew");
         self.synced = None;
         if self.listed.is_some_and(|listed| listed.elapsed() < Duration::from_secs(5)) {
             self.lost(fault);
@@ -168,6 +168,8 @@ impl Source {
                     self.synced = None;
                     self.state(State::Denied, reason);
                     sleep(self.backoff.pause().min(LOOK_FOR_RIGHTS)).await;
+                    // Its rows may be dropped meanwhile: a watch from where it was would not bring them back.
+                    return Next::List;
                 }
             }
             Ok(_) => {
