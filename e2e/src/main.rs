@@ -15,6 +15,7 @@ use syncgate_e2e::kube::{self, ControlPlane};
 use syncgate_e2e::load::{Allowed, Call, Load, Plan};
 use syncgate_e2e::scenario::Scenario;
 use syncgate_e2e::syncgate::{self, Variant};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// The test bed of syncgate: backends, load, demos and end-to-end scenarios on a real Envoy.
 #[derive(Debug, Parser)]
@@ -181,5 +182,10 @@ async fn serve(options: kube::Options) -> Result<()> {
         eprintln!("those of {first} to {last}, who may do nothing yet, are beside it");
     }
     eprintln!("requests are on record in {home}/audit.log; Ctrl-C ends it");
-    tokio::signal::ctrl_c().await.context("wait for Ctrl-C")
+    // A plain `kill` must end its parts as well.
+    let mut terminate = signal(SignalKind::terminate()).context("wait for SIGTERM")?;
+    tokio::select! {
+        ended = tokio::signal::ctrl_c() => ended.context("wait for Ctrl-C"),
+        _ = terminate.recv() => Ok(()),
+    }
 }
