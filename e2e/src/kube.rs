@@ -150,12 +150,6 @@ impl ControlPlane {
         self.admin.server
     }
 
-    /// Where etcd listens, for who writes there beside the server.
-    #[must_use]
-    pub fn etcd_url(&self) -> String {
-        format!("http://{}", self.etcd_address)
-    }
-
     /// Who signed the server's certificate; a proxy before the server gets its own from it.
     #[must_use]
     pub fn authority(&self) -> &Authority {

@@ -23,5 +23,6 @@ pub mod rbac;
 pub mod scenario;
 pub mod settled;
 pub mod syncgate;
+pub mod usage;
 pub mod wait;
 pub mod watching;

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2::{self, SendRequest};
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT};
 use hyper::{Method, Request};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject;
@@ -107,11 +107,6 @@ impl Api {
     /// Any request, with a JSON body; any answer is fine.
     pub async fn raw(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
         self.send(method, path, "application/json", body).await
-    }
-
-    /// A GET whose answer is wanted in this encoding, the value of `Accept`; any answer is fine.
-    pub async fn fetch(&self, path: &str, accept: &str) -> Result<Answer> {
-        self.within_limit(self.request(Method::GET, path).header(ACCEPT, accept).body(Full::default())?).await
     }
 
     /// One object.
@@ -221,21 +216,14 @@ impl Api {
     }
 
     async fn send(&self, method: Method, path: &str, kind: &'static str, body: Option<&Value>) -> Result<Answer> {
-        let mut request = self.request(method, path);
+        let what = format!("{method} {path} at {}", self.0.server);
+        let mut request = Request::builder().method(method).uri(format!("https://{}{path}", self.0.server));
+        request = request.header(AUTHORIZATION, self.0.bearer.clone()).header(USER_AGENT, NAME);
         if body.is_some() {
             request = request.header(CONTENT_TYPE, kind);
         }
         let body = body.map(serde_json::to_vec).transpose()?.unwrap_or_default();
-        self.within_limit(request.body(Full::new(Bytes::from(body)))?).await
-    }
-
-    fn request(&self, method: Method, path: &str) -> hyper::http::request::Builder {
-        let request = Request::builder().method(method).uri(format!("https://{}{path}", self.0.server));
-        request.header(AUTHORIZATION, self.0.bearer.clone()).header(USER_AGENT, NAME)
-    }
-
-    async fn within_limit(&self, request: Request<Full<Bytes>>) -> Result<Answer> {
-        let what = format!("{} {}", request.method(), request.uri());
+        let request = request.body(Full::new(Bytes::from(body)))?;
         match tokio::time::timeout(LIMIT, self.0.answer(request)).await {
             Ok(answer) => answer.context(what),
             Err(_) => bail!("{what}: no answer within {LIMIT:?}"),
