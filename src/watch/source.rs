@@ -41,6 +41,8 @@ const OVERDUE: Duration = Duration::from_secs(15);
 const BELIEVED: usize = 20;
 /// Between two lists that have to agree.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
+/// The longest between looks whether the right cluster answers again, or whether a right is there.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// After an outage of the server everything is listed once more, this much later and spread over as much again: a restored etcd may have
 /// passed the revision that was seen before anybody asked, and then nothing else tells what it lost.
 const VERIFY: Duration = Duration::from_secs(20);
@@ -246,8 +248,9 @@ impl Source {
             return Ok(false);
         }
         self.lost_with(ANOTHER);
-        sleep(self.backoff.pause()).await;
+        // Of many sources the first to wake asks for all.
         self.broke = Some(Instant::now());
+        sleep(self.backoff.pause().min(LOOK_AGAIN)).await;
         Ok(true)
     }
 

@@ -10,7 +10,7 @@ use super::super::cluster::Who;
 use super::super::fault::{Action, Fault, Phase, classify};
 use super::super::wire::Encoding;
 use super::super::{jitter, rights, target};
-use super::{Next, Source, VERIFY};
+use super::{LOOK_AGAIN, Next, Source, VERIFY};
 
 /// A watch that lasted less than this and told nothing was no success: a balancer that closes at once must not mean a loop.
 const TOO_SHORT: Duration = Duration::from_secs(1);
@@ -20,9 +20,8 @@ const FAILED_STARTS: u32 = 3;
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Refusals in a row until they are believed: an API server that has just started may not know its own rules.
 const DENIALS: u32 = 3;
-/// Between refusals that are not believed yet, and the longest between looks for a right that is missing.
+/// Between refusals that are not believed yet.
 const DENIED: Duration = Duration::from_secs(1);
-const LOOK_FOR_RIGHTS: Duration = Duration::from_secs(10);
 /// How long the absence of an API that was there has to last.
 const BELIEVED_ABSENT: Duration = Duration::from_secs(30);
 /// Between looks for an API that is missing.
@@ -57,10 +56,7 @@ impl Source {
             Action::Authenticate => self.authenticate(&fault).await,
             Action::Outage => {
                 self.lost(&fault);
-                self.cx.outage.over(&fault).await;
-                // What was answered before it was away says nothing of who is back.
-                self.broke = Some(Instant::now());
-                self.verify.get_or_insert_with(|| Instant::now() + VERIFY + jitter::up_to(VERIFY));
+                self.outage_over(&fault).await;
                 // A server that comes and goes must not be asked in a loop.
                 if lasted < TOO_SHORT {
                     sleep(jitter::up_to(self.backoff.pause())).await;
@@ -167,22 +163,44 @@ impl Source {
                 } else {
                     self.synced = None;
                     self.state(State::Denied, reason);
-                    sleep(self.backoff.pause().min(LOOK_FOR_RIGHTS)).await;
-                    // Its rows may be dropped meanwhile: a watch from where it was would not bring them back.
+                    self.rights_granted().await;
+                    // Its rows may have been dropped meanwhile: a watch from where it was would not bring them back.
                     return Next::List;
                 }
             }
             Ok(_) => {
                 self.lost_with("refused (403), though the server says that the rights are there");
-                sleep(self.backoff.pause().min(LOOK_FOR_RIGHTS)).await;
+                sleep(self.backoff.pause().min(LOOK_AGAIN)).await;
             }
             Err(fault) if fault.is_outage() => {
                 self.lost(&fault);
-                self.cx.outage.over(&fault).await;
+                self.outage_over(&fault).await;
             }
             Err(fault) => self.pause_for(&fault, fault.retry_after()).await,
         }
         self.again(phase).await
+    }
+
+    /// Waits until what is missing is granted. The server's own word about rights is asked for: a try would be refused, and cost more.
+    async fn rights_granted(&mut self) {
+        loop {
+            sleep(self.backoff.pause().min(LOOK_AGAIN)).await;
+            match rights::missing(&self.cx.client, &self.target).await {
+                Ok(missing) if missing.is_empty() => break,
+                Ok(missing) => self.state(State::Denied, rights::remedy(&self.target, &missing)),
+                Err(fault) if fault.is_outage() => self.outage_over(&fault).await,
+                Err(fault) => tracing::debug!(source = %self.target, %fault, "the rights are not told"),
+            }
+        }
+        // Another cluster may grant what this one did.
+        self.broke = Some(Instant::now());
+    }
+
+    async fn outage_over(&mut self, fault: &Fault) {
+        self.cx.outage.over(fault).await;
+        // What was answered before it was away says nothing of who is back.
+        self.broke = Some(Instant::now());
+        self.verify.get_or_insert_with(|| Instant::now() + VERIFY + jitter::up_to(VERIFY));
     }
 
     /// The API is not there, if the server means it.
