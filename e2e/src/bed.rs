@@ -15,7 +15,7 @@ use crate::folder::Folder;
 use crate::http::{self, Answer};
 use crate::load::{Call, Load, Plan};
 use crate::manifests::{self, BACKEND_PORT, GATEWAY, HTTP_PORT};
-use crate::syncgate::{self, Addresses, Syncgate, Variant};
+use crate::syncgate::{self, Addresses, Source, Syncgate, Variant};
 use crate::wait::eventually;
 
 /// How long anything may take that should take a fraction of a second; generous, because two cores carry everything.
@@ -115,7 +115,8 @@ impl Bed {
     /// Starts syncgate on the folder (or again, after it was ended) without waiting for anything.
     pub fn start_syncgate(&mut self) -> Result<&mut Syncgate> {
         let log = self.home.join("syncgate.log");
-        let started = Syncgate::start(&self.setup.syncgate, self.folder.path(), self.addresses(), &log)?;
+        let folder = Source::Folder(self.folder.path().into());
+        let started = Syncgate::start(&self.setup.syncgate, &folder, self.addresses(), &log)?;
         Ok(self.syncgate.insert(started))
     }
 

@@ -4,6 +4,7 @@
 //! probes, and Envoy's own counters. It must not link the `syncgate` library.
 
 pub mod address;
+pub mod ads;
 pub mod backend;
 pub mod bed;
 pub mod certificates;
@@ -17,6 +18,7 @@ pub mod kube;
 pub mod load;
 pub mod manifests;
 pub mod process;
+pub mod random;
 pub mod scenario;
 pub mod syncgate;
 pub mod wait;

@@ -88,6 +88,33 @@ fn collect(tree: &Value, found: &mut Vec<Value>) {
     }
 }
 
+/// Where a syncgate reads its configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A folder of manifests.
+    Folder(PathBuf),
+    /// The API server.
+    Kubernetes {
+        /// Who asks it.
+        kubeconfig: PathBuf,
+        /// What is watched, as flags.
+        flags: Vec<String>,
+    },
+}
+
+impl Source {
+    fn flags(&self) -> Vec<String> {
+        match self {
+            Source::Folder(folder) => vec![format!("--files={}", folder.display())],
+            Source::Kubernetes { kubeconfig, flags } => {
+                let mut all = vec!["--kubernetes".to_owned(), format!("--kubeconfig={}", kubeconfig.display())];
+                all.extend(flags.iter().cloned());
+                all
+            }
+        }
+    }
+}
+
 /// A running `syncgate serve`.
 #[derive(Debug)]
 pub struct Syncgate {
@@ -96,11 +123,10 @@ pub struct Syncgate {
 }
 
 impl Syncgate {
-    /// Starts it on a folder.
-    pub fn start(program: &Path, folder: &Path, at: Addresses, log: &Path) -> Result<Self> {
-        let arguments = [
+    /// Starts it.
+    pub fn start(program: &Path, source: &Source, at: Addresses, log: &Path) -> Result<Self> {
+        let mut arguments = vec![
             "serve".to_owned(),
-            format!("--files={}", folder.display()),
             format!("--xds-address={}", at.xds),
             format!("--health-address={}", at.health),
             format!("--admin-address={}", at.admin),
@@ -108,6 +134,7 @@ impl Syncgate {
             "--lame-duck=1s".to_owned(),
             "--drain=1s".to_owned(),
         ];
+        arguments.extend(source.flags());
         Ok(Self { process: Process::spawn("syncgate", program, arguments, log)?, health: at.health })
     }
 
