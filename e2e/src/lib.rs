@@ -9,6 +9,7 @@ pub mod backend;
 pub mod bed;
 pub mod certificates;
 pub mod demo;
+pub mod differential;
 pub mod envoy;
 pub mod example;
 pub mod faults;

@@ -131,7 +131,7 @@ fn service(random: &mut Random) -> Service {
         selector: (!random.one_in(5)).then(|| labels(random, 1)),
         ports: (0..=random.below(3)).map(|_| port(random)).collect(),
         publish_not_ready: random.one_in(5),
-        families: random.pick(&[IpFamilies::Any, IpFamilies::Any, IpFamilies::V4, IpFamilies::V6]),
+        families: if random.one_in(8) { random.pick(&[IpFamilies::V4, IpFamilies::V6]) } else { IpFamilies::Any },
         headless: random.one_in(4),
         unavailable: None,
     }
