@@ -4,11 +4,13 @@
 //! probes, and Envoy's own counters. It must not link the `syncgate` library.
 
 pub mod address;
+pub mod ads;
 pub mod backend;
 pub mod balancer;
 pub mod bed;
 pub mod certificates;
 pub mod demo;
+pub mod differential;
 pub mod envoy;
 pub mod example;
 pub mod faults;
@@ -19,6 +21,7 @@ pub mod kube_bed;
 pub mod load;
 pub mod manifests;
 pub mod process;
+pub mod random;
 pub mod rbac;
 pub mod scenario;
 pub mod settled;

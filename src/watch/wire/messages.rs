@@ -216,6 +216,8 @@ pub(super) struct ServiceSpec {
     pub(super) external_name: Bytes,
     #[prost(bool, tag = "13")]
     pub(super) publish_not_ready_addresses: bool,
+    #[prost(bytes = "bytes", repeated, tag = "19")]
+    pub(super) ip_families: Vec<Bytes>,
 }
 
 /// `v1.ServicePort`.

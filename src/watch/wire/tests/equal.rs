@@ -98,14 +98,15 @@ fn service() -> impl Strategy<Value = Service> {
             app_protocol,
         },
     );
-    let spec = (some(port), entries(), text(), text(), text(), any::<bool>()).prop_map(
-        |(ports, selector, cluster_ip, r#type, external_name, publish_not_ready_addresses)| ServiceSpec {
+    let spec = (some(port), entries(), text(), text(), text(), any::<bool>(), some(text())).prop_map(
+        |(ports, selector, cluster_ip, r#type, external_name, publish_not_ready_addresses, ip_families)| ServiceSpec {
             ports,
             selector,
             cluster_ip,
             r#type,
             external_name,
             publish_not_ready_addresses,
+            ip_families,
         },
     );
     (meta(), prop::option::of(spec)).prop_map(|(metadata, spec)| Service { metadata: Some(metadata), spec })
