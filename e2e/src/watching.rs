@@ -3,6 +3,7 @@
 //!
 //! Several with different rights watch the same namespaces of one API server, so that one event there shows in all of them.
 
+pub mod cell;
 pub mod film;
 pub mod lines;
 pub mod picture;

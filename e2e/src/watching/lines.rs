@@ -9,17 +9,10 @@ pub struct Line {
     pub level: String,
     /// What happened.
     pub message: String,
+    /// The namespace that it is about; empty if none.
+    pub namespace: String,
     /// The whole line.
     pub text: String,
-}
-
-impl Line {
-    /// Whether it is about this: a namespace, a source.
-    #[must_use]
-    pub fn names(&self, what: &str) -> bool {
-        // Names of the tests are no parts of each other.
-        self.text.contains(what)
-    }
 }
 
 /// The lines of a log.
@@ -30,7 +23,6 @@ pub fn lines(log: &str) -> Vec<Line> {
 
 fn line(text: &str) -> Line {
     let tree: Value = serde_json::from_str(text).unwrap_or_default();
-    let field = |tree: &Value, name: &str| tree[name].as_str().unwrap_or_default().to_owned();
-    let message = [&tree["fields"], &tree].map(|tree| field(tree, "message")).into_iter().find(|text| !text.is_empty());
-    Line { level: field(&tree, "level"), message: message.unwrap_or_default(), text: text.to_owned() }
+    let field = |name: &str| tree[name].as_str().unwrap_or_default().to_owned();
+    Line { level: field("level"), message: field("message"), namespace: field("namespace"), text: text.to_owned() }
 }

@@ -15,13 +15,11 @@ const NAMESPACED: [&str; 7] =
 pub struct Requests(Vec<Audit>);
 
 impl Requests {
-    /// Those of `user` among the events. A watch counts when it was granted.
+    /// Those of `user` among the events. A watch counts when its answer begins.
     #[must_use]
     pub fn of(user: &str, events: &[Audit]) -> Self {
-        let is_first = |event: &&Audit| {
-            let ended_watch = event.verb == "watch" && event.code == 200 && event.stage == "ResponseComplete";
-            event.user == user && !ended_watch
-        };
+        let answered = |event: &Audit| if event.verb == "watch" { "ResponseStarted" } else { "ResponseComplete" };
+        let is_first = |event: &&Audit| event.user == user && event.stage == answered(event);
         Self(events.iter().filter(is_first).cloned().collect())
     }
 

@@ -102,9 +102,24 @@ pub async fn held(api: &Api, name: &str) -> Result<Rows> {
     Ok(rows)
 }
 
-/// Deletes a namespace without waiting for its end.
+/// Of what a syncgate holds only the kinds that namespaces hold.
+#[must_use]
+pub fn namespaced(mut rows: Rows) -> Rows {
+    rows.retain(|kind, _| KINDS.iter().any(|(known, _)| known == kind));
+    rows
+}
+
+/// Deletes a namespace without waiting for its end. Its pods end at once, as a kubelet reports it; without that the namespace would wait.
 pub async fn delete(api: &Api, name: &str) -> Result<()> {
-    api.delete(&NAMESPACES, "", name).await.map(drop)
+    api.delete(&NAMESPACES, "", name).await?;
+    clear(api, name, &PODS).await
+}
+
+async fn clear(api: &Api, name: &str, resource: &Resource) -> Result<()> {
+    let path = format!("{}?gracePeriodSeconds=0", resource.collection(name));
+    let answer = api.raw(Method::DELETE, &path, None).await?;
+    ensure!(answer.status == 200, "delete all {}: {}", resource.plural, answer.text());
+    Ok(())
 }
 
 /// Waits until a namespace does not exist.
@@ -139,9 +154,7 @@ pub async fn bind(api: &Api, name: &str, users: &[&str]) -> Result<()> {
 /// seconds. Gives the time that it did not exist for.
 pub async fn recreate(api: &Api, name: &str, pods: u8, users: &[&str]) -> Result<Duration> {
     for (_, resource) in KINDS {
-        let path = format!("{}?gracePeriodSeconds=0", resource.collection(name));
-        let answer = api.raw(Method::DELETE, &path, None).await?;
-        ensure!(answer.status == 200, "delete all {}: {}", resource.plural, answer.text());
+        clear(api, name, resource).await?;
     }
     api.delete(&ROLE_BINDINGS, name, BINDING).await?;
     let mut deleted = api.delete(&NAMESPACES, "", name).await?;

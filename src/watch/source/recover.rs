@@ -185,9 +185,9 @@ impl Source {
     async fn rights_granted(&mut self) {
         loop {
             sleep(self.backoff.pause().min(LOOK_AGAIN)).await;
-            match rights::missing(&self.cx.client, &self.target).await {
-                Ok(missing) if missing.is_empty() => break,
-                Ok(missing) => self.state(State::Denied, rights::remedy(&self.target, &missing)),
+            match rights::is_sufficient(&self.cx.client, &self.target).await {
+                Ok(true) => break,
+                Ok(false) => {}
                 Err(fault) if fault.is_outage() => self.outage_over(&fault).await,
                 Err(fault) => tracing::debug!(source = %self.target, %fault, "the rights are not told"),
             }
