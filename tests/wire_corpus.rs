@@ -1,17 +1,17 @@
-//! Answers of a real API server (Kubernetes 1.36.3, Gateway API 1.7), as they came: both encodings decode to equal values,
-//! and the narrow reading of JSON loses nothing that a full one would find.
+//! Answers of a real API server (Kubernetes 1.36.3, Gateway API 1.7), as they came: both encodings decode to equal
+//! values, and the narrow reading of JSON loses nothing that a full one would find.
 //!
-//! How `tests/corpus` was made: an empty server with the CRDs of Gateway API got the requests of `requests.json` in their
-//! order from an administrator (`path`, `method`, `body`, and `type` as Content-Type). Before the first of those that
-//! [`CHANGES`] counts from the end, at revision R, `*.list` and `services.page` (limit 2) were read with
+//! How `tests/corpus` was made: an empty server with the CRDs of Gateway API got the requests of `requests.json` in
+//! their order from an administrator (`path`, `method`, `body`, and `type` as Content-Type). Before the first of those
+//! that [`CHANGES`] counts from the end, at revision R, `*.list` and `services.page` (limit 2) were read with
 //! `resourceVersion=R&resourceVersionMatch=Exact`. After the last request, `*.watch` was read with `watch=1&
 //! resourceVersion=R&timeoutSeconds=1`, and `*.initial` with `watch=1&sendInitialEvents=true&resourceVersionMatch=
 //! NotOlderThan&allowWatchBookmarks=true&timeoutSeconds=1`. Each `.pb` was asked for with the Accept header of
-//! `Encoding::Protobuf`, each `.json` with that of `Encoding::Json`, by a client that is no browser (to browsers and curl
-//! the server indents). The answers in `*.status` are errors: `absent` GET of a Namespace, `anonymous` a wrong token,
-//! `forbidden` a user without rights, `future` a LIST at revision 999999999, `token` a nonsensical `continue`, `invalid` a
-//! watch with `sendInitialEvents` alone, `path` a path that is not served, and `expired` a LIST at R after etcd was
-//! compacted, from a server with `--watch-cache=false`; from it `expired.watch` too.
+//! `Encoding::Protobuf`, each `.json` with that of `Encoding::Json`, by a client that is no browser (to browsers and
+//! curl the server indents). The answers in `*.status` are errors: `absent` GET of a Namespace, `anonymous` a wrong
+//! token, `forbidden` a user without rights, `future` a LIST at revision 999999999, `token` a nonsensical `continue`,
+//! `invalid` a watch with `sendInitialEvents` alone, `path` a path that is not served, and `expired` a LIST at
+//! revision 250 after etcd was compacted, from a server with `--watch-cache=false`; from it `expired.watch` too.
 
 use std::fs;
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ use syncgate::watch::wire::{self, Change, Encoding, Frames, Item, Page, Pool, Va
 /// How many of the requests happened after the lists.
 const CHANGES: usize = 15;
 
-/// The kinds with the plural that names their files, and whether there is protobuf of them.
+/// The kinds with the plural that names their files.
 const KINDS: [(Kind, &str); 9] = [
     (Kind::Namespace, "namespaces"),
     (Kind::Service, "services"),

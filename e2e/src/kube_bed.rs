@@ -19,6 +19,7 @@ use crate::envoy::Envoy;
 use crate::folder::Folder;
 use crate::http;
 use crate::kube::api::Api;
+use crate::kube::audit::Audit;
 use crate::kube::resource::{
     ENDPOINT_SLICES, GATEWAY_CLASSES, GATEWAYS, HTTP_ROUTES, NAMESPACES, PODS, REFERENCE_GRANTS, Resource, SECRETS,
     SERVICES,
@@ -26,6 +27,7 @@ use crate::kube::resource::{
 use crate::kube::{self, ControlPlane};
 use crate::load::{Call, Load, Plan, Tls};
 use crate::manifests::{self, BACKEND_PORT, HTTP_PORT, NAMESPACE};
+use crate::process::Signal;
 use crate::rbac;
 use crate::scenario::Release;
 use crate::settled::{self, PATIENCE};
@@ -135,6 +137,13 @@ impl KubeBed {
         &mut self.plane
     }
 
+    /// What syncgates asked of the API server, and were told. The last requests may be missing.
+    pub fn asked(&self) -> Result<Vec<Audit>> {
+        let mut events = self.plane.audit().all()?;
+        events.retain(|event| event.user == rbac::USER);
+        Ok(events)
+    }
+
     /// Where logs are kept.
     #[must_use]
     pub fn home(&self) -> &Path {
@@ -168,6 +177,12 @@ impl KubeBed {
         let ip = self.net.host(FIRST_BACKEND + u8::try_from(self.backends.len())?);
         self.backends.push(Backend::start(name, (ip, BACKEND_PORT).into()).await?);
         Ok(ip)
+    }
+
+    /// The address of a backend that was started.
+    pub fn address_of(&self, backend: &str) -> Result<IpAddr> {
+        let found = self.backends.iter().find(|started| started.name() == backend);
+        Ok(found.with_context(|| format!("no backend {backend} was started"))?.address().ip())
     }
 
     /// Starts a backend, and gives the Service and the pod that stand for it.
@@ -218,10 +233,16 @@ impl KubeBed {
         &self.replicas
     }
 
-    /// Ends a replica as a rollout does (SIGTERM) and waits for its end. The balancer finds it out by its probes.
-    pub async fn end_replica(&mut self, place: usize) -> Result<()> {
-        let mut replica = self.replicas.remove(place);
-        replica.syncgate.terminate(PATIENCE).await?;
+    /// Asks a replica to end as a rollout does (SIGTERM). It is none of the replicas any more; the balancer finds that out by its probes.
+    pub fn retire(&mut self, place: usize) -> Result<Replica> {
+        let replica = self.replicas.remove(place);
+        replica.syncgate.signal(Signal::TERM)?;
+        Ok(replica)
+    }
+
+    /// Waits until a retired replica has ended, and well.
+    pub async fn ended(&self, mut replica: Replica) -> Result<()> {
+        replica.syncgate.ended(PATIENCE).await?;
         self.balancer.remove(replica.at);
         Ok(())
     }

@@ -9,12 +9,17 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 use syncgate_e2e::backend::Backend;
 use syncgate_e2e::bed::Setup;
+use syncgate_e2e::churn;
 use syncgate_e2e::demo::{self, Demo};
 use syncgate_e2e::faults;
+use syncgate_e2e::kube::api::Api;
 use syncgate_e2e::kube::{self, ControlPlane};
+use syncgate_e2e::kubeconfig;
 use syncgate_e2e::load::{Allowed, Call, Load, Plan};
 use syncgate_e2e::scenario::Scenario;
+use syncgate_e2e::seed;
 use syncgate_e2e::syncgate::{self, Variant};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// The test bed of syncgate: backends, load, demos and end-to-end scenarios on a real Envoy.
 #[derive(Debug, Parser)]
@@ -91,6 +96,25 @@ enum Command {
         #[arg(long = "server-flag", value_name = "FLAG", allow_hyphen_values = true)]
         server_flags: Vec<String>,
     },
+    /// Fill an API server with namespaces, Services, pods, Secrets, Gateways and HTTPRoutes; again with larger counts for more.
+    Seed {
+        /// Who creates them, as the command `kube` writes it: an administrator.
+        #[arg(long, value_name = "FILE")]
+        kubeconfig: PathBuf,
+        /// The etcd of that server, such as http://127.0.0.1:2379: most pods and routes are then written there, thousands a second.
+        #[arg(long, value_name = "URL", requires = "kube")]
+        etcd: Option<String>,
+        /// The folder of the program that writes them.
+        #[arg(long, env = "SYNCGATE_KUBE", value_name = "DIR")]
+        kube: Option<PathBuf>,
+        #[command(flatten)]
+        plan: seed::Plan,
+    },
+    /// Keep an API server changing for a while; exit code 1 if it refused a change.
+    Churn {
+        #[command(subcommand)]
+        what: Churn,
+    },
     /// Play one scenario, or all of them.
     Scenario {
         /// Which; all of them if left out.
@@ -101,6 +125,27 @@ enum Command {
     },
     /// Stand between a client and an API server and play faults; until Ctrl-C.
     Faults(Box<faults::Arguments>),
+}
+
+/// What changes.
+#[derive(Debug, Subcommand)]
+enum Churn {
+    /// Change pods at a constant rate: their readiness, their addresses, the pods themselves, or nothing that matters.
+    Pods {
+        /// Who changes them, as the command `kube` writes it: an administrator.
+        #[arg(long, value_name = "FILE")]
+        kubeconfig: PathBuf,
+        #[command(flatten)]
+        plan: churn::pods::Plan,
+    },
+    /// Make namespaces and delete them again, as continuous integration does.
+    Namespaces {
+        /// Who makes them, as the command `kube` writes it: an administrator.
+        #[arg(long, value_name = "FILE")]
+        kubeconfig: PathBuf,
+        #[command(flatten)]
+        plan: churn::namespaces::Plan,
+    },
 }
 
 /// What a demo or a scenario runs on.
@@ -156,6 +201,25 @@ async fn main() -> Result<()> {
             let identities = kube::users(identities);
             serve(kube::Options { kube, home, server_flags, crds: !no_crds, controllers, identities }).await
         }
+        Command::Seed { kubeconfig, etcd, kube, plan } => {
+            let api = Api::new(&kubeconfig::read(&kubeconfig)?)?;
+            let etcd = etcd.zip(kube).map(|(url, kube)| seed::Etcd { kube, url });
+            let report = seed::fill(&api, &plan, etcd.as_ref()).await?;
+            eprintln!("{report}");
+            Ok(())
+        }
+        Command::Churn { what: Churn::Pods { kubeconfig, plan } } => {
+            let api = Api::new(&kubeconfig::read(&kubeconfig)?)?;
+            let report = churn::pods::run(&api, &plan).await?;
+            eprintln!("{report}");
+            report.ensure_clean()
+        }
+        Command::Churn { what: Churn::Namespaces { kubeconfig, plan } } => {
+            let api = Api::new(&kubeconfig::read(&kubeconfig)?)?;
+            let report = churn::namespaces::run(&api, &plan).await?;
+            eprintln!("{report}");
+            report.ensure_clean()
+        }
         Command::Scenario { name, on } => {
             let setup = on.setup()?;
             let chosen = name.map_or_else(|| Scenario::value_variants().to_vec(), |name| vec![name]);
@@ -181,5 +245,10 @@ async fn serve(options: kube::Options) -> Result<()> {
         eprintln!("those of {first} to {last}, who may do nothing yet, are beside it");
     }
     eprintln!("requests are on record in {home}/audit.log; Ctrl-C ends it");
-    tokio::signal::ctrl_c().await.context("wait for Ctrl-C")
+    // A plain `kill` must end its parts as well.
+    let mut terminate = signal(SignalKind::terminate()).context("wait for SIGTERM")?;
+    tokio::select! {
+        ended = tokio::signal::ctrl_c() => ended.context("wait for Ctrl-C"),
+        _ = terminate.recv() => Ok(()),
+    }
 }

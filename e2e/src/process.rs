@@ -77,6 +77,11 @@ impl Process {
     /// Asks it to end (SIGTERM) and waits for that, at most for `limit`.
     pub async fn terminate(&mut self, limit: Duration) -> Result<ExitStatus> {
         self.signal(Signal::TERM)?;
+        self.ended(limit).await
+    }
+
+    /// Waits until it ends by itself, at most for `limit`.
+    pub async fn ended(&mut self, limit: Duration) -> Result<ExitStatus> {
         let Ok(status) = tokio::time::timeout(limit, self.child.wait()).await else {
             bail!("{} still runs {limit:?} after SIGTERM; its log ends:\n{}", self.name, self.log_tail());
         };

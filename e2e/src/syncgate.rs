@@ -203,7 +203,13 @@ impl Syncgate {
 
     /// Ends it as a rollout does (SIGTERM) and asserts that it ends well.
     pub async fn terminate(&mut self, limit: Duration) -> Result<()> {
-        let status = self.process.terminate(limit).await?;
+        self.process.signal(Signal::TERM)?;
+        self.ended(limit).await
+    }
+
+    /// Waits for the end that a SIGTERM began and asserts that it ends well.
+    pub async fn ended(&mut self, limit: Duration) -> Result<()> {
+        let status = self.process.ended(limit).await?;
         ensure!(
             status.success(),
             "syncgate ended with {status} after SIGTERM; its log ends:\n{}",

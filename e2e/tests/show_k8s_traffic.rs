@@ -4,15 +4,16 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use syncgate_e2e::certificates::Authority;
+use syncgate_e2e::kube::audit::Audit;
 use syncgate_e2e::kube::objects::{pod, service};
 use syncgate_e2e::kube::resource::{GATEWAYS, PODS, SECRETS, SERVICES};
-use syncgate_e2e::kube_bed::objects::{grant, https, route, rule_into};
+use syncgate_e2e::kube_bed::objects::{grant, http, https, route, rule_into};
 use syncgate_e2e::kube_bed::{KubeBed, Scope, Setup};
 use syncgate_e2e::load::{Allowed, Call, Load, Tls};
-use syncgate_e2e::manifests::{BACKEND_PORT, NAMESPACE, rule};
+use syncgate_e2e::manifests::{BACKEND_PORT, HTTP_PORT, NAMESPACE, rule};
 use syncgate_e2e::scenario::Release;
 use syncgate_e2e::settled::PATIENCE;
 use syncgate_e2e::syncgate::Variant;
@@ -49,6 +50,8 @@ struct Show {
     bed: KubeBed,
     shop: Allowed,
     loads: Vec<Load>,
+    /// Whether namespaces are watched one by one.
+    namespaced: bool,
 }
 
 async fn play(name: &str, scope: Scope, variant: Variant) -> Result<()> {
@@ -61,6 +64,7 @@ async fn play(name: &str, scope: Scope, variant: Variant) -> Result<()> {
     show.a_certificate_comes_late_and_is_renewed().await?;
     show.a_reference_into_another_namespace().await?;
     show.bed.converged().await?;
+    show.rights_sufficed()?;
     for load in std::mem::take(&mut show.loads) {
         let report = load.stop().await?;
         eprintln!("{name}: {report}");
@@ -71,6 +75,7 @@ async fn play(name: &str, scope: Scope, variant: Variant) -> Result<()> {
 
 /// From nothing: the pods, Services and routes are created while everything runs already.
 async fn begin(setup: &Setup, name: &str, scope: Scope, variant: Variant) -> Result<Show> {
+    let namespaced = scope != Scope::Cluster;
     let mut bed = KubeBed::start(setup, name, scope).await?;
     bed.namespace(OTHER).await?;
     for gateway in GATEWAYS_OF_ALL {
@@ -82,7 +87,7 @@ async fn begin(setup: &Setup, name: &str, scope: Scope, variant: Variant) -> Res
     for name in ["blog", "v0"] {
         bed.deploy(NAMESPACE, name).await?;
     }
-    let show = Show { bed, shop: Allowed::only(["v0"]), loads: Vec::new() };
+    let show = Show { bed, shop: Allowed::only(["v0"]), loads: Vec::new(), namespaced };
     show.moves_to(&[rule("/", "v0")]).await?;
     show.bed.apply(&[route(NAMESPACE, "blog", BYSTANDER, &GATEWAYS_OF_ALL, &[rule("/", "blog")])]).await?;
     show.bed.answered_by(BYSTANDER, "/", "blog").await?;
@@ -100,6 +105,23 @@ impl Show {
         Ok(())
     }
 
+    /// Nothing was refused, and where namespaces are watched one by one nothing was asked of all of them.
+    fn rights_sufficed(&self) -> Result<()> {
+        let asked = self.bed.asked()?;
+        ensure!(asked.iter().any(|event| event.resource == "secrets" && event.code == 200), "no Secret was read");
+        let refused = asked.iter().find(|event| event.code == 403);
+        ensure!(refused.is_none(), "{refused:#?}");
+        let of_all = |event: &&Audit| {
+            let without_namespaces = ["gatewayclasses", "namespaces", "selfsubjectaccessreviews"];
+            event.namespace.is_empty()
+                && !event.resource.is_empty()
+                && !without_namespaces.contains(&event.resource.as_str())
+        };
+        let of_all = asked.iter().find(of_all);
+        ensure!(!self.namespaced || of_all.is_none(), "{of_all:#?}");
+        Ok(())
+    }
+
     async fn moves_to(&self, rules: &[Value]) -> Result<()> {
         self.bed.apply(&[route(NAMESPACE, "shop", HOST, &GATEWAYS_OF_ALL, rules)]).await
     }
@@ -113,18 +135,20 @@ impl Show {
         clean.map_err(|reason| self.bed.with_logs(reason.context(what.to_owned())))
     }
 
+    /// The pods are ready beforehand: a route to a Service without a ready pod would rightly answer 503.
     async fn service_and_route_in_either_order(&mut self) -> Result<()> {
         let versions = ["v0", "v1", "v2", "v3", "v4"];
         for (turn, pair) in versions.windows(2).enumerate() {
             let (old, new) = (pair[0], pair[1]);
-            let objects = self.bed.world(NAMESPACE, new).await?;
+            let [service, pod] = self.bed.world(NAMESPACE, new).await?;
+            self.bed.api().create_with_status(&pod).await?;
             self.shop.set([old, new]);
             if turn % 2 == 0 {
                 self.moves_to(&[rule("/", new)]).await?;
                 sleep(AHEAD).await;
-                self.bed.api().create_all(objects, 1).await?;
+                self.bed.api().create(&service).await?;
             } else {
-                self.bed.api().create_all(objects, 1).await?;
+                self.bed.api().create(&service).await?;
                 self.moves_to(&[rule("/", new)]).await?;
             }
             self.arrived(new, &format!("from {old} to {new}")).await?;
@@ -150,10 +174,8 @@ impl Show {
 
     async fn a_certificate_comes_late_and_is_renewed(&mut self) -> Result<()> {
         let authority = Authority::new()?;
-        let listener = json!({"spec": {"listeners": [
-            {"name": "http", "port": 8080, "protocol": "HTTP", "allowedRoutes": {"namespaces": {"from": "All"}}},
-            https(HTTPS_PORT, SECURE, "secure"),
-        ]}});
+        let listeners = [http("http", HTTP_PORT), https(HTTPS_PORT, SECURE, "secure")];
+        let listener = json!({"spec": {"listeners": listeners}});
         self.bed.api().patch(&GATEWAYS, NAMESPACE, "newest", &listener).await?;
         self.bed.apply(&[route(NAMESPACE, "secure", SECURE, &GATEWAYS_OF_ALL, &[rule("/", "blog")])]).await?;
         sleep(AHEAD).await;

@@ -3,7 +3,7 @@
 //! It also counts first deliveries, because only here all sources of a kind are known: when every required one has
 //! delivered, the kind is listed (F34, F37). Nothing is listed vacuously: what is expected is said before, and sealed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -246,6 +246,11 @@ impl Board {
     #[must_use]
     pub fn lives(&self) -> Vec<(ArcStr, LifeStatus)> {
         self.lock().lives.iter().map(|(name, status)| (name.clone(), status.clone())).collect()
+    }
+
+    /// The namespaces that something is known of, without these.
+    pub(super) fn lives_but(&self, wanted: &BTreeSet<ArcStr>) -> Vec<ArcStr> {
+        self.lock().lives.keys().filter(|name| !wanted.contains(*name)).cloned().collect()
     }
 
     /// Whether a namespace is among the watched ones, in namespaced scope.

@@ -128,8 +128,8 @@ impl Lives {
         wanted.extend(selection.names.iter().cloned());
         self.sight.follow(&wanted);
         self.cover(&wanted);
-        let left: Vec<_> = self.running.keys().filter(|name| !wanted.contains(*name)).cloned().collect();
-        for name in left {
+        // By what was told of them, not by what runs: one that went during the look before has no sources any more.
+        for name in self.cx.board.lives_but(&wanted) {
             self.end(&name, "left the selection");
             self.cx.board.life(&name, None);
         }

@@ -6,9 +6,10 @@
 //! `model::decode` is the one place that knows what a field means: whatever of a protobuf message is not plainly right
 //! is handed to it as the tree that JSON would have been.
 //!
-//! Invariants: no bytes make this module panic or allocate much more than they are long; an object that cannot be read
-//! is a [`Value::Unreadable`] and harms no other (`one_harms_one`); an answer that is not whole is [`Malformed`] and
-//! never an empty page (`doubt_keeps`); nothing of a Secret stands in an error. It knows no HTTP, no task and no clock.
+//! Invariants: no bytes make this module panic, or allocate for a length that they only claim; an object that cannot be
+//! read is a [`Value::Unreadable`] and harms no other (`one_harms_one`); an answer that is not whole is [`Malformed`]
+//! and never an empty page (`doubt_keeps`); nothing of a Secret stands in an error. It knows no HTTP, no task and no
+//! clock.
 
 mod envelope;
 mod frames;

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::call::{Call, Verb};
 use super::status::{Encoding, Reply};
+use crate::random::Random;
 
 /// When a rule applies: to everything, unless a field says otherwise.
 #[derive(Debug, Clone, Default)]
@@ -230,27 +231,18 @@ fn decide(when: &When, matched: &AtomicU64, call: &Call, dice: &Dice) -> bool {
         && when.chance.is_none_or(|chance| dice.unit() < chance)
 }
 
-/// Random numbers that a seed repeats (SplitMix64: any seed is a good one).
+/// Random numbers for calls that come at the same time.
 #[derive(Debug)]
-pub(super) struct Dice(Mutex<u64>);
+pub(super) struct Dice(Mutex<Random>);
 
 impl Dice {
     pub(super) fn new(seed: u64) -> Self {
-        Self(Mutex::new(seed))
-    }
-
-    fn next(&self) -> u64 {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = *state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        Self(Mutex::new(Random::new(seed)))
     }
 
     /// From 0 up to, but not including, 1.
     pub(super) fn unit(&self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).unit()
     }
 
     pub(super) fn within(&self, range: &RangeInclusive<Duration>) -> Duration {

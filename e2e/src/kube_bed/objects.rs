@@ -11,8 +11,7 @@ const VERSION: &str = "gateway.networking.k8s.io/v1";
 /// A Gateway on `address` with an HTTP listener and these.
 #[must_use]
 pub fn gateway(name: &str, address: IpAddr, listeners: &[Value]) -> Value {
-    let from = json!({"namespaces": {"from": "All"}});
-    let mut all = vec![json!({"name": "http", "port": HTTP_PORT, "protocol": "HTTP", "allowedRoutes": from})];
+    let mut all = vec![http("http", HTTP_PORT)];
     all.extend(listeners.iter().cloned());
     json!({
         "apiVersion": VERSION, "kind": "Gateway", "metadata": {"name": name, "namespace": NAMESPACE},
@@ -22,6 +21,12 @@ pub fn gateway(name: &str, address: IpAddr, listeners: &[Value]) -> Value {
             "listeners": all,
         },
     })
+}
+
+/// An HTTP listener.
+#[must_use]
+pub fn http(name: &str, port: u16) -> Value {
+    json!({"name": name, "port": port, "protocol": "HTTP", "allowedRoutes": {"namespaces": {"from": "All"}}})
 }
 
 /// An HTTPS listener named `https` for one host.
@@ -42,6 +47,15 @@ pub fn route(namespace: &str, name: &str, host: &str, gateways: &[&str], rules: 
         "apiVersion": VERSION, "kind": "HTTPRoute", "metadata": {"name": name, "namespace": namespace},
         "spec": {"parentRefs": parents, "hostnames": [host], "rules": rules},
     })
+}
+
+/// The same route, attached to the listeners of this name only.
+#[must_use]
+pub fn on_listener(mut route: Value, listener: &str) -> Value {
+    for parent in route["spec"]["parentRefs"].as_array_mut().into_iter().flatten() {
+        parent["sectionName"] = listener.into();
+    }
+    route
 }
 
 /// A rule that sends everything to a Service of another namespace.

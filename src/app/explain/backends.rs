@@ -119,8 +119,9 @@ fn verdict(cluster: &impl std::fmt::Display, endpoint: Result<String, NotEndpoin
 
 /// The address at which the pod is an endpoint of the port, as the transform decides it.
 fn of_pod(service: &Service, port: &ServicePort, pod: &Pod) -> Result<String, NotEndpoint> {
-    let addresses = judge::addresses(pod)?;
+    judge::exists(pod)?;
     judge::selects(service, pod)?;
+    let addresses = judge::addresses(service, pod)?;
     Ok(format!("{} port {}", addresses.primary, judge::target_port(port, pod)?))
 }
 

@@ -8,8 +8,9 @@ use bytes::Bytes;
 use super::cursor::Cursor;
 use super::syntax;
 use crate::model::{
-    EndpointSlice, GrantFrom, GrantTo, KeyBytes, LabelSelector, Namespace, Pod, PodPort, Protocol, ReferenceGrant,
-    Requirement, Secret, SelectorOperator, Service, ServicePort, ServiceType, SliceEndpoint, SlicePort, TargetPort,
+    EndpointSlice, GrantFrom, GrantTo, IpFamilies, KeyBytes, LabelSelector, Namespace, Pod, PodPort, Protocol,
+    ReferenceGrant, Requirement, Secret, SelectorOperator, Service, ServicePort, ServiceType, SliceEndpoint, SlicePort,
+    TargetPort,
 };
 
 /// Kubernetes bounds most lists by the size of an object only; this bound is far above what it stores.
@@ -103,8 +104,28 @@ pub(super) fn service(root: &Cursor<'_>) -> Service {
         service.ports = service_ports(&ports);
     }
     service.publish_not_ready = spec.get("publishNotReadyAddresses").and_then(|p| p.bool()).unwrap_or_default();
+    if let Some(families) = spec.get("ipFamilies") {
+        service.families = ip_families(&families);
+    }
     service.headless = spec.get("clusterIP").is_some_and(|ip| ip.maybe_str() == Some("None"));
     service
+}
+
+fn ip_families(list: &Cursor<'_>) -> IpFamilies {
+    let (mut v4, mut v6) = (false, false);
+    for family in list.items(UNBOUNDED) {
+        match family.str() {
+            Some("IPv4") => v4 = true,
+            Some("IPv6") => v6 = true,
+            Some(other) => family.problem(format!("must be IPv4 or IPv6, is {other:?}")),
+            None => {}
+        }
+    }
+    match (v4, v6) {
+        (true, false) => IpFamilies::V4,
+        (false, true) => IpFamilies::V6,
+        _ => IpFamilies::Any,
+    }
 }
 
 fn service_ports(list: &Cursor<'_>) -> Vec<ServicePort> {

@@ -73,6 +73,7 @@ const SERVICE: Keep = Object(&[(
         ("selector", All),
         ("clusterIP", All),
         ("publishNotReadyAddresses", All),
+        ("ipFamilies", All),
         (
             "ports",
             Fields(&[("name", All), ("port", All), ("targetPort", All), ("protocol", All), ("appProtocol", All)]),

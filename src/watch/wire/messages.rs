@@ -2,8 +2,8 @@
 //!
 //! The numbers are those of `generated.proto` in `k8s.io/api` and `k8s.io/apimachinery` (1.36). They are Kubernetes'
 //! stored format and never change their meaning. Strings are slices of the answer until they are interned, and are no
-//! `string` here: Go writes them without a look at their UTF-8. An `Option` stands where an absent field differs from an
-//! empty one; Kubernetes writes the others even when they are empty. A map is its entries.
+//! `string` here: Go writes them without a look at their UTF-8. An `Option` stands where an absent field differs from
+//! an empty one; Kubernetes writes the others even when they are empty. A map is its entries.
 
 use bytes::Bytes;
 use prost::Message;
@@ -216,6 +216,8 @@ pub(super) struct ServiceSpec {
     pub(super) external_name: Bytes,
     #[prost(bool, tag = "13")]
     pub(super) publish_not_ready_addresses: bool,
+    #[prost(bytes = "bytes", repeated, tag = "19")]
+    pub(super) ip_families: Vec<Bytes>,
 }
 
 /// `v1.ServicePort`.

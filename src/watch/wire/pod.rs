@@ -1,7 +1,7 @@
 //! Pods, of which there are a hundred thousand: built from their message without a tree between.
 //!
-//! Invariant: what is built here is what `model::decode` makes of the same Pod. Whatever would be a problem to it is not
-//! built here at all, and goes the slow way.
+//! Invariant: what is built here is what `model::decode` makes of the same Pod. Whatever would be a problem to it is
+//! not built here at all, and goes the slow way.
 
 use std::net::IpAddr;
 use std::str::{FromStr, from_utf8};

@@ -4,8 +4,8 @@
 //! objects, and a string that is known costs no allocation.
 //!
 //! Invariant (`bounded`, `gone_is_gone`): what nobody else holds is dropped by sweeps. Each shard sweeps itself after
-//! as many uses as its last sweep left entries, so a sweep costs each use a constant, stops nobody for long, and no more
-//! is there of what is gone than of what is held. [`Pool::sweep`] drops all of it.
+//! as many uses as its last sweep left entries, so a sweep costs each use a constant, stops nobody for long, and no
+//! more is there of what is gone than of what is held. [`Pool::sweep`] drops all of it.
 
 use std::cell::RefCell;
 use std::fmt;

@@ -108,6 +108,7 @@ fn service_spec(spec: &ServiceSpec) -> Value {
         ("type", said(&spec.r#type)),
         ("externalName", said(&spec.external_name)),
         ("publishNotReadyAddresses", Some(spec.publish_not_ready_addresses.into())),
+        ("ipFamilies", list(&spec.ip_families, |family| text(family).into())),
     ])
 }
 

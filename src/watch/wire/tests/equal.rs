@@ -98,14 +98,15 @@ fn service() -> impl Strategy<Value = Service> {
             app_protocol,
         },
     );
-    let spec = (some(port), entries(), text(), text(), text(), any::<bool>()).prop_map(
-        |(ports, selector, cluster_ip, r#type, external_name, publish_not_ready_addresses)| ServiceSpec {
+    let spec = (some(port), entries(), text(), text(), text(), any::<bool>(), some(text())).prop_map(
+        |(ports, selector, cluster_ip, r#type, external_name, publish_not_ready_addresses, ip_families)| ServiceSpec {
             ports,
             selector,
             cluster_ip,
             r#type,
             external_name,
             publish_not_ready_addresses,
+            ip_families,
         },
     );
     (meta(), prop::option::of(spec)).prop_map(|(metadata, spec)| Service { metadata: Some(metadata), spec })
@@ -156,8 +157,12 @@ proptest! {
     }
 
     #[test]
-    fn secrets_are_equal(metadata in meta(), values in prop::collection::btree_map("tls.crt|tls.key|other", any::<Vec<u8>>(), 0..4)) {
-        let data = values.iter().map(|(key, value)| SecretEntry { key: key.clone().into(), value: value.clone().into() });
+    fn secrets_are_equal(
+        metadata in meta(),
+        values in prop::collection::btree_map("tls.crt|tls.key|other", any::<Vec<u8>>(), 0..4),
+    ) {
+        let entry = |(key, value): (&String, &Vec<u8>)| (Bytes::from(key.clone()), Bytes::from(value.clone()));
+        let data = values.iter().map(entry).map(|(key, value)| SecretEntry { key, value });
         let secret = Secret { metadata: Some(metadata), data: data.collect() };
         let mut tree = tree::named(&Named { metadata: secret.metadata.clone() });
         tree["data"] = values.iter().map(|(key, value)| (key.clone(), BASE64_STANDARD.encode(value))).collect();

@@ -87,7 +87,8 @@ fn what_is_passed_over_may_be_anything() {
     let deep = format!("{}1{}", "[".repeat(1000), "]".repeat(1000));
     let body = format!(
         "{{\"kind\":\"PodList\",\"apiVersion\":\"v1\",\"metadata\":{{\"resourceVersion\":\"1\"}},\"items\":[\
-         {{\"metadata\":{{\"name\":\"a\",\"managedFields\":{deep},\"annotations\":{{\"a\":{deep}}}}},\"other\":{deep}}}]}}"
+         {{\"metadata\":{{\"name\":\"a\",\"managedFields\":{deep},\"annotations\":{{\"a\":{deep}}}}},\
+         \"other\":{deep}}}]}}"
     );
     let found = json_page(Kind::Pod, &body.into()).items;
     assert!(matches!(found[0].value, Value::Object(..)), "{found:?}");
@@ -126,7 +127,10 @@ proptest! {
 
     /// Arbitrary bytes where an object, a list or an event is expected.
     #[test]
-    fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in prop::sample::select(Kind::ALL.to_vec())) {
+    fn arbitrary_bytes_never_panic(
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+        kind in prop::sample::select(Kind::ALL.to_vec()),
+    ) {
         let pool = Pool::new();
         let bytes = Bytes::from(bytes);
         for encoding in [Encoding::Json, Encoding::Protobuf] {
