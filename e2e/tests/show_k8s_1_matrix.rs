@@ -65,7 +65,6 @@ const BACK: &str = "the API server is reached again";
 const DOUBTED: &str = "what the API server lists is not believed before a second look";
 const CONFIRMED: &str = "confirmed by a second list";
 const ANOTHER: &str = "another cluster answers";
-const ANOTHER_NO_MORE: &str = "the cluster that was met first answers again";
 
 const NOTHING: &[&str] = &[];
 /// How often the nine kinds' words in readiness may change in an outage: away, back, and the same again for a list that follows.
