@@ -265,7 +265,7 @@ mod tests {
     use envoy_types::pb::google::protobuf::Any;
 
     fn response(kind: &str, nonce: &str, resources: &[Vec<u8>]) -> DiscoveryResponse {
-        let any = |value: &Vec<u8>| Any { type_url: kind.to_owned(), value: value.clone().into() };
+        let any = |value: &Vec<u8>| Any { type_url: kind.to_owned(), value: value.clone() };
         let resources = resources.iter().map(any).collect();
         let (version_info, type_url, nonce) = (format!("v{nonce}"), kind.to_owned(), nonce.to_owned());
         DiscoveryResponse { version_info, type_url, nonce, resources, ..DiscoveryResponse::default() }

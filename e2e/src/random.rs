@@ -12,7 +12,7 @@ impl Random {
     }
 
     /// The next one.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -22,13 +22,13 @@ impl Random {
 
     /// From 0 up to, but not including, 1.
     pub fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+        (self.number() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     /// From 0 up to, but not including, `end`; 0 if that is 0.
     pub fn below(&mut self, end: usize) -> usize {
         // The bias is far below what anyone could see.
-        (self.next() % (end as u64).max(1)) as usize
+        (self.number() % (end as u64).max(1)) as usize
     }
 
     /// True once in `times`.
@@ -55,7 +55,7 @@ mod tests {
             assert!(drawn < end);
             assert_eq!(drawn, two.below(end));
         }
-        assert_ne!(one.next(), Random::new(8).next());
+        assert_ne!(one.number(), Random::new(8).number());
         assert!((0.0..1.0).contains(&one.unit()));
     }
 }

@@ -69,7 +69,7 @@ impl World {
     /// goes on publishing a pod that has finished until something else happens to the Service.
     async fn touch_services(&mut self) -> Result<()> {
         let touched =
-            json!({"metadata": {"annotations": {"e2e.syncgate.dev/touched": self.random.next().to_string()}}});
+            json!({"metadata": {"annotations": {"e2e.syncgate.dev/touched": self.random.number().to_string()}}});
         for namespace in objects::NAMESPACES {
             for name in objects::SERVICES {
                 unless_gone(self.api.patch(&SERVICES, namespace, name, &touched).await)?;
