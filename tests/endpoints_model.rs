@@ -189,7 +189,7 @@ fn every_change_leads_to_what_the_naive_model_finds() {
         let mut drawn = Drawn::new();
         drawn.complete();
         let mut most = 0;
-        for step in 0..400 {
+        for step in 0..600 {
             let before = drawn.rows();
             let changes: Vec<_> = (0..=random.below(4)).map(|_| change(&mut random)).collect();
             changes.iter().for_each(|c| world.apply(c));
