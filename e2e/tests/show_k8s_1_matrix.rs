@@ -65,6 +65,7 @@ const BACK: &str = "the API server is reached again";
 const DOUBTED: &str = "what the API server lists is not believed before a second look";
 const CONFIRMED: &str = "confirmed by a second list";
 const ANOTHER: &str = "another cluster answers";
+const ANOTHER_NO_MORE: &str = "the cluster that was met first answers again";
 
 const NOTHING: &[&str] = &[];
 /// How often the nine kinds' words in readiness may change in an outage: away, back, and the same again for a list that follows.
@@ -108,8 +109,8 @@ const HELD_CELL: Cell = Cell {
 const BLIND_GONE_CELL: Cell = Cell { rows: Expected::Nothing, lines: &[RIGHTS_GONE, DROPPED], ..CLOSED_CELL };
 /// The new one is read as soon as its RoleBinding is there.
 const RECREATED_CELL: Cell = Cell {
-    lives: "active terminating? gone? unknown? active?",
-    sources: "synced? denied? listing? synced",
+    lives: "active terminating? gone? active? unknown? active?",
+    sources: "synced? pending? listing? denied? listing? synced",
     reads: 4,
     requests: 90,
     lines: &["the namespace "],
@@ -127,7 +128,8 @@ const TABLE: [(&str, [Cell; 3]); 6] = [
 ];
 /// All of it in cluster scope: the deletes of the objects are the truth.
 const CLUSTER_CELL: Cell = Cell { lives: "", requests: 100, ..CALM_CELL };
-const CLUSTER_CLOSED_CELL: Cell = Cell { lives: "", sources: "synced denied", requests: 200, ..CLOSED_CELL };
+const CLUSTER_CLOSED_CELL: Cell =
+    Cell { lives: "", sources: "synced denied", requests: 200, lines: NOTHING, ..CLOSED_CELL };
 
 const REOPENED_CELL: Cell = Cell {
     lives: "revoked active",
@@ -138,8 +140,13 @@ const REOPENED_CELL: Cell = Cell {
     ..CALM_CELL
 };
 /// A namespace that was gone is watched from nothing.
-const REBORN_CELL: Cell =
-    Cell { lives: "gone unknown? active", sources: "denied? listing? synced", reads: 4, requests: 90, ..CALM_CELL };
+const REBORN_CELL: Cell = Cell {
+    lives: "gone active? unknown? active",
+    sources: "pending? listing? denied? listing? synced",
+    reads: 4,
+    requests: 90,
+    ..CALM_CELL
+};
 const BLIND_STILL_GONE_CELL: Cell =
     Cell { lives: "revoked", sources: "denied", rows: Expected::Nothing, lines: NOTHING, ..CLOSED_CELL };
 /// It does not exist and is not asked for, but for the Namespace itself.
@@ -237,6 +244,8 @@ impl Matrix {
 
     /// From here on everything counts.
     async fn begin(&mut self) -> Result<()> {
+        // The films have caught up.
+        sleep(LOOK).await;
         self.since = self.plane.audit().mark()?;
         for (at, watcher) in self.watchers.iter().enumerate() {
             watcher.film().cut();
