@@ -13,6 +13,8 @@
 //! `invalid` a watch with `sendInitialEvents` alone, `path` a path that is not served, and `expired` a LIST at
 //! revision 250 after etcd was compacted, from a server with `--watch-cache=false`; from it `expired.watch` too.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test's helpers fail as the test itself does")]
+
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;

@@ -7,7 +7,7 @@ pub mod objects;
 mod setup;
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -17,7 +17,6 @@ use crate::backend::Backend;
 use crate::balancer::{self, Balancer};
 use crate::envoy::Envoy;
 use crate::folder::Folder;
-use crate::http;
 use crate::kube::api::Api;
 use crate::kube::audit::Audit;
 use crate::kube::resource::{
@@ -131,23 +130,11 @@ impl KubeBed {
         self.plane.api()
     }
 
-    /// The API server.
-    #[must_use]
-    pub fn plane(&mut self) -> &mut ControlPlane {
-        &mut self.plane
-    }
-
     /// What syncgates asked of the API server, and were told. The last requests may be missing.
     pub fn asked(&self) -> Result<Vec<Audit>> {
         let mut events = self.plane.audit().all()?;
         events.retain(|event| event.user == rbac::USER);
         Ok(events)
-    }
-
-    /// Where logs are kept.
-    #[must_use]
-    pub fn home(&self) -> &Path {
-        &self.home
     }
 
     /// Makes the objects what they say, one after the other.
@@ -273,11 +260,6 @@ impl KubeBed {
     /// Where a Gateway's HTTP listener is.
     pub fn http(&self, gateway: &str) -> Result<SocketAddr> {
         Ok((self.gateways[self.place(gateway)?].address, HTTP_PORT).into())
-    }
-
-    /// The status that a Gateway answers with.
-    pub async fn status(&self, gateway: &str, host: &str) -> Result<u16> {
-        Ok(http::get(self.http(gateway)?, host, "/").await?.status)
     }
 
     /// Waits until `backend` answers at every Gateway, and goes on answering.

@@ -110,6 +110,7 @@ fn labels_are_few_and_never_name_a_client_or_an_object() {
         "outcome",
         "collection",
         "reason",
+        "class",
         "variant",
         "type",
         "to",

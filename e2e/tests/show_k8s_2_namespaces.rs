@@ -30,7 +30,7 @@ const GATEWAY: &str = "web";
 /// Namespaces that carry traffic.
 const LASTING: usize = 50;
 /// Namespaces that come and go, unless the variable says otherwise.
-const PASSING: usize = 60;
+const PASSING: usize = 40;
 /// Of these, so many at the same time: each waits most of its life for the controller that deletes it, which begins after 5 s.
 const AT_ONCE: usize = 32;
 /// Namespaces that come and go before the start is measured: code that runs for the first time costs once and for all.
