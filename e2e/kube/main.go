@@ -1,4 +1,5 @@
-// Command kube is etcd, the Kubernetes API server and its controller manager in one program: the cluster without nodes that tests run on.
+// Command kube is etcd, the Kubernetes API server and its controller manager in one program: the cluster without nodes
+// that tests run on, and what fills it with objects.
 package main
 
 import (
@@ -27,12 +28,17 @@ func main() {
 		os.Exit(cli.Run(apiserver.NewAPIServerCommand()))
 	case "kube-controller-manager":
 		os.Exit(cli.Run(controllers.NewControllerManagerCommand()))
+	case "copy-objects":
+		if err := copyObjects(os.Args[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, "kube copy-objects:", err)
+			os.Exit(1)
+		}
 	default:
 		usage()
 	}
 }
 
 func usage() {
-	fmt.Fprintln(os.Stderr, "usage: kube etcd|kube-apiserver|kube-controller-manager FLAGS")
+	fmt.Fprintln(os.Stderr, "usage: kube etcd|kube-apiserver|kube-controller-manager|copy-objects FLAGS")
 	os.Exit(2)
 }
