@@ -10,9 +10,12 @@ use clap::{Parser, Subcommand, ValueEnum};
 use syncgate_e2e::backend::Backend;
 use syncgate_e2e::bed::Setup;
 use syncgate_e2e::demo::{self, Demo};
+use syncgate_e2e::kube::api::Api;
 use syncgate_e2e::kube::{self, ControlPlane};
+use syncgate_e2e::kubeconfig;
 use syncgate_e2e::load::{Allowed, Call, Load, Plan};
 use syncgate_e2e::scenario::Scenario;
+use syncgate_e2e::seed;
 use syncgate_e2e::syncgate::{self, Variant};
 
 /// The test bed of syncgate: backends, load, demos and end-to-end scenarios on a real Envoy.
@@ -90,6 +93,20 @@ enum Command {
         #[arg(long = "server-flag", value_name = "FLAG", allow_hyphen_values = true)]
         server_flags: Vec<String>,
     },
+    /// Fill an API server with namespaces, Services, pods, Secrets, Gateways and HTTPRoutes; again for more.
+    Seed {
+        /// Who creates them, as the command `kube` writes it: an administrator.
+        #[arg(long, value_name = "FILE")]
+        kubeconfig: PathBuf,
+        /// The etcd of that server, such as http://127.0.0.1:2379: most pods and routes are then written there.
+        #[arg(long, value_name = "URL", requires = "kube")]
+        etcd: Option<String>,
+        /// The folder of the program that writes them.
+        #[arg(long, env = "SYNCGATE_KUBE", value_name = "DIR")]
+        kube: Option<PathBuf>,
+        #[command(flatten)]
+        plan: seed::Plan,
+    },
     /// Play one scenario, or all of them.
     Scenario {
         /// Which; all of them if left out.
@@ -152,6 +169,13 @@ async fn main() -> Result<()> {
         Command::Kube { kube, home, identities, no_crds, controllers, server_flags } => {
             let identities = kube::users(identities);
             serve(kube::Options { kube, home, server_flags, crds: !no_crds, controllers, identities }).await
+        }
+        Command::Seed { kubeconfig, etcd, kube, plan } => {
+            let api = Api::new(&kubeconfig::read(&kubeconfig)?)?;
+            let etcd = etcd.zip(kube).map(|(url, kube)| seed::Etcd { kube, url });
+            let report = seed::fill(&api, &plan, etcd.as_ref()).await?;
+            eprintln!("{report}");
+            Ok(())
         }
         Command::Scenario { name, on } => {
             let setup = on.setup()?;
