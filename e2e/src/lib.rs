@@ -7,6 +7,7 @@ pub mod address;
 pub mod backend;
 pub mod bed;
 pub mod certificates;
+pub mod churn;
 pub mod demo;
 pub mod envoy;
 pub mod example;

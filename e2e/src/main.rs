@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 use syncgate_e2e::backend::Backend;
 use syncgate_e2e::bed::Setup;
+use syncgate_e2e::churn;
 use syncgate_e2e::demo::{self, Demo};
 use syncgate_e2e::kube::api::Api;
 use syncgate_e2e::kube::{self, ControlPlane};
@@ -107,6 +108,11 @@ enum Command {
         #[command(flatten)]
         plan: seed::Plan,
     },
+    /// Keep an API server changing for a while; exit code 1 if it refused a change.
+    Churn {
+        #[command(subcommand)]
+        what: Churn,
+    },
     /// Play one scenario, or all of them.
     Scenario {
         /// Which; all of them if left out.
@@ -114,6 +120,27 @@ enum Command {
         name: Option<Scenario>,
         #[command(flatten)]
         on: On,
+    },
+}
+
+/// What changes.
+#[derive(Debug, Subcommand)]
+enum Churn {
+    /// Change pods at a constant rate: their readiness, their addresses, the pods themselves, or nothing that matters.
+    Pods {
+        /// Who changes them, as the command `kube` writes it: an administrator.
+        #[arg(long, value_name = "FILE")]
+        kubeconfig: PathBuf,
+        #[command(flatten)]
+        plan: churn::pods::Plan,
+    },
+    /// Make namespaces and delete them again, as continuous integration does.
+    Namespaces {
+        /// Who makes them, as the command `kube` writes it: an administrator.
+        #[arg(long, value_name = "FILE")]
+        kubeconfig: PathBuf,
+        #[command(flatten)]
+        plan: churn::namespaces::Plan,
     },
 }
 
@@ -176,6 +203,18 @@ async fn main() -> Result<()> {
             let report = seed::fill(&api, &plan, etcd.as_ref()).await?;
             eprintln!("{report}");
             Ok(())
+        }
+        Command::Churn { what: Churn::Pods { kubeconfig, plan } } => {
+            let api = Api::new(&kubeconfig::read(&kubeconfig)?)?;
+            let report = churn::pods::run(&api, &plan).await?;
+            eprintln!("{report}");
+            report.ensure_clean()
+        }
+        Command::Churn { what: Churn::Namespaces { kubeconfig, plan } } => {
+            let api = Api::new(&kubeconfig::read(&kubeconfig)?)?;
+            let report = churn::namespaces::run(&api, &plan).await?;
+            eprintln!("{report}");
+            report.ensure_clean()
         }
         Command::Scenario { name, on } => {
             let setup = on.setup()?;

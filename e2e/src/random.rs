@@ -1,6 +1,8 @@
 //! Numbers that look random and follow from a seed, so that a run can be told again. SplitMix64: a test bed needs no
 //! better ones.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 /// Characters of the names that Kubernetes generates: none that spells words.
 const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 /// How many names of five such characters there are.
@@ -18,6 +20,12 @@ impl Draws {
             draws.0 = draws.next() ^ part;
         }
         draws
+    }
+
+    /// A sequence that no other run has.
+    pub(crate) fn of_now() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(u64::try_from(since.as_nanos()).unwrap_or_default())
     }
 
     /// The next number.
