@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use tally::Tally;
 
-use crate::random::Draws;
+use crate::draws::Draws;
 
 /// Addresses for pods that change or are new.
 #[derive(Debug)]

@@ -14,9 +14,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::{Addresses, Tally};
+use crate::draws::Draws;
 use crate::kube::api::{Api, Refusal};
 use crate::kube::resource::{NAMESPACES, PODS};
-use crate::random::Draws;
 use crate::seed::MANAGED_BY;
 
 /// What to change, and how often.

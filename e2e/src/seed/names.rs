@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use anyhow::{Context, Result};
 
 use super::Plan;
-use crate::random::{Draws, suffix};
+use crate::draws::{Draws, suffix};
 
 /// Pods are on this many nodes; none of them is an object.
 const NODES: u64 = 500;

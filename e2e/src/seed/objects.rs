@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::Plan;
 use crate::certificates::Authority;
+use crate::draws::Draws;
 use crate::kube::objects;
 use crate::kube::resource::Resource;
-use crate::random::Draws;
 
 /// The label `app.kubernetes.io/managed-by` of everything that was seeded.
 pub const MANAGED_BY: &str = "syncgate-e2e";
