@@ -28,8 +28,8 @@ use crate::{
     files::Findings,
     ingest,
     metrics::Exporter,
+    model::Wants,
     readiness::{Layer, Part, Readiness},
-    watch::Wants,
     xds::{self, Hub},
 };
 
@@ -52,7 +52,7 @@ pub async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let (findings, found) = watch::channel(Arc::new(Findings::default()));
     let hub = Arc::new(Hub::new(readiness.clone()));
     let views = Views::default();
-    let (_wants, wanted) = watch::channel(Wants::default());
+    let (wants, wanted) = watch::channel(Wants::default());
     let mut watched = None;
     match &config.source {
         Source::Files { dir, on_broken, rescan } => {
@@ -74,6 +74,7 @@ pub async fn serve(config: ServeConfig) -> anyhow::Result<()> {
             views: views.clone(),
             problems: Problems::new(found.clone()),
             heart: heartbeats.register("graph"),
+            wants,
         },
     )?;
     tasks.spawn("the graph's thread", thread.ended());

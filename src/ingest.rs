@@ -6,22 +6,30 @@
 //! ```text
 //!  source ─► Sender ─┐
 //!  source ─► Sender ─┴─► Mailbox ─► Door ─► one batch ─► one epoch
-//!                     (newest of    (holds changes that would break
-//!                      each object)  a reference, 500 ms at most)
+//!    ▲                (newest of    (holds changes that would break
+//!    │                 each object)  a reference, 500 ms at most)
+//!    └───────────────────────────────┘ wants: what specs refer to and no source reads by itself
 //! ```
 //!
 //! Invariants: nothing offered is lost, and what was let in is in the end what was offered last; nothing waits longer than
-//! [`HOLD`]; both the mailbox and the holds are bounded by the number of distinct objects (`bounded`); a change that would
-//! make a reference dangle waits for its counterpart (`no_dangling`).
+//! [`HOLD`], or than [`DEMAND`] for what is still being read; both the mailbox and the holds are bounded by the number of
+//! distinct objects (`bounded`); a change that would make a reference dangle waits for its counterpart (`no_dangling`);
+//! what cannot be read is an error of its referrers alone (`one_harms_one`).
 //!
 //! Architecture invariant: knows no Kubernetes client, no Envoy and no tokio. The door reads no clock; it is told the time.
 
 mod admission;
+mod demands;
 mod door;
+mod holds;
 mod mailbox;
+mod needs;
+mod stand_ins;
 mod table;
 #[cfg(test)]
 mod tests;
 
-pub use door::{Door, HOLD, Held, LetIn, MAX_HELD};
+pub use demands::DEMAND;
+pub use door::{Door, LetIn, MAX_HELD};
+pub use holds::{HOLD, Held};
 pub use mailbox::{Arrival, Mailbox, Sender, Taken, mailbox};

@@ -81,12 +81,6 @@ pub fn namespaces(state: &'static str, count: usize) {
     gauge!(name::NAMESPACES, "state" => state).set(count as f64);
 }
 
-/// How many things are read on demand, and how many are refused.
-pub fn demands(read: usize, refused: usize) {
-    gauge!(name::DEMANDS_READ).set(read as f64);
-    gauge!(name::DEMANDS_REFUSED).set(refused as f64);
-}
-
 /// Whether the API server can be reached. Not part of readiness, nor of liveness (F67).
 pub fn api_reachable(reachable: bool) {
     gauge!(name::API_REACHABLE).set(f64::from(u8::from(reachable)));
@@ -124,7 +118,14 @@ pub fn door_held(objects: usize) {
     gauge!(name::DOOR_HELD).set(objects as f64);
 }
 
-/// A hold ended. `outcome` is `resolved`, `expired` or `overflow`; `longest` is the longest hold of this process.
+/// How many things that are read on demand are unanswered, known and unavailable.
+pub fn demands([unanswered, known, unavailable]: [usize; 3]) {
+    for (state, count) in [("unanswered", unanswered), ("known", known), ("unavailable", unavailable)] {
+        gauge!(name::DEMANDS, "state" => state).set(count as f64);
+    }
+}
+
+/// A hold ended. `outcome` is `resolved`, `expired`, `overflow` or, when a firm change took its place, `firm`; `longest` is the longest hold of this process.
 pub fn door_released(outcome: &'static str, held: Duration, longest: Duration) {
     histogram!(name::DOOR_HOLD_SECONDS, "outcome" => outcome).record(held);
     gauge!(name::DOOR_LONGEST_HOLD_SECONDS).set(longest);

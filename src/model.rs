@@ -26,8 +26,8 @@ pub mod want;
 pub use delta::{Delta, Event};
 pub use endpoint_slice::{EndpointSlice, SliceEndpoint, SlicePort};
 pub use gateway::{
-    AllowedRoutes, CertificateRef, FromNamespaces, Gateway, GatewayClass, Listener, ListenerProtocol, ListenerTls,
-    RouteKind,
+    AllowedRoutes, CONTROLLER, CertificateRef, FromNamespaces, Gateway, GatewayClass, Listener, ListenerProtocol,
+    ListenerTls, RouteKind,
 };
 pub use key::{Kind, ObjectKey, ObjectRef};
 pub use meta::{LabelSelector, Labels, Meta, Requirement, SelectorOperator};
@@ -41,5 +41,5 @@ pub use route::{
     QueryMatch, Redirect, Rewrite, RouteFilter, RouteMatch, RouteRule,
 };
 pub use secret::{KeyBytes, Secret};
-pub use service::{Protocol, Service, ServicePort, ServiceType, TargetPort};
-pub use want::{Answer, Coverage, Want};
+pub use service::{IpFamilies, Protocol, Service, ServicePort, ServiceType, TargetPort};
+pub use want::{Answer, Coverage, Want, Wants};

@@ -48,7 +48,7 @@ pub mod keys;
 pub mod names;
 pub mod status;
 
-pub use gateways::{Accepted, CONTROLLER};
+pub use gateways::Accepted;
 pub use inputs::Inputs;
 pub use names::ResourceKey;
 pub use status::{Condition, ListenerStatus, ParentStatus, Status};

@@ -47,7 +47,6 @@ pub use client::{Client, ClientError, Limits, Origin};
 pub use fault::{Action, Fault, Phase, classify};
 pub use selection::{Selection, SelectionError};
 pub use target::{Target, plural};
-pub use wants::Wants;
 
 use cluster::Cluster;
 use lives::{KINDS, Lives, Seen};
@@ -57,7 +56,7 @@ use sight::Sight;
 use source::Source;
 use wants::Demands;
 
-use crate::model::{Coverage, Delta, Event, Kind};
+use crate::model::{Coverage, Delta, Event, Kind, Wants};
 use crate::readiness::{Layer, Part, Readiness};
 
 /// What is watched.
@@ -215,19 +214,21 @@ impl Watch {
 
 /// Waits for the API server, and learns which cluster it is.
 async fn meet(cx: &Context) {
+    let mut said = None;
     while let Err(fault) = cx.cluster.meet().await {
         cx.board.waits(&fault.to_string());
         if fault.is_outage() {
             cx.outage.over(&fault).await;
-        } else {
-            if let Fault::Answer(status) = &fault
-                && status.code == 401
-            {
-                cx.client.authenticate(cx.client.generation()).await;
-            }
-            warn!(%fault, "the API server does not say which cluster it is; asked again in a second");
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            continue;
         }
+        if fault.class() == "unauthorized" {
+            cx.client.authenticate(cx.client.generation()).await;
+        }
+        if said.as_ref() != Some(&fault) {
+            warn!(%fault, "the API server does not say which cluster it is; it is asked again and again");
+            said = Some(fault);
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 

@@ -16,6 +16,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("proto", &[]),
     ("config", &[]),
     ("files", &["model", "readiness", "metrics"]),
+    ("watch", &["model", "readiness", "metrics"]),
     ("ingest", &["model", "graph", "readiness", "metrics"]),
     ("translate", &["model", "graph", "resource"]),
     ("snapshot", &["resource"]),

@@ -12,7 +12,7 @@ use envoy_types::pb::envoy::config::core::v3::{Address, address, socket_address:
 use envoy_types::pb::envoy::config::endpoint::v3::{ClusterLoadAssignment, LbEndpoint, lb_endpoint::HostIdentifier};
 use prost::Message;
 use syncgate::graph::{Batch, Graph, GraphBuilder, Input};
-use syncgate::model::{EndpointSlice, ObjectKey, Pod, Protocol, Service, ServiceType, TargetPort};
+use syncgate::model::{EndpointSlice, IpFamilies, ObjectKey, Pod, Protocol, Service, ServiceType, TargetPort};
 use syncgate::resource::Resource;
 use syncgate::translate::endpoints::{self, Endpoints};
 use world::{Change, Random, World, change};
@@ -116,9 +116,16 @@ fn naive(world: &World) -> Model {
                     }
                 };
                 let Some(number) = number else { continue };
-                let other = pod.ips.iter().find(|ip| ip.is_ipv6() != pod.ips[0].is_ipv6()).copied();
+                let mut ips: Vec<IpAddr> = pod.ips.clone();
+                ips.retain(|ip| match service.families {
+                    IpFamilies::Any => true,
+                    IpFamilies::V4 => ip.is_ipv4(),
+                    IpFamilies::V6 => ip.is_ipv6(),
+                });
+                let Some(first) = ips.first().copied() else { continue };
+                let other = ips.iter().find(|ip| ip.is_ipv6() != first.is_ipv6()).copied();
                 let zone = pod.zone.as_deref().unwrap_or("").to_owned();
-                found.entry((pod.ips[0], number)).or_insert((zone, other));
+                found.entry((first, number)).or_insert((zone, other));
             }
             for (slice_key, slice) in &world.slices {
                 if slice_key.namespace != key.namespace || slice.service.as_ref() != Some(&key.name) {

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"time"
 
 	"go.etcd.io/etcd/server/v3/etcdmain"
 	"k8s.io/component-base/cli"
@@ -18,6 +19,7 @@ func main() {
 	if len(os.Args) < 2 {
 		usage()
 	}
+	go endWith(os.Getppid())
 	// Each part reads os.Args as if it were a program of its own.
 	part := os.Args[1]
 	os.Args = os.Args[1:]
@@ -35,6 +37,15 @@ func main() {
 		}
 	default:
 		usage()
+	}
+}
+
+// endWith ends this process when its parent is gone: a test run that was killed must leave nothing behind on its addresses.
+func endWith(parent int) {
+	for range time.Tick(500 * time.Millisecond) {
+		if os.Getppid() != parent {
+			os.Exit(1)
+		}
 	}
 }
 

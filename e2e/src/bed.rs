@@ -1,11 +1,9 @@
 //! One scenario's world: backends, a folder of manifests, syncgate and an Envoy, on addresses of its own.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::address::Loopback;
@@ -15,13 +13,10 @@ use crate::folder::Folder;
 use crate::http::{self, Answer};
 use crate::load::{Call, Load, Plan};
 use crate::manifests::{self, BACKEND_PORT, GATEWAY, HTTP_PORT};
-use crate::syncgate::{self, Addresses, Syncgate, Variant};
-use crate::wait::eventually;
+use crate::settled;
+pub use crate::settled::PATIENCE;
+use crate::syncgate::{self, Addresses, Source, Syncgate, Variant};
 
-/// How long anything may take that should take a fraction of a second; generous, because two cores carry everything.
-pub const PATIENCE: Duration = Duration::from_secs(30);
-/// Answers in a row, each on a connection of its own, after which a change counts as arrived at every worker of Envoy.
-const SETTLED: usize = 20;
 /// The first host of the network that backends use.
 const FIRST_BACKEND: u8 = 10;
 
@@ -115,7 +110,8 @@ impl Bed {
     /// Starts syncgate on the folder (or again, after it was ended) without waiting for anything.
     pub fn start_syncgate(&mut self) -> Result<&mut Syncgate> {
         let log = self.home.join("syncgate.log");
-        let started = Syncgate::start(&self.setup.syncgate, self.folder.path(), self.addresses(), &log)?;
+        let source = Source::Folder(self.folder.path().to_owned());
+        let started = Syncgate::start(&self.setup.syncgate, &source, self.addresses(), &log)?;
         Ok(self.syncgate.insert(started))
     }
 
@@ -152,45 +148,20 @@ impl Bed {
 
     /// Waits until `backend` answers, and goes on answering.
     pub async fn answered_by(&self, host: &str, path: &str, backend: &str) -> Result<()> {
-        let mut seen = 0;
-        let what = format!("{backend} to answer {host}{path}");
-        let settled = eventually(&what, PATIENCE, async || {
-            while seen < SETTLED {
-                let answer = self.get(host, path).await?;
-                let right = answer.status == 200 && answer.backend() == Some(backend);
-                seen = if right { seen + 1 } else { 0 };
-                ensure!(right, "{} from {:?}: {}", answer.status, answer.backend(), answer.text().trim());
-            }
-            Ok(())
-        });
-        settled.await.map_err(|reason| self.with_logs(reason))
+        let settled = settled::answered_by(self.http(), host, path, backend).await;
+        settled.map_err(|reason| self.with_logs(reason))
     }
 
     /// Waits until Envoy runs exactly the clusters, listeners and route configurations that the folder stands for.
     pub async fn converged(&self) -> Result<()> {
         let envoy = self.envoy.as_ref().context("Envoy was not started")?;
-        let translated = syncgate::translated(&self.setup.syncgate, self.folder.path()).await?;
-        let kinds = ["Cluster", "Listener", "RouteConfiguration"];
-        let key =
-            |resource: &Value| Some((resource["@type"].as_str()?.to_owned(), resource["name"].as_str()?.to_owned()));
-        let mut wanted: BTreeMap<_, _> =
-            translated.into_iter().filter_map(|resource| Some((key(&resource)?, resource))).collect();
-        wanted.retain(|(kind, _), _| kind.rsplit('.').next().is_some_and(|kind| kinds.contains(&kind)));
-        ensure!(!wanted.is_empty(), "the folder stands for nothing");
-        let equal = eventually("Envoy to run what the folder stands for", PATIENCE, async || {
-            let running = envoy.running().await?;
-            for key in wanted.keys().chain(running.keys()) {
-                let (wanted, running) = (wanted.get(key), running.get(key));
-                ensure!(wanted == running, "{key:?}: wanted {wanted:#?}, running {running:#?}");
-            }
-            Ok(())
-        });
-        equal.await.map_err(|reason| self.with_logs(reason))
+        let translated = syncgate::translated(&self.setup.syncgate, self.folder.path(), GATEWAY).await?;
+        settled::runs(envoy, translated).await.map_err(|reason| self.with_logs(reason))
     }
 
     /// Starts a load on the HTTP listener.
     pub async fn load(&self, rate: u32, calls: Vec<Call>) -> Result<Load> {
-        Load::start(Plan { target: self.http(), rate, connections: 16, calls }).await
+        Load::start(Plan { target: self.http(), tls: None, rate, connections: 16, calls }).await
     }
 
     /// Adds the ends of the logs to an error.

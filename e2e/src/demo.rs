@@ -17,7 +17,7 @@ use crate::envoy::Envoy;
 use crate::example::{Example, Expected, Request};
 use crate::folder::Folder;
 use crate::http::{Answer, Connection};
-use crate::syncgate::{self, Addresses, Syncgate};
+use crate::syncgate::{self, Addresses, Source, Syncgate};
 use crate::wait::eventually;
 
 /// Requests over which a share is measured, and by how many percent it may be off: four standard deviations of a 50 % share.
@@ -108,7 +108,8 @@ impl Demo {
             backends.push(Backend::start(name, *address).await?);
         }
         let log = home.join("syncgate.log");
-        let mut syncgate = Syncgate::start(&setup.syncgate, manifests.path(), place.syncgate, &log)?;
+        let mut syncgate =
+            Syncgate::start(&setup.syncgate, &Source::Folder(manifests.path().to_owned()), place.syncgate, &log)?;
         syncgate.ready(PATIENCE).await?;
         let admin = place.envoy_admin;
         let bootstrap =

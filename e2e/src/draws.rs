@@ -1,7 +1,8 @@
-//! Numbers that look random and follow from a seed, so that a run can be told again. SplitMix64: a test bed needs no
-//! better ones.
+//! Names, ids and choices that look random and follow from a seed and from what they are for.
 
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::random::Random;
 
 /// Characters of the names that Kubernetes generates: none that spells words.
 const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
@@ -10,35 +11,31 @@ const SUFFIXES: u64 = 27_u64.pow(5);
 
 /// A sequence of numbers.
 #[derive(Debug, Clone)]
-pub(crate) struct Draws(u64);
+pub(crate) struct Draws(Random);
 
 impl Draws {
     /// The sequence that belongs to a seed and to what the numbers are for.
     pub(crate) fn of(seed: u64, purpose: &[u64]) -> Self {
-        let mut draws = Self(seed);
+        let mut random = Random::new(seed);
         for part in purpose {
-            draws.0 = draws.next() ^ part;
+            random = Random::new(random.number() ^ part);
         }
-        draws
+        Self(random)
     }
 
     /// A sequence that no other run has.
     pub(crate) fn of_now() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self(u64::try_from(since.as_nanos()).unwrap_or_default())
+        Self(Random::new(u64::try_from(since.as_nanos()).unwrap_or_default()))
     }
 
     /// The next number.
-    pub(crate) const fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0.number()
     }
 
     /// A number below `limit`, which is not zero.
-    pub(crate) const fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.next() % limit
     }
 

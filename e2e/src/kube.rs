@@ -87,9 +87,23 @@ pub fn users(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("user-{number}")).collect()
 }
 
-/// What etcd held at one moment.
+/// What etcd held at one moment: a folder. It fits every control plane of the same release, so that a large state is written only once.
 #[derive(Debug, Clone)]
 pub struct Snapshot(PathBuf);
+
+impl Snapshot {
+    /// One that was kept before.
+    #[must_use]
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// Where it is. It goes with the control plane's home unless it is moved elsewhere.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
 
 /// The running control plane. Dropping it ends every process.
 #[derive(Debug)]
@@ -208,9 +222,15 @@ impl ControlPlane {
         self.etcd.start("etcd to be healthy", START, healthy).await
     }
 
-    /// Ends etcd and waits for its end. The server stays and answers 500 or nothing.
+    /// Ends etcd (SIGTERM) and waits for its end, which takes it five seconds while a server watches it.
     pub async fn stop_etcd(&mut self) -> Result<()> {
         self.etcd.stop().await
+    }
+
+    /// Ends etcd at once (SIGKILL). What it acknowledged is kept. Requests to the server hang meanwhile; it comes back to etcd by a back-off
+    /// of its own, after half a minute's absence some ten seconds late.
+    pub async fn kill_etcd(&mut self) -> Result<()> {
+        self.etcd.kill().await
     }
 
     /// Makes etcd go silent (SIGSTOP).
@@ -233,19 +253,19 @@ impl ControlPlane {
         self.controllers.stop().await
     }
 
-    /// Keeps what etcd holds now. etcd is away meanwhile, for about a second; the server runs on.
-    pub async fn snapshot(&mut self) -> Result<Snapshot> {
+    /// Keeps what etcd holds now. Nobody notices: etcd is paused for the moment of the copy, and starts from it as after a crash.
+    pub fn snapshot(&mut self) -> Result<Snapshot> {
         self.snapshots += 1;
         let copy = self.home.join(format!("snapshot-{}", self.snapshots));
         let running = self.etcd.is_running();
         if running {
-            self.stop_etcd().await?;
+            self.etcd.pause()?;
         }
-        setup::copy_folder(&self.home.join(setup::ETCD_DATA), &copy)?;
+        let copied = setup::copy_folder(&self.home.join(setup::ETCD_DATA), &copy);
         if running {
-            self.start_etcd().await?;
+            self.etcd.resume()?;
         }
-        Ok(Snapshot(copy))
+        copied.map(|()| Snapshot(copy))
     }
 
     /// Puts etcd back to a snapshot and starts it and the server anew, as one restores a cluster.

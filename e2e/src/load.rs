@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use hdrhistogram::Histogram;
+use rustls::RootCertStore;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -57,17 +58,37 @@ pub struct Call {
     pub allowed: Allowed,
 }
 
+/// TLS of a load's connections.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// The server name to ask for, which the certificate must be for.
+    pub server_name: String,
+    /// Who may have signed it.
+    pub roots: RootCertStore,
+}
+
 /// What to send where.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// The proxy's listener.
     pub target: SocketAddr,
+    /// How its connections are secured, if they are.
+    pub tls: Option<Tls>,
     /// Requests in a second, over all connections.
     pub rate: u32,
     /// Keep-alive connections.
     pub connections: u32,
     /// The requests, sent in turn.
     pub calls: Vec<Call>,
+}
+
+impl Plan {
+    async fn connect(&self) -> Result<Connection> {
+        match &self.tls {
+            Some(tls) => Connection::open_tls(self.target, &tls.server_name, tls.roots.clone()).await,
+            None => Connection::open(self.target).await,
+        }
+    }
 }
 
 /// What came of it.
@@ -199,7 +220,7 @@ impl Load {
         }
         let mut connections = Vec::new();
         for _ in 0..plan.connections {
-            connections.push(Connection::open(plan.target).await.context("open a connection for the load")?);
+            connections.push(plan.connect().await.context("open a connection for the load")?);
         }
         let report = Arc::new(Mutex::new(Report::new()?));
         let stop = watch::Sender::new(false);
@@ -276,7 +297,7 @@ impl Lane {
         // A connection that the proxy closed between two requests is replaced, as any client does.
         let mut connection = match self.connection.take().filter(|open| !open.is_closed()) {
             Some(open) => open,
-            None => Connection::open(self.plan.target).await?,
+            None => self.plan.connect().await?,
         };
         let answer = connection.get(&call.host, &call.path).await?;
         self.connection = Some(connection);
@@ -291,7 +312,7 @@ mod tests {
 
     async fn run(allowed: Allowed, target: SocketAddr) -> Report {
         let call = Call { host: "a.example".into(), path: "/".into(), allowed };
-        let plan = Plan { target, rate: 500, connections: 4, calls: vec![call] };
+        let plan = Plan { target, tls: None, rate: 500, connections: 4, calls: vec![call] };
         let load = Load::start(plan).await.unwrap();
         tokio::time::sleep(Duration::from_millis(300)).await;
         load.stop().await.unwrap()
@@ -312,7 +333,7 @@ mod tests {
     async fn a_backend_that_goes_away_is_a_failure() {
         let backend = Backend::start("one", "127.0.0.1:0".parse().unwrap()).await.unwrap();
         let call = Call { host: "a.example".into(), path: "/".into(), allowed: Allowed::only(["one"]) };
-        let plan = Plan { target: backend.address(), rate: 500, connections: 2, calls: vec![call] };
+        let plan = Plan { target: backend.address(), tls: None, rate: 500, connections: 2, calls: vec![call] };
         let load = Load::start(plan).await.unwrap();
         tokio::time::sleep(Duration::from_millis(100)).await;
         drop(backend);

@@ -11,6 +11,7 @@ use syncgate_e2e::backend::Backend;
 use syncgate_e2e::bed::Setup;
 use syncgate_e2e::churn;
 use syncgate_e2e::demo::{self, Demo};
+use syncgate_e2e::faults;
 use syncgate_e2e::kube::api::Api;
 use syncgate_e2e::kube::{self, ControlPlane};
 use syncgate_e2e::kubeconfig;
@@ -18,6 +19,7 @@ use syncgate_e2e::load::{Allowed, Call, Load, Plan};
 use syncgate_e2e::scenario::Scenario;
 use syncgate_e2e::seed;
 use syncgate_e2e::syncgate::{self, Variant};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// The test bed of syncgate: backends, load, demos and end-to-end scenarios on a real Envoy.
 #[derive(Debug, Parser)]
@@ -121,6 +123,8 @@ enum Command {
         #[command(flatten)]
         on: On,
     },
+    /// Stand between a client and an API server and play faults; until Ctrl-C.
+    Faults(Box<faults::Arguments>),
 }
 
 /// What changes.
@@ -179,7 +183,7 @@ async fn main() -> Result<()> {
         }
         Command::Load { target, host, path, rate, connections, seconds, backends } => {
             let allowed = Allowed::any_of(backends.into_iter().collect::<BTreeSet<String>>());
-            let plan = Plan { target, rate, connections, calls: vec![Call { host, path, allowed }] };
+            let plan = Plan { target, tls: None, rate, connections, calls: vec![Call { host, path, allowed }] };
             eprintln!("{rate} requests/s to {target} for {seconds} s");
             let load = Load::start(plan).await?;
             tokio::time::sleep(Duration::from_secs(seconds)).await;
@@ -224,6 +228,7 @@ async fn main() -> Result<()> {
             }
             Ok(())
         }
+        Command::Faults(arguments) => faults::run(*arguments).await,
     }
 }
 
@@ -240,5 +245,10 @@ async fn serve(options: kube::Options) -> Result<()> {
         eprintln!("those of {first} to {last}, who may do nothing yet, are beside it");
     }
     eprintln!("requests are on record in {home}/audit.log; Ctrl-C ends it");
-    tokio::signal::ctrl_c().await.context("wait for Ctrl-C")
+    // A plain `kill` must end its parts as well.
+    let mut terminate = signal(SignalKind::terminate()).context("wait for SIGTERM")?;
+    tokio::select! {
+        ended = tokio::signal::ctrl_c() => ended.context("wait for Ctrl-C"),
+        _ = terminate.recv() => Ok(()),
+    }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 pub use rustix::process::Signal;
+use rustix::process::{Pid, WaitId, WaitIdOptions};
 use tokio::process::{Child, Command};
 
 use crate::wait::eventually;
@@ -46,11 +47,26 @@ impl Process {
         Ok(Self { name: name.to_owned(), child, log: log.to_owned() })
     }
 
+    /// Its id.
+    pub fn pid(&self) -> Result<u32> {
+        self.child.id().with_context(|| format!("{} has ended", self.name))
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        let pid = self.child.id().with_context(|| format!("{} has ended", self.name))?;
-        let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).context("a pid that is no pid")?;
+        let pid = self.handle()?;
         rustix::process::kill_process(pid, signal).with_context(|| format!("signal {} ({pid:?})", self.name))
+    }
+
+    /// Stops it (SIGSTOP) and returns when every thread of it stands still; SIGCONT lets it run on.
+    pub fn pause(&self) -> Result<()> {
+        self.signal(Signal::STOP)?;
+        let stopped = rustix::process::waitid(WaitId::Pid(self.handle()?), WaitIdOptions::STOPPED);
+        stopped.map(drop).with_context(|| format!("wait until {} stands still", self.name))
+    }
+
+    fn handle(&self) -> Result<Pid> {
+        i32::try_from(self.pid()?).ok().and_then(Pid::from_raw).context("a pid that is no pid")
     }
 
     /// Ends it at once (SIGKILL) and reaps it.
@@ -61,6 +77,11 @@ impl Process {
     /// Asks it to end (SIGTERM) and waits for that, at most for `limit`.
     pub async fn terminate(&mut self, limit: Duration) -> Result<ExitStatus> {
         self.signal(Signal::TERM)?;
+        self.ended(limit).await
+    }
+
+    /// Waits until it ends by itself, at most for `limit`.
+    pub async fn ended(&mut self, limit: Duration) -> Result<ExitStatus> {
         let Ok(status) = tokio::time::timeout(limit, self.child.wait()).await else {
             bail!("{} still runs {limit:?} after SIGTERM; its log ends:\n{}", self.name, self.log_tail());
         };

@@ -96,20 +96,28 @@ pub enum Release {
     Oldest,
 }
 
-/// Plays a scenario for a test, with its files in `work`. Without the variable that names the Envoy it says so and counts as passed;
-/// `make e2e` always sets it.
+impl Release {
+    /// The program for a test. Without the variable that names it this says so and gives none, and the test counts as passed; `make e2e`
+    /// always sets it.
+    pub fn installed(self, test: &str) -> Result<Option<PathBuf>> {
+        let variable = match self {
+            Release::Newest => "SYNCGATE_ENVOY",
+            Release::Oldest => "SYNCGATE_ENVOY_OLDEST",
+        };
+        let Some(envoy) = std::env::var_os(variable) else {
+            // Past the harness, which would swallow it.
+            let mut terminal = std::io::stderr();
+            writeln!(terminal, "SKIPPED {test}: {variable} names no Envoy; `make e2e` fetches one and sets it")?;
+            return Ok(None);
+        };
+        Ok(Some(envoy.into()))
+    }
+}
+
+/// Plays a scenario for a test, with its files in `work`, if the Envoy is there.
 pub async fn test(scenario: Scenario, release: Release, variant: Variant, work: &str) -> Result<()> {
-    let variable = match release {
-        Release::Newest => "SYNCGATE_ENVOY",
-        Release::Oldest => "SYNCGATE_ENVOY_OLDEST",
-    };
-    let Some(envoy) = std::env::var_os(variable) else {
-        // Past the harness, which would swallow it.
-        let mut terminal = std::io::stderr();
-        writeln!(terminal, "SKIPPED {scenario:?}: {variable} names no Envoy; `make e2e` fetches one and sets it")?;
-        return Ok(());
-    };
-    let setup = Setup { envoy: envoy.into(), variant, syncgate: syncgate::built_program()?, work: work.into() };
+    let Some(envoy) = release.installed(&format!("{scenario:?}"))? else { return Ok(()) };
+    let setup = Setup { envoy, variant, syncgate: syncgate::built_program()?, work: work.into() };
     scenario.play(&setup).await
 }
 

@@ -1,5 +1,6 @@
 //! The program under test, as a process with its own addresses.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -65,16 +66,16 @@ pub async fn bootstrap(
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// The Envoy resources that `syncgate check` makes of a folder, secrets redacted.
-pub async fn translated(program: &Path, folder: &Path) -> Result<Vec<Value>> {
+/// The Envoy resources of one Gateway that `syncgate check` makes of a folder, secrets redacted.
+pub async fn translated(program: &Path, folder: &Path, gateway: &str) -> Result<Vec<Value>> {
     let mut command = Command::new(program);
     command.args(["check", "--output", "json"]).arg(folder);
     let output = command.output().await.with_context(|| format!("run {}", program.display()))?;
-    let resources = serde_json::from_slice(&output.stdout).with_context(|| {
+    let resources: Value = serde_json::from_slice(&output.stdout).with_context(|| {
         format!("syncgate check ({}) prints no JSON: {}", output.status, String::from_utf8_lossy(&output.stderr))
     })?;
     let mut found = Vec::new();
-    collect(&resources, &mut found);
+    collect(&resources["gateways"][gateway], &mut found);
     Ok(found)
 }
 
@@ -88,27 +89,77 @@ fn collect(tree: &Value, found: &mut Vec<Value>) {
     }
 }
 
+/// Where a syncgate reads its configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A folder of manifests.
+    Folder(PathBuf),
+    /// The API server.
+    Kubernetes {
+        /// Who asks it.
+        kubeconfig: PathBuf,
+        /// What is watched, as flags.
+        flags: Vec<String>,
+    },
+}
+
+impl Source {
+    fn flags(&self) -> Vec<String> {
+        match self {
+            // Two seconds tell a graceful end from an abrupt one as well as the default twenty.
+            Source::Folder(folder) => {
+                vec![format!("--files={}", folder.display()), "--lame-duck=1s".to_owned(), "--drain=1s".to_owned()]
+            }
+            Source::Kubernetes { kubeconfig, flags } => {
+                let mut all = vec!["--kubernetes".to_owned(), format!("--kubeconfig={}", kubeconfig.display())];
+                // Balancers of the test bed look once a second: nobody is sent to it any more when its streams close.
+                all.extend(["--lame-duck=2s".to_owned(), "--drain=1s".to_owned()]);
+                all.extend(flags.iter().cloned());
+                all
+            }
+        }
+    }
+}
+
 /// A running `syncgate serve`.
 #[derive(Debug)]
 pub struct Syncgate {
     process: Process,
     health: SocketAddr,
+    admin: SocketAddr,
 }
 
 impl Syncgate {
-    /// Starts it on a folder.
-    pub fn start(program: &Path, folder: &Path, at: Addresses, log: &Path) -> Result<Self> {
-        let arguments = [
+    /// Starts it.
+    pub fn start(program: &Path, source: &Source, at: Addresses, log: &Path) -> Result<Self> {
+        let mut arguments = vec![
             "serve".to_owned(),
-            format!("--files={}", folder.display()),
             format!("--xds-address={}", at.xds),
             format!("--health-address={}", at.health),
             format!("--admin-address={}", at.admin),
-            // Two seconds tell a graceful end from an abrupt one as well as the default twenty.
-            "--lame-duck=1s".to_owned(),
-            "--drain=1s".to_owned(),
         ];
-        Ok(Self { process: Process::spawn("syncgate", program, arguments, log)?, health: at.health })
+        arguments.extend(source.flags());
+        Ok(Self { process: Process::spawn("syncgate", program, arguments, log)?, health: at.health, admin: at.admin })
+    }
+
+    /// The id of the process.
+    pub fn pid(&self) -> Result<u32> {
+        self.process.pid()
+    }
+
+    /// A page of the admin listener, such as `/debug/sources`.
+    pub async fn debug(&self, path: &str) -> Result<Value> {
+        let answer = http::get(self.admin, "localhost", path).await?;
+        ensure!(answer.status == 200, "{path} is {}: {}", answer.status, answer.text());
+        Ok(serde_json::from_slice(&answer.body)?)
+    }
+
+    /// Its metrics, each series by its name with its labels.
+    pub async fn metrics(&self) -> Result<BTreeMap<String, f64>> {
+        let page = self.probe("/metrics").await?.text();
+        let lines = page.lines().filter(|line| !line.starts_with('#'));
+        let series = lines.filter_map(|line| line.rsplit_once(' '));
+        Ok(series.filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?))).collect())
     }
 
     /// Asks a probe, such as `/readyz?verbose`.
@@ -152,13 +203,25 @@ impl Syncgate {
 
     /// Ends it as a rollout does (SIGTERM) and asserts that it ends well.
     pub async fn terminate(&mut self, limit: Duration) -> Result<()> {
-        let status = self.process.terminate(limit).await?;
+        self.process.signal(Signal::TERM)?;
+        self.ended(limit).await
+    }
+
+    /// Waits for the end that a SIGTERM began and asserts that it ends well.
+    pub async fn ended(&mut self, limit: Duration) -> Result<()> {
+        let status = self.process.ended(limit).await?;
         ensure!(
             status.success(),
             "syncgate ended with {status} after SIGTERM; its log ends:\n{}",
             self.process.log_tail()
         );
         Ok(())
+    }
+
+    /// Its log so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.log()
     }
 
     /// The last lines of its log.

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use hyper::Method;
 use serde_json::{Value, json};
 use syncgate_e2e::kube::api::{Api, Refusal};
 use syncgate_e2e::kube::resource::{CONFIG_MAPS, NAMESPACES, PODS, SERVICES};
@@ -13,6 +14,8 @@ use syncgate_e2e::wait::eventually;
 
 /// How long anything may take that should take a fraction of a second.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Objects that are written after a snapshot.
+const NEWER: usize = 500;
 
 /// A control plane with its files in a folder of the test's own; none where none is built.
 async fn start(test: &str, options: impl FnOnce(&mut Options)) -> Result<Option<ControlPlane>> {
@@ -48,18 +51,28 @@ async fn rights_end_at_the_namespace_and_every_request_is_on_record() -> Result<
         ensure!(Refusal::code_of(&refused) == Some(403), "{refused:#}");
     }
 
+    let watch = "/api/v1/namespaces/inside/pods?watch=true&timeoutSeconds=1";
+    ensure!(reader.raw(Method::GET, watch, None).await?.status == 200, "a watch with the right to it");
+
     eventually("the requests to be on record", PATIENCE, async || {
         let events = plane.audit().since(mark)?;
-        let on_record = |namespace: &str, code: u16| {
-            events.iter().any(|event| {
-                let whose = (event.user.as_str(), event.verb.as_str(), event.resource.as_str());
-                whose == ("user-0", "list", "pods") && event.namespace == namespace && event.code == code
-            })
+        let listed = |namespace: &str, code: u16| {
+            let mut lists = events.iter().filter(|event| event.verb == "list" && event.resource == "pods");
+            lists.any(|event| event.user == "user-0" && event.namespace == namespace && event.code == code)
         };
-        ensure!(on_record("inside", 200) && on_record("outside", 403) && on_record("", 403), "{events:#?}");
+        ensure!(listed("inside", 200) && listed("outside", 403) && listed("", 403), "{events:#?}");
+        let watches = events.iter().filter(|event| event.verb == "watch" && event.uri == watch);
+        let stages: Vec<&str> = watches.map(|event| event.stage.as_str()).collect();
+        ensure!(stages == ["ResponseStarted", "ResponseComplete"], "{events:#?}");
         Ok(())
     })
     .await
+}
+
+/// The revision of the newest list.
+async fn revision(plane: &ControlPlane) -> Result<u64> {
+    let list = plane.api().list(&CONFIG_MAPS, "").await?;
+    list["metadata"]["resourceVersion"].as_str().context("a list without a version")?.parse().context("a version")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -69,23 +82,31 @@ async fn data_outlive_a_stop_and_a_snapshot_brings_the_older_revision() -> Resul
         Ok(plane.api().get(&CONFIG_MAPS, "default", name).await?["data"]["value"].take())
     };
     plane.api().create(&config_map("a", "old")).await?;
+    let api = plane.api().clone();
+    let watch = tokio::spawn(async move { api.raw(Method::GET, "/api/v1/configmaps?watch=true", None).await });
+    eventually("the watch to be open", PATIENCE, async || {
+        let open = plane.audit().all()?.iter().any(|event| event.verb == "watch" && event.resource == "configmaps");
+        ensure!(open, "no watch of ConfigMaps is on record");
+        Ok(())
+    })
+    .await?;
     plane.stop_server().await?;
+    ensure!(watch.await??.status == 200, "an open watch ends cleanly");
     ensure!(value(&plane, "a").await.is_err(), "a stopped server answers");
     plane.start_server().await?;
     ensure!(value(&plane, "a").await? == "old");
 
-    let snapshot = plane.snapshot().await?;
-    eventually("the server to have etcd back", PATIENCE, async || plane.api().replace(&config_map("a", "new")).await)
-        .await?;
-    let newer = plane.api().create(&config_map("b", "new")).await?;
+    let snapshot = plane.snapshot()?;
+    plane.api().replace(&config_map("a", "new")).await?;
+    // More than the server itself writes when it starts.
+    plane.api().create_all((0..NEWER).map(|number| config_map(&format!("b-{number}"), "new")), 64).await?;
+    let newest = revision(&plane).await?;
     plane.restore(&snapshot).await?;
     ensure!(value(&plane, "a").await? == "old");
-    let gone = value(&plane, "b").await.err().context("what came after the snapshot is still there")?;
+    let gone = value(&plane, "b-0").await.err().context("what came after the snapshot is still there")?;
     ensure!(Refusal::code_of(&gone) == Some(404), "{gone:#}");
-    let now = plane.api().list(&CONFIG_MAPS, "").await?;
-    let revision = |object: &Value| object["metadata"]["resourceVersion"].as_str().and_then(|text| text.parse().ok());
-    let (now, newer): (Option<u64>, Option<u64>) = (revision(&now), revision(&newer));
-    ensure!(now < newer, "the revision is {now:?}, and {newer:?} was given out before");
+    let now = revision(&plane).await?;
+    ensure!(now < newest, "the revision is {now}, and {newest} was given out before");
 
     plane.kill_server().await?;
     plane.start_server().await?;

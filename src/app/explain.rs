@@ -61,7 +61,7 @@ fn write_kind(out: &mut String, pipeline: &Pipeline, object: &ObjectRef) -> Opti
         Kind::Pod => backends::pod(out, pipeline, key, &*graph.get(inputs.pods, key)?),
         Kind::EndpointSlice => backends::slice(out, pipeline, key, &*graph.get(inputs.slices, key)?),
         Kind::Secret => {
-            graph.get(inputs.secrets, key)?;
+            lines::unavailable(out, graph.get(inputs.secrets, key)?.unavailable.as_ref());
             references::referrers(out, pipeline, object);
         }
     }

@@ -18,7 +18,7 @@ use crate::{
     admin::Beat,
     ingest::{Door, LetIn, Mailbox, Sender, Taken},
     metrics,
-    model::ObjectRef,
+    model::{ObjectRef, Wants},
     proto,
     readiness::{Layer, Part, Readiness},
     xds::Hub,
@@ -102,6 +102,8 @@ pub struct Outlets {
     pub problems: Problems,
     /// Says that the thread lives.
     pub heart: Beat,
+    /// Tells the sources what else to read.
+    pub wants: watch::Sender<Wants>,
 }
 
 /// A thread of which it is noticed when it ends.
@@ -190,6 +192,10 @@ impl OwnerThread {
                 Taken::Arrivals(arrivals) => self.door.offer(arrivals, Instant::now()),
             }
             let let_in = self.door.ready(Instant::now());
+            // Ahead of the epoch: the sources read while it runs.
+            if let Some(wants) = self.door.new_wants() {
+                self.outlets.wants.send_replace(wants);
+            }
             if !let_in.is_empty() {
                 self.epoch(let_in);
             }

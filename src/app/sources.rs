@@ -10,8 +10,9 @@ use crate::{
     config::{KubernetesConfig, OnBrokenFile, OnEmptySelection, OnRevoked, Watched},
     files::{self, FilesConfig, Findings},
     ingest,
+    model::Wants,
     readiness::{Layer, Readiness},
-    watch::{Client, EmptySelection, Limits, Origin, Policy, Scopes, Selection, Settings, Wants, Watch},
+    watch::{Client, EmptySelection, Limits, Origin, Policy, Scopes, Selection, Settings, Watch},
 };
 
 /// How the folder is read.

@@ -1,6 +1,7 @@
 //! Which of some changes may be let in together: pure, on the table and the changes alone.
 //!
-//! The rule: no reference may dangle afterwards that does not dangle already. The largest such set is found by taking out of
+//! The rule: no reference may dangle afterwards that does not dangle already, and no new one may lead to what is still
+//! being read. The largest such set is found by taking out of
 //! all changes, again and again, those that break the rule, until none does. So changes that wait for each other
 //! (a route that moves to a new Service, that Service, and the deletion of the old one) are let in as one.
 
@@ -8,18 +9,21 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::model::ObjectRef;
+use crate::model::{ObjectRef, Want};
 
+use super::demands::Demands;
 use super::table::{Changes, Facts, Lack, Reference, Table, Topic, View, With, grants_among};
 
-/// Why a change waits: the first reference that would dangle. That one has to be mended in any case, so nothing can free the
-/// change before it is.
+/// Why a change waits: the first thing to be read, or else the first reference that would dangle. That one has to be mended
+/// in any case, so nothing can free the change before it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Blocked {
     /// The object itself would refer to something that is not there.
     Refers(Reference, Lack),
     /// The object would be gone from under this referrer.
     Referred(ObjectRef, Reference),
+    /// The object itself would refer to something that is still being read.
+    Demand(Want),
 }
 
 impl Blocked {
@@ -34,6 +38,7 @@ impl Blocked {
                 topics.extend(reference.by_consent.then(|| consent(reference)));
                 topics
             }
+            Blocked::Demand(want) => vec![Topic::Want(want.clone())],
         }
     }
 }
@@ -58,24 +63,34 @@ impl fmt::Display for Blocked {
             Blocked::Referred(referrer, Reference { target, .. }) => {
                 write!(f, "{referrer} still refers to {target} and would lose it")
             }
+            Blocked::Demand(want) => write!(f, "waits for {want} to be read"),
         }
     }
 }
 
 /// Leaves in `changes` what may be let in together, and gives the others, each with its reason.
-pub(super) fn take_out(table: &Table, changes: &mut Changes) -> BTreeMap<ObjectRef, Blocked> {
+pub(super) fn take_out(table: &Table, demands: &Demands, changes: &mut Changes) -> BTreeMap<ObjectRef, Blocked> {
     let mut given_up = BTreeMap::new();
     loop {
         let offered = changes.clone();
-        let (mut out, wanted) = shrink(table, changes);
+        let (mut out, wanted) = shrink(table, demands, changes);
         // A target that stays out only for a referrer that had to stay out itself may be let in after all: without that
         // referrer from the outset. Each round gives up at least one, for good: this ends.
-        let in_vain: BTreeSet<_> = wanted.into_values().filter(|referrer| out.contains_key(referrer)).collect();
+        let mut in_vain: BTreeSet<_> =
+            wanted.values().filter(|referrer| out.contains_key(*referrer)).cloned().collect();
         if in_vain.is_empty() {
             out.append(&mut given_up);
             return out;
         }
         *changes = offered;
+        // Those first that keep out what they lack themselves: others may lack it for their sake only.
+        let stands_in_its_own_way = |referrer: &ObjectRef| match out.get(referrer) {
+            Some(Blocked::Refers(Reference { target, .. }, _)) => wanted.get(target) == Some(referrer),
+            _ => false,
+        };
+        if in_vain.iter().any(stands_in_its_own_way) {
+            in_vain.retain(stands_in_its_own_way);
+        }
         for referrer in in_vain {
             changes.remove(&referrer);
             if let Some(blocked) = out.remove(&referrer) {
@@ -87,10 +102,14 @@ pub(super) fn take_out(table: &Table, changes: &mut Changes) -> BTreeMap<ObjectR
 
 /// Takes out of `changes` those that break the rule, again and again, until none does. Gives these with their reasons, and
 /// beside them the targets that stay out because of what a referrer wanted to become, with that referrer.
-fn shrink(table: &Table, changes: &mut Changes) -> (BTreeMap<ObjectRef, Blocked>, BTreeMap<ObjectRef, ObjectRef>) {
+fn shrink(
+    table: &Table,
+    demands: &Demands,
+    changes: &mut Changes,
+) -> (BTreeMap<ObjectRef, Blocked>, BTreeMap<ObjectRef, ObjectRef>) {
     let (mut out, mut wanted) = (BTreeMap::new(), BTreeMap::new());
     loop {
-        let found = Culprits::find(table, changes);
+        let found = Culprits::find(table, demands, changes);
         // Referrers first: one that stays out no longer needs what it would have referred to, so a target's change that
         // looked harmful because of it may be fine.
         let culprits = if found.referrers.is_empty() {
@@ -119,7 +138,7 @@ struct Culprits {
 }
 
 impl Culprits {
-    fn find(table: &Table, changes: &Changes) -> Self {
+    fn find(table: &Table, demands: &Demands, changes: &Changes) -> Self {
         let after = With { table, changes };
         let mut culprits = Self::default();
         for object in changes.keys().filter(|object| after.takes(object)) {
@@ -127,19 +146,29 @@ impl Culprits {
         }
         for (object, facts) in changes {
             if let Some(facts) = facts {
-                culprits.check_referrer(after, object, facts);
+                culprits.check_referrer(after, demands, object, facts);
             }
         }
         culprits
     }
 
-    /// Whether what `object` becomes would refer to something that is not there.
-    fn check_referrer(&mut self, after: With<'_>, object: &ObjectRef, facts: &Facts) {
+    /// Whether what `object` becomes would refer to something that is not there or still being read.
+    fn check_referrer(&mut self, after: With<'_>, demands: &Demands, object: &ObjectRef, facts: &Facts) {
         let old = after.table.facts(object).map_or(&[][..], |facts| &facts.references);
+        let mut new = facts.references.iter().filter(|reference| !old.contains(reference));
+        if let Some(want) = new.find_map(|reference| demands.awaited(object, reference)) {
+            self.referrers.insert(object.clone(), Blocked::Demand(want));
+            return;
+        }
         for reference in &facts.references {
             let Some(lack) = after.lack(object, reference) else { continue };
-            if old.contains(reference) && after.table.lack(object, reference).is_some() {
-                continue; // It dangles already.
+            let useless = if old.contains(reference) {
+                after.table.lack(object, reference).is_some() // It dangles already.
+            } else {
+                demands.is_unavailable(object, reference) // What stands in for its target says so.
+            };
+            if useless {
+                continue;
             }
             let Some(taker) = taker(after, object, reference) else {
                 self.referrers.entry(object.clone()).or_insert_with(|| Blocked::Refers(reference.clone(), lack));
@@ -175,6 +204,8 @@ fn concerns(reference: &Reference, topic: &Topic) -> bool {
     match topic {
         Topic::Object(object) => reference.target == *object,
         Topic::Grants(namespace) => reference.by_consent && reference.target.key.namespace == *namespace,
+        // No object's change is about this.
+        Topic::Want(_) => false,
     }
 }
 

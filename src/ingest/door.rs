@@ -1,6 +1,7 @@
 //! The door itself: sync and sans-IO. Arrivals in, batches out, and a clock that is passed in.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,15 +9,13 @@ use tracing::debug;
 
 use crate::metrics;
 use crate::model::delta::Event;
-use crate::model::{Kind, Object, ObjectRef};
+use crate::model::{Answer, Kind, Object, ObjectRef, Want, Wants};
 
 use super::admission::{self, Blocked};
+use super::demands::{DEMAND, Demands};
+use super::holds::{Change, Held, Holds};
 use super::mailbox::Arrival;
-use super::table::{Changes, Facts, Table, Topic, is_watched};
-
-/// How long a change waits for its counterpart. Enough for two files that are saved one after the other, or for two API
-/// requests of one `kubectl apply`; short enough that a reference that is simply wrong shows its effect at once.
-pub const HOLD: Duration = Duration::from_millis(500);
+use super::table::{Changes, Facts, Table, Topic, With, is_watched};
 
 /// How many changes are held at once. Beyond that they pass unheld: late news is worse than a moment of dangling.
 pub const MAX_HELD: usize = 10_000;
@@ -24,41 +23,37 @@ pub const MAX_HELD: usize = 10_000;
 /// Decides what is let in, and when.
 ///
 /// While the first lists are incomplete everything passes at once: nothing is served yet. Afterwards a change that would
-/// make a reference dangle that does not dangle already waits until that is no longer so, or for [`HOLD`]. Changes that wait
-/// for each other are let in together. A newer change of a waiting object replaces the older one without restarting its clock.
-/// Pods, EndpointSlices and Namespaces are never held.
+/// make a reference dangle that does not dangle already waits until that is no longer so, or for [`HOLD`](super::HOLD); one
+/// with a new reference to what is still being read waits for that, or for [`DEMAND`]. Changes that wait for each other are
+/// let in together. A newer change of a waiting object replaces the older one without restarting its clock.
+/// Pods, EndpointSlices and Namespaces are never held, and neither is what is firm.
 #[derive(Debug)]
 pub struct Door {
     table: Table,
-    /// The kinds whose first list is not whole yet.
-    unlisted: BTreeSet<Kind>,
-    /// What was offered and not let in: at most one change for each object.
-    waiting: BTreeMap<ObjectRef, Waiting>,
-    /// The same by the end of their clocks.
-    clocks: BTreeSet<(Instant, ObjectRef)>,
-    /// Held changes by what could free them.
-    freed_by: BTreeMap<Topic, BTreeSet<ObjectRef>>,
-    /// What has changed, at the table or in `waiting`, since the last look.
+    demands: Demands,
+    holds: Holds,
+    start: Start,
+    /// What has changed, at the table or among the holds, since the last look.
     touched: BTreeSet<ObjectRef>,
     /// What is let in next.
     let_in: LetIn,
     /// Markers that go behind it.
     markers: Vec<Kind>,
-    /// How many changes of `waiting` are blocked.
-    held: usize,
     max_held: usize,
     longest: Duration,
+    /// The edition of the wants that was given out last.
+    told: (u64, usize),
 }
 
-/// One object's change at the door.
+/// How far the start is.
 #[derive(Debug)]
-struct Waiting {
-    event: Event,
-    facts: Option<Arc<Facts>>,
-    arrived: Instant,
-    since: Instant,
-    until: Instant,
-    blocked: Option<Blocked>,
+enum Start {
+    /// The first list of these kinds is not whole yet.
+    Lists(BTreeSet<Kind>),
+    /// Only kinds on demand are left: they are whole when everything that is wanted is answered, or at `until`.
+    Demands { left: BTreeSet<Kind>, until: Instant },
+    /// Over.
+    Done,
 }
 
 /// One batch: to be applied as one epoch.
@@ -79,23 +74,12 @@ impl LetIn {
 
     fn push(&mut self, event: Event, arrived: Instant) {
         self.events.push(event);
+        self.stamp(arrived);
+    }
+
+    fn stamp(&mut self, arrived: Instant) {
         self.arrived = Some(self.arrived.map_or(arrived, |earliest| earliest.min(arrived)));
     }
-}
-
-/// A change that waits, for `/debug/held` (invariant `explained`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
-    /// The object.
-    pub object: ObjectRef,
-    /// The object is to be deleted; otherwise created or updated.
-    pub delete: bool,
-    /// The reference that would dangle: a lower-case fragment.
-    pub why: String,
-    /// When it began to wait.
-    pub since: Instant,
-    /// When it is let in whatever becomes of the reference.
-    pub until: Instant,
 }
 
 impl Default for Door {
@@ -116,95 +100,109 @@ impl Door {
     pub fn with_max_held(max_held: usize) -> Self {
         Self {
             table: Table::default(),
-            unlisted: Kind::ALL.into_iter().collect(),
-            waiting: BTreeMap::new(),
-            clocks: BTreeSet::new(),
-            freed_by: BTreeMap::new(),
+            demands: Demands::default(),
+            holds: Holds::default(),
+            start: Start::Lists(Kind::ALL.into_iter().collect()),
             touched: BTreeSet::new(),
             let_in: LetIn::default(),
             markers: Vec::new(),
-            held: 0,
             max_held,
             longest: Duration::ZERO,
+            told: (0, 0),
         }
     }
 
     /// Takes what arrived. What of it may pass comes out of the next [`ready`](Self::ready).
     pub fn offer(&mut self, arrivals: impl IntoIterator<Item = Arrival>, now: Instant) {
-        for Arrival { arrived, event } in arrivals {
-            let (object, facts) = match &event {
-                Event::Put(object, value) => (object.clone(), Some(value)),
-                Event::Delete(object) => (object.clone(), None),
-                Event::Answered(..) | Event::Covers(_) => continue,
+        for Arrival { arrived, event, firm } in arrivals {
+            let (object, value) = match event {
+                Event::Put(ref object, ref value) => (object.clone(), Some(value)),
+                Event::Delete(ref object) => (object.clone(), None),
+                Event::Answered(want, answer) => {
+                    self.answer(&want, answer);
+                    continue;
+                }
+                Event::Covers(coverage) => {
+                    self.demands.cover(coverage, &self.table, self.holds.changes());
+                    continue;
+                }
                 Event::Listed(kind) => {
-                    self.list(*kind, arrived, now);
+                    self.list(kind, arrived, now);
                     continue;
                 }
             };
             if is_watched(object.kind) {
-                let facts = facts.map(|value: &Object| Arc::new(Facts::of(&object, value)));
-                self.consider(object, event, facts, arrived, now);
+                let facts = value.map(|value: &Object| Arc::new(Facts::of(&object, value)));
+                self.consider(Change { object, event, facts, arrived }, firm, now);
             } else {
                 self.let_in.push(event, arrived);
             }
         }
     }
 
-    fn consider(&mut self, object: ObjectRef, event: Event, facts: Option<Arc<Facts>>, arrived: Instant, now: Instant) {
-        if !self.unlisted.is_empty() {
-            self.table.set(&object, facts);
-            self.let_in.push(event, arrived);
+    fn consider(&mut self, mut change: Change, firm: bool, now: Instant) {
+        if firm || !matches!(self.start, Start::Done) {
+            if let Some((older, held_since)) = self.holds.take(&change.object) {
+                change.arrived = change.arrived.min(older.arrived);
+                self.released("firm", held_since, now);
+            }
+            self.enter(change);
             return;
         }
-        match self.waiting.get_mut(&object) {
-            Some(waiting) => {
-                waiting.event = event;
-                waiting.facts = facts;
-                waiting.arrived = waiting.arrived.min(arrived);
-            }
-            None => {
-                let until = now + HOLD;
-                self.clocks.insert((until, object.clone()));
-                let waiting = Waiting { event, facts, arrived, since: now, until, blocked: None };
-                self.waiting.insert(object.clone(), waiting);
-            }
+        self.demands.look_at(&change.object);
+        self.touched.insert(change.object.clone());
+        self.holds.offer(change, now);
+    }
+
+    fn answer(&mut self, want: &Want, answer: Answer) {
+        if self.demands.answer(want, answer) {
+            self.touch_waiting_for(want);
         }
-        self.touched.insert(object);
+    }
+
+    fn touch_waiting_for(&mut self, want: &Want) {
+        self.touched.extend(self.holds.freed_by(&Topic::Want(want.clone())).cloned());
     }
 
     /// A first list is whole: everything of its kind that was offered before goes in ahead of the marker.
     fn list(&mut self, kind: Kind, arrived: Instant, now: Instant) {
-        self.unlisted.remove(&kind);
-        self.markers.push(kind);
-        self.let_in.arrived = Some(self.let_in.arrived.map_or(arrived, |earliest| earliest.min(arrived)));
-        for (object, waiting) in self.waiting.iter_mut().filter(|(object, _)| object.kind == kind) {
-            self.clocks.remove(&(waiting.until, object.clone()));
-            waiting.until = now;
-            self.clocks.insert((now, object.clone()));
+        if let Start::Lists(left) | Start::Demands { left, .. } = &mut self.start {
+            left.remove(&kind);
         }
+        self.markers.push(kind);
+        self.let_in.stamp(arrived);
+        self.holds.end_clocks(kind, now);
     }
 
     /// What is let in now, as one batch: what resolves, and what has waited long enough.
     #[must_use]
     pub fn ready(&mut self, now: Instant) -> LetIn {
         loop {
+            self.refresh(now);
             self.settle(now);
-            while let Some((until, _)) = self.clocks.first() {
-                if *until > now {
-                    break;
-                }
-                if let Some((_, object)) = self.clocks.pop_first() {
-                    self.admit(&object, "expired", now);
-                }
-            }
-            if self.touched.is_empty() {
+            self.expire(now);
+            if self.touched.is_empty() && !self.demands.is_dirty() {
                 break;
             }
         }
-        metrics::door_held(self.held);
-        let mut let_in = std::mem::take(&mut self.let_in);
+        self.end_start(now);
+        for event in self.demands.settle(&self.table) {
+            self.let_in.push(event, now);
+        }
+        metrics::door_held(self.holds.held());
+        metrics::demands(self.demands.counts());
+        let mut let_in = mem::take(&mut self.let_in);
         let_in.events.extend(self.markers.drain(..).map(Event::Listed));
         let_in
+    }
+
+    /// Works out what is wanted now, and looks again at the changes that need something else than before.
+    fn refresh(&mut self, now: Instant) {
+        // At the start nothing waits for a want but the start itself, which has a clock of its own.
+        let until = matches!(self.start, Start::Done).then(|| now + DEMAND);
+        let changes = self.holds.changes();
+        let changed = self.demands.refresh(With { table: &self.table, changes }, until);
+        self.touched.extend(changed.into_iter().filter(|referrer| changes.contains_key(referrer)));
     }
 
     /// Looks again at the changes that what was touched could have freed, and lets in those that may pass.
@@ -214,11 +212,12 @@ impl Door {
         }
         let candidates = self.reachable();
         self.touched.clear();
+        let waiting = self.holds.changes();
         let mut changes: Changes = candidates
             .into_iter()
-            .filter_map(|object| self.waiting.get(&object).map(|waiting| (object, waiting.facts.clone())))
+            .filter_map(|object| waiting.get(&object).map(|facts| (object, facts.clone())))
             .collect();
-        let blocked = admission::take_out(&self.table, &mut changes);
+        let blocked = admission::take_out(&self.table, &self.demands, &mut changes);
         for object in changes.into_keys() {
             self.admit(&object, "resolved", now);
         }
@@ -232,7 +231,7 @@ impl Door {
         let mut found = self.touched.clone();
         let mut queue: Vec<_> = found.iter().cloned().collect();
         while let Some(object) = queue.pop() {
-            for freed in self.freed_by.get(&Topic::of(&object)).into_iter().flatten() {
+            for freed in self.holds.freed_by(&Topic::of(&object)) {
                 if found.insert(freed.clone()) {
                     queue.push(freed.clone());
                 }
@@ -241,85 +240,128 @@ impl Door {
         found
     }
 
+    /// Lets in what has waited long enough, and waits no longer for what should have been read by now.
+    fn expire(&mut self, now: Instant) {
+        while let Some(object) = self.holds.expired(now) {
+            if self.holds.awaits_demand(&object) {
+                for want in self.demands.give_up(&object) {
+                    self.touch_waiting_for(&want);
+                }
+            }
+            self.admit(&object, "expired", now);
+        }
+        while let Some(want) = self.demands.expired(now) {
+            self.touch_waiting_for(&want);
+        }
+    }
+
+    /// The start is over when every first list is whole. Those of kinds on demand are when what is wanted is answered, and
+    /// then the door says so itself.
+    fn end_start(&mut self, now: Instant) {
+        let on_demand = &self.demands.coverage().on_demand;
+        let (left, until) = match mem::replace(&mut self.start, Start::Done) {
+            Start::Done => return,
+            Start::Lists(left) | Start::Demands { left, .. } if left.iter().any(|kind| !on_demand.contains(kind)) => {
+                self.start = Start::Lists(left);
+                return;
+            }
+            Start::Lists(left) => (left, now + DEMAND),
+            Start::Demands { left, until } => (left, until),
+        };
+        let [unanswered, ..] = self.demands.counts();
+        if left.is_empty() {
+            self.demands.start_clocks(now + DEMAND);
+        } else if unanswered == 0 || until <= now {
+            self.demands.give_up_all();
+            self.markers.extend(left);
+            self.let_in.stamp(now);
+        } else {
+            self.start = Start::Demands { left, until };
+        }
+    }
+
     /// Holds a change, or lets it in when too many are held.
     fn block(&mut self, object: &ObjectRef, blocked: Blocked, now: Instant) {
-        self.unblock(object);
-        if self.held >= self.max_held {
+        self.holds.unblock(object);
+        if self.holds.held() >= self.max_held {
             metrics::door_overflow();
             self.admit(object, "overflow", now);
             return;
         }
-        let Some(waiting) = self.waiting.get_mut(object) else { return };
         debug!(kind = %object.kind, namespace = %object.key.namespace, name = %object.key.name, why = %blocked, "held at the door");
-        for topic in blocked.freed_by() {
-            self.freed_by.entry(topic).or_default().insert(object.clone());
-        }
-        waiting.blocked = Some(blocked);
-        self.held += 1;
-    }
-
-    /// Forgets why a change waits.
-    fn unblock(&mut self, object: &ObjectRef) -> bool {
-        let Some(blocked) = self.waiting.get_mut(object).and_then(|waiting| waiting.blocked.take()) else {
-            return false;
-        };
-        self.held -= 1;
-        for topic in blocked.freed_by() {
-            if let Some(held) = self.freed_by.get_mut(&topic) {
-                held.remove(object);
-                if held.is_empty() {
-                    self.freed_by.remove(&topic);
-                }
-            }
-        }
-        true
+        self.holds.block(object, blocked);
     }
 
     /// Lets a change in, whether or not it was held.
     fn admit(&mut self, object: &ObjectRef, outcome: &'static str, now: Instant) {
-        let was_held = self.unblock(object);
-        let Some(waiting) = self.waiting.remove(object) else { return };
-        self.clocks.remove(&(waiting.until, object.clone()));
-        if was_held {
-            let held = now.saturating_duration_since(waiting.since);
+        if let Some((change, held_since)) = self.holds.take(object) {
+            self.released(outcome, held_since, now);
+            self.enter(change);
+        }
+    }
+
+    fn released(&mut self, outcome: &'static str, held_since: Option<Instant>, now: Instant) {
+        if let Some(since) = held_since {
+            let held = now.saturating_duration_since(since);
             self.longest = self.longest.max(held);
             metrics::door_released(outcome, held, self.longest);
         }
-        self.table.set(object, waiting.facts);
-        self.let_in.push(waiting.event, waiting.arrived);
-        self.touched.insert(object.clone());
+    }
+
+    fn enter(&mut self, Change { object, event, facts, arrived }: Change) {
+        self.table.set(&object, facts);
+        self.let_in.push(event, arrived);
+        self.demands.entered(&object);
+        // At the start nothing waits that it could free.
+        if matches!(self.start, Start::Done) {
+            self.touched.insert(object);
+        }
     }
 
     /// When to call [`ready`](Self::ready) again if nothing arrives: the end of the first clock.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.clocks.first().map(|(until, _)| *until)
+        let start = match self.start {
+            Start::Demands { until, .. } => Some(until),
+            Start::Lists(_) | Start::Done => None,
+        };
+        [self.holds.deadline(), self.demands.deadline(), start].into_iter().flatten().min()
     }
 
-    /// What waits, why, since when and until when, in order of kind and name.
+    /// What is to be read because something refers to it; a clone shares the set.
+    #[must_use]
+    pub fn wants(&self) -> &Wants {
+        self.demands.wants()
+    }
+
+    /// The wants, if they are others than those that this gave last.
+    pub fn new_wants(&mut self) -> Option<Wants> {
+        let edition = self.demands.edition();
+        (mem::replace(&mut self.told, edition) != edition).then(|| self.demands.wants().clone())
+    }
+
+    /// What waits, why, since when and until when, in order of kind and name. At the start it is the start that waits, for
+    /// these objects' sake.
     #[must_use]
     pub fn held(&self) -> Vec<Held> {
-        let held = |(object, waiting): (&ObjectRef, &Waiting)| {
-            let why = waiting.blocked.as_ref()?.to_string();
-            let delete = matches!(waiting.event, Event::Delete(_));
-            Some(Held { object: object.clone(), delete, why, since: waiting.since, until: waiting.until })
-        };
-        self.waiting.iter().filter_map(held).collect()
+        match self.start {
+            Start::Demands { until, .. } => self.demands.list(until - DEMAND, until),
+            Start::Lists(_) | Start::Done => self.holds.list(),
+        }
+    }
+
+    /// How many changes are held, or at the start how much is still being read.
+    #[must_use]
+    pub fn held_count(&self) -> usize {
+        match self.start {
+            Start::Demands { .. } => self.demands.counts()[0],
+            Start::Lists(_) | Start::Done => self.holds.held(),
+        }
     }
 
     /// Whether nothing is kept beside the table of what was let in, and nothing of that either if all of it was deleted.
     #[cfg(test)]
     pub(super) fn is_idle(&self) -> bool {
-        self.waiting.is_empty()
-            && self.clocks.is_empty()
-            && self.freed_by.is_empty()
-            && self.touched.is_empty()
-            && self.table.is_empty()
-    }
-
-    /// How many changes are held.
-    #[must_use]
-    pub fn held_count(&self) -> usize {
-        self.held
+        self.holds.is_empty() && self.touched.is_empty() && self.table.is_empty() && self.demands.is_empty()
     }
 }

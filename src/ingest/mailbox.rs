@@ -1,12 +1,14 @@
 //! The mailbox between sources and the graph's thread: the newest event of each object, and nobody who sends ever waits.
 
-use std::collections::HashMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::mem;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::metrics;
 use crate::model::delta::{Delta, Event};
-use crate::model::{Kind, ObjectRef};
+use crate::model::{Kind, ObjectRef, Want};
 
 /// One event with the instant at which the first sign of it was seen.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,21 +17,23 @@ pub struct Arrival {
     pub arrived: Instant,
     /// The newest event.
     pub event: Event,
+    /// It belongs to a [firm](Delta::firm) delta; of several coalesced events the newest one's word counts.
+    pub firm: bool,
 }
 
 impl Arrival {
     /// The events of a delta, one by one.
     pub fn of(delta: Delta) -> impl Iterator<Item = Arrival> {
-        let Delta { arrived, events, .. } = delta;
-        events.into_iter().map(move |event| Arrival { arrived, event })
+        let Delta { arrived, events, firm } = delta;
+        events.into_iter().map(move |event| Arrival { arrived, event, firm })
     }
 }
 
 /// What [`Mailbox::take`] found.
 #[derive(Debug, PartialEq)]
 pub enum Taken {
-    /// What came since the last time, whole deltas only; rows first, then the `Listed` markers, so that no marker is ahead of
-    /// a row it stands for. Empty when the time was up or someone called [`Sender::wake`].
+    /// What came since the last time, whole deltas only; what the sources cover first, then rows, then answers, then the
+    /// `Listed` markers, so that no answer and no marker is ahead of a row it stands for. Empty when the time was up or someone called [`Sender::wake`].
     Arrivals(Vec<Arrival>),
     /// Empty, and every sender is gone: nothing will ever come.
     Closed,
@@ -40,9 +44,11 @@ pub enum Taken {
 pub fn mailbox() -> (Sender, Mailbox) {
     let shared = Arc::new(Shared {
         state: Mutex::new(State {
+            covers: None,
             rows: Vec::new(),
             slots: HashMap::new(),
-            listed: Vec::new(),
+            answers: BTreeMap::new(),
+            listed: BTreeMap::new(),
             awake: false,
             senders: 1,
         }),
@@ -71,12 +77,16 @@ struct Shared {
 
 #[derive(Debug)]
 struct State {
+    /// What the sources cover, if they said so since. Ahead of the rows, which are judged by it.
+    covers: Option<Arrival>,
     /// At most one entry for each object.
     rows: Vec<Arrival>,
     /// Where in `rows` an object's entry is.
     slots: HashMap<ObjectRef, usize>,
-    /// At most one entry for each kind. Apart from the rows: a marker stays true when more rows go ahead of it.
-    listed: Vec<(Kind, Instant)>,
+    /// At most one entry for each want. Apart from the rows: an answer stays true when more rows go ahead of it.
+    answers: BTreeMap<Want, Arrival>,
+    /// At most one entry for each kind, apart for the same reason.
+    listed: BTreeMap<Kind, Arrival>,
     /// Someone wants the reader to look up, whether or not there is anything.
     awake: bool,
     /// How many [`Sender`]s there are.
@@ -84,38 +94,52 @@ struct State {
 }
 
 impl State {
-    fn put(&mut self, Arrival { arrived, event }: Arrival) {
-        let object = match &event {
-            Event::Put(object, _) | Event::Delete(object) => object.clone(),
-            Event::Answered(..) | Event::Covers(_) => return,
-            Event::Listed(kind) => {
-                if !self.listed.iter().any(|(listed, _)| listed == kind) {
-                    self.listed.push((*kind, arrived));
+    fn put(&mut self, arrival: Arrival) {
+        match &arrival.event {
+            Event::Put(object, _) | Event::Delete(object) => {
+                if let Some(pending) = self.slots.get(object).and_then(|slot| self.rows.get_mut(*slot)) {
+                    renew(pending, arrival);
+                } else {
+                    self.slots.insert(object.clone(), self.rows.len());
+                    self.rows.push(arrival);
                 }
-                return;
             }
-        };
-        if let Some(pending) = self.slots.get(&object).and_then(|slot| self.rows.get_mut(*slot)) {
-            pending.event = event;
-            pending.arrived = pending.arrived.min(arrived);
-        } else {
-            self.slots.insert(object, self.rows.len());
-            self.rows.push(Arrival { arrived, event });
+            Event::Answered(want, _) => coalesce(self.answers.entry(want.clone()), arrival),
+            Event::Listed(kind) => coalesce(self.listed.entry(*kind), arrival),
+            Event::Covers(_) => match &mut self.covers {
+                Some(pending) => renew(pending, arrival),
+                None => self.covers = Some(arrival),
+            },
         }
     }
 
     fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.listed.is_empty()
+        self.covers.is_none() && self.rows.is_empty() && self.answers.is_empty() && self.listed.is_empty()
     }
 
     fn drain(&mut self) -> Vec<Arrival> {
         self.awake = false;
         // A new map rather than `clear`: the first list's capacity would stay for ever.
         self.slots = HashMap::new();
-        let mut arrivals = std::mem::take(&mut self.rows);
-        let markers = self.listed.drain(..);
-        arrivals.extend(markers.map(|(kind, arrived)| Arrival { arrived, event: Event::Listed(kind) }));
+        let mut arrivals = mem::take(&mut self.rows);
+        if let Some(covers) = self.covers.take() {
+            arrivals.insert(0, covers);
+        }
+        arrivals.extend(mem::take(&mut self.answers).into_values());
+        arrivals.extend(mem::take(&mut self.listed).into_values());
         arrivals
+    }
+}
+
+/// The newer event takes the place of the older one.
+fn renew(pending: &mut Arrival, newer: Arrival) {
+    *pending = Arrival { arrived: pending.arrived.min(newer.arrived), ..newer };
+}
+
+fn coalesce<K: Ord>(entry: Entry<'_, K, Arrival>, newer: Arrival) {
+    match entry {
+        Entry::Vacant(entry) => drop(entry.insert(newer)),
+        Entry::Occupied(entry) => renew(entry.into_mut(), newer),
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arcstr::ArcStr;
 
 use crate::model::references::references;
-use crate::model::{HttpRoute, Kind, Object, ObjectKey, ObjectRef, ReferenceGrant};
+use crate::model::{HttpRoute, Kind, Object, ObjectKey, ObjectRef, ReferenceGrant, Want};
 
 /// One reference of an object's spec, as far as it can dangle.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +29,8 @@ pub(super) struct Facts {
     ports: Vec<u16>,
     /// A ReferenceGrant as a whole.
     grant: Option<Arc<ReferenceGrant>>,
+    /// A GatewayClass of ours.
+    pub(super) is_ours: bool,
     /// What it refers to.
     pub(super) references: Vec<Reference>,
 }
@@ -50,6 +52,7 @@ impl Facts {
         match value {
             Object::Service(service) => facts.ports = service.ports.iter().map(|port| port.port).collect(),
             Object::ReferenceGrant(grant) => facts.grant = Some(Arc::clone(grant)),
+            Object::GatewayClass(class) => facts.is_ours = class.is_ours(),
             _ => {}
         }
         for target in references(&object.key, value) {
@@ -114,12 +117,16 @@ pub(super) trait View {
 
     /// What a reference of `referrer` lacks; `None` when it resolves.
     fn lack(&self, referrer: &ObjectRef, reference: &Reference) -> Option<Lack> {
-        let target = &reference.target;
         if !self.offers(reference) {
-            return Some(if self.facts(target).is_some() { Lack::Port } else { Lack::Target });
+            return Some(if self.facts(&reference.target).is_some() { Lack::Port } else { Lack::Target });
         }
-        let consents = || self.grants(&target.key.namespace).any(|facts| facts.permits(referrer, reference));
-        (reference.by_consent && !consents()).then_some(Lack::Consent)
+        (!self.permits(referrer, reference)).then_some(Lack::Consent)
+    }
+
+    /// Whether a reference of `referrer` needs no consent or has it.
+    fn permits(&self, referrer: &ObjectRef, reference: &Reference) -> bool {
+        let mut grants = self.grants(&reference.target.key.namespace);
+        !reference.by_consent || grants.any(|facts| facts.permits(referrer, reference))
     }
 }
 
@@ -134,13 +141,15 @@ pub(super) fn grants_among<'a, V>(
         .take_while(move |(object, _)| object.kind == Kind::ReferenceGrant && object.key.namespace == namespace)
 }
 
-/// What a referrer can be found by.
+/// What a referrer, or a change that waits, can be found by.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Topic {
     /// An object.
     Object(ObjectRef),
     /// The ReferenceGrants of a namespace.
     Grants(ArcStr),
+    /// What is to be read.
+    Want(Want),
 }
 
 impl Topic {
@@ -184,6 +193,11 @@ impl Table {
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.rows.is_empty() && self.referrers.is_empty()
+    }
+
+    /// Every object that refers to something.
+    pub(super) fn referring(&self) -> impl Iterator<Item = &ObjectRef> {
+        self.rows.iter().filter(|(_, facts)| !facts.references.is_empty()).map(|(object, _)| object)
     }
 
     /// Who refers to what a change of `object` is about.

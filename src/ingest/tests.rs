@@ -2,6 +2,9 @@
 
 mod bounded;
 mod cases;
+mod demands;
+mod demands_model;
+mod firm;
 mod mailbox;
 mod no_dangling;
 
@@ -71,7 +74,8 @@ fn gateway(name: &str, secrets: &[&str]) -> Event {
 
 fn class() -> Event {
     let name = ObjectRef::new(Kind::GatewayClass, ObjectKey::cluster("syncgate"));
-    Event::Put(name, Object::GatewayClass(Arc::default()))
+    let class = GatewayClass { controller: CONTROLLER.into(), ..GatewayClass::default() };
+    Event::Put(name, Object::GatewayClass(Arc::new(class)))
 }
 
 fn secret(name: &str) -> Event {
@@ -91,7 +95,7 @@ fn grant(name: &str, from: &str) -> Event {
 fn grant_of(name: &str, (kind, namespace): (Kind, &str), target: Kind) -> Event {
     let from = GrantFrom { group: kind.group().into(), kind: kind.as_str().into(), namespace: namespace.into() };
     let to = GrantTo { group: target.group().into(), kind: target.as_str().into(), name: None };
-    let grant = ReferenceGrant { from: vec![from], to: vec![to] };
+    let grant = ReferenceGrant { from: vec![from], to: vec![to], unavailable: None };
     Event::Put(object(Kind::ReferenceGrant, name), Object::ReferenceGrant(Arc::new(grant)))
 }
 
@@ -126,6 +130,31 @@ impl Rig {
         rig
     }
 
+    /// A door behind which these objects are, whose sources read Secrets on demand, and these namespaces if they are named.
+    /// Whatever was wanted so far is answered.
+    fn covering(namespaces: Option<&[&str]>, events: Vec<Event>) -> Self {
+        let start = Instant::now();
+        let mut rig = Self { door: Door::new(), start, now: start };
+        rig.offer(vec![covers(&[Kind::Secret], namespaces)]);
+        rig.offer(events);
+        let listed = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Secret);
+        rig.offer(listed.map(Event::Listed).collect());
+        let open: Vec<_> = rig.door.wants().keys().cloned().collect();
+        rig.offer(open.iter().map(known).collect());
+        assert_eq!(rig.door.held_count(), 0, "{:?}", rig.door.held());
+        rig
+    }
+
+    fn wants(&self) -> Vec<String> {
+        self.door.wants().keys().map(ToString::to_string).collect()
+    }
+
+    /// Offers what passes at once, at the present time, and gives what is let in.
+    fn firmly(&mut self, events: Vec<Event>) -> Vec<Event> {
+        self.door.offer(Arrival::of(Delta::firm(self.now, events)), self.now);
+        self.ready()
+    }
+
     /// Offers at the present time and gives what is let in.
     fn offer(&mut self, events: Vec<Event>) -> Vec<Event> {
         self.door.offer(Arrival::of(Delta::new(self.now, events)), self.now);
@@ -145,6 +174,51 @@ impl Rig {
     fn why(&self) -> Vec<String> {
         self.door.held().into_iter().map(|held| format!("{}: {}", held.object, held.why)).collect()
     }
+}
+
+/// These kinds are read object by object, and these namespaces as a whole.
+fn covers(on_demand: &[Kind], namespaces: Option<&[&str]>) -> Event {
+    let namespaces = namespaces.map(|names| Arc::new(names.iter().map(|name| ArcStr::from(*name)).collect()));
+    Event::Covers(Coverage { on_demand: on_demand.to_vec(), namespaces })
+}
+
+fn wants_secret(name: &str) -> Want {
+    Want::Object(object(Kind::Secret, name))
+}
+
+fn wants_backend(name: &str) -> Want {
+    Want::Backend(key(name))
+}
+
+fn wants_grants(namespace: &str) -> Want {
+    Want::Grants(namespace.into())
+}
+
+fn known(want: &Want) -> Event {
+    Event::Answered(want.clone(), Answer::Known)
+}
+
+fn unavailable(want: &Want, reason: &str) -> Event {
+    Event::Answered(want.clone(), Answer::Unavailable(reason.into()))
+}
+
+/// What stands in for a Secret that could not be read.
+fn no_secret(name: &str, reason: &str) -> Event {
+    let secret = Secret { unavailable: Some(reason.into()), ..Secret::default() };
+    Event::Put(object(Kind::Secret, name), Object::Secret(Arc::new(secret)))
+}
+
+/// What stands in for a Service that could not be read.
+fn no_service(name: &str, reason: &str) -> Event {
+    let service = Service { unavailable: Some(reason.into()), ..Service::default() };
+    Event::Put(object(Kind::Service, name), Object::Service(Arc::new(service)))
+}
+
+/// What stands in for the grants of a namespace that could not be read.
+fn no_grants(namespace: &str, reason: &str) -> Event {
+    let name = ObjectRef::new(Kind::ReferenceGrant, ObjectKey::new(namespace, ""));
+    let grant = ReferenceGrant { unavailable: Some(reason.into()), ..ReferenceGrant::default() };
+    Event::Put(name, Object::ReferenceGrant(Arc::new(grant)))
 }
 
 /// The same events in the order of their objects: within a batch order means nothing.

@@ -27,8 +27,8 @@ const WORK: &[f64] =
     &[0.000_01, 0.000_025, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 10.0];
 /// What clients take part in: 1 ms to a minute.
 const CLIENT: &[f64] = &[0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
-/// Holds at the door end at 500 ms.
-const HOLD: &[f64] = &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 1.0];
+/// Holds at the door end at 500 ms, or at 10 s while something is being read.
+const HOLD: &[f64] = &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 1.0, 2.0, 5.0, 10.0, 11.0];
 /// Counts of rows.
 const ROWS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1_000.0, 5_000.0, 10_000.0, 50_000.0, 100_000.0];
 
@@ -54,8 +54,6 @@ catalogue! {
     SOURCE_DOUBTS = Counter, Count, "source_doubts_total", "Lists of this kind that were not believed before a second look.";
     SOURCE_UNREADABLE = Counter, Count, "source_unreadable_total", "Objects of this kind that could not be read.";
     NAMESPACES = Gauge, Count, "namespaces", "Watched namespaces in this state, in namespaced scope.";
-    DEMANDS_READ = Gauge, Count, "demands_read", "Things that are read because something refers to them.";
-    DEMANDS_REFUSED = Gauge, Count, "demands_refused", "Things that something refers to and that may not be read.";
     API_REACHABLE = Gauge, Count, "api_reachable", "1 while the API server can be reached.";
     API_OUTAGE_SECONDS = Histogram(CLIENT), Seconds, "api_outage_seconds", "How long the API server was away.";
     API_CONNECTIONS = Gauge, Count, "api_connections", "Open connections to the API server.";
@@ -71,6 +69,7 @@ catalogue! {
     DOOR_LONGEST_HOLD_SECONDS = Gauge, Seconds, "door_longest_hold_seconds", "The longest that an object waited at the door since the start.";
     DOOR_HOLD_SECONDS = Histogram(HOLD), Seconds, "door_hold_seconds", "How long objects waited at the door, by how it ended.";
     DOOR_OVERFLOW = Counter, Count, "door_overflow_total", "Objects that were let in at once because as many as allowed were held already.";
+    DEMANDS = Gauge, Count, "demands", "Things that are read on demand because something refers to them, by what became of them.";
     EPOCHS = Counter, Count, "epochs_total", "Epochs of the collection graph.";
     EPOCH_SECONDS = Histogram(WORK), Seconds, "epoch_seconds", "How long an epoch took.";
     EPOCH_ROWS = Histogram(ROWS), Count, "epoch_rows", "Rows that came in with an epoch.";
@@ -82,6 +81,7 @@ catalogue! {
     COLLECTION_NOOPS = Counter, Count, "collection_noops_total", "Keys that were worked on and gave what was there before.";
     COLLECTION_SCANS = Counter, Count, "collection_scans_total", "Full scans that the collection's transform made.";
     PUBLICATIONS = Counter, Count, "publications_total", "Snapshots that were published.";
+    PROCESS_TASKS = Gauge, Count, "process_tasks", "Tasks that the asynchronous runtime has under way.";
     SNAPSHOT_AGE_SECONDS = Gauge, Seconds, "snapshot_age_seconds", "Age of the published snapshot.";
     GATEWAYS = Gauge, Count, "gateways", "Gateways in the published snapshot.";
     GATEWAYS_CHANGED = Counter, Count, "gateways_changed_total", "Gateways whose configuration a publication changed.";

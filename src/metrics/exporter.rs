@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use ::metrics::gauge;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use tokio::runtime::Handle;
 
 use super::catalogue::{self, CATALOGUE, Kind};
 use super::process;
@@ -68,6 +69,9 @@ impl Exporter {
         let published = *PUBLISHED.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(published) = published {
             gauge!(catalogue::SNAPSHOT_AGE_SECONDS).set(published.elapsed());
+        }
+        if let Ok(runtime) = Handle::try_current() {
+            gauge!(catalogue::PROCESS_TASKS).set(runtime.metrics().num_alive_tasks() as f64);
         }
         let mut page = self.handle.render();
         process::render(&mut page);

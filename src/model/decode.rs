@@ -22,7 +22,7 @@ use arcstr::ArcStr;
 use serde_json::Value;
 
 use self::cursor::{Cursor, Problems};
-use super::{FieldProblem, Kind, Meta, Object, ObjectKey, ObjectRef};
+use super::{FieldProblem, Kind, Labels, Meta, Object, ObjectKey, ObjectRef};
 
 /// One object with everything that is wrong with it.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,9 +68,39 @@ pub fn list_items(tree: &Value) -> Option<(&[Value], Option<TypeMeta<'_>>)> {
     Some((items, inherited))
 }
 
+/// Where the strings and label sets of decoded values come from. A source of many objects shares those that are equal.
+pub trait Strings {
+    /// A string that is equal to `text`.
+    fn string(&self, text: &str) -> ArcStr;
+    /// A label set that is equal to `labels`.
+    fn labels(&self, labels: Labels) -> Labels;
+}
+
+/// Each value has its own.
+struct Fresh;
+
+impl Strings for Fresh {
+    fn string(&self, text: &str) -> ArcStr {
+        text.into()
+    }
+
+    fn labels(&self, labels: Labels) -> Labels {
+        labels
+    }
+}
+
 /// Decodes one object. `inherited` is its type when the tree does not say it.
 pub fn decode(tree: &Value, inherited: Option<TypeMeta<'_>>) -> Result<Decoded, NotDecoded> {
-    let problems = Problems::default();
+    decode_with(tree, inherited, &Fresh)
+}
+
+/// The same with strings from `strings`.
+pub fn decode_with(
+    tree: &Value,
+    inherited: Option<TypeMeta<'_>>,
+    strings: &dyn Strings,
+) -> Result<Decoded, NotDecoded> {
+    let problems = Problems::new(strings);
     let root = Cursor::root(tree, &problems);
     let Some(kind) = kind_of(root, inherited)? else {
         return Err(NotDecoded::NoIdentity(problems.into_inner()));
@@ -167,8 +197,8 @@ fn identity<'b>(kind: Kind, root: &'b Cursor<'_>) -> Option<(ObjectRef, Cursor<'
     let name = {
         let name = metadata.required("name");
         let check = match kind {
-            Kind::Namespace => syntax::dns_label,
-            Kind::Service => syntax::service_name,
+            // Since Kubernetes 1.36 a Service's name may begin with a digit.
+            Kind::Namespace | Kind::Service => syntax::dns_label,
             _ => syntax::dns_subdomain,
         };
         name.and_then(|n| n.text(check))

@@ -19,6 +19,17 @@ pub struct EndpointSlice {
     pub endpoints: Vec<SliceEndpoint>,
 }
 
+impl EndpointSlice {
+    /// The label that names who manages a slice.
+    pub const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
+
+    /// Whether this manager is one of Kubernetes' own, which make slices of pods or of an Endpoints object.
+    #[must_use]
+    pub fn is_managed_by(manager: &str) -> bool {
+        matches!(manager, "endpointslice-controller.k8s.io" | "endpointslicemirroring-controller.k8s.io")
+    }
+}
+
 /// One `ports` entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlicePort {

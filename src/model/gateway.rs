@@ -6,6 +6,9 @@ use arcstr::ArcStr;
 
 use super::{FieldProblem, LabelSelector, Meta, ObjectKey};
 
+/// `spec.controllerName` of the GatewayClasses that are ours.
+pub const CONTROLLER: &str = "syncgate.dev/controller";
+
 /// A GatewayClass.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GatewayClass {
@@ -15,6 +18,14 @@ pub struct GatewayClass {
     pub controller: ArcStr,
     /// What of it could not be understood.
     pub problems: Vec<FieldProblem>,
+}
+
+impl GatewayClass {
+    /// Whether Gateways of this class are ours to serve.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        self.controller == CONTROLLER
+    }
 }
 
 /// A Gateway.

@@ -26,6 +26,12 @@ impl Labels {
         self.0.is_empty()
     }
 
+    /// Whether somebody else holds this set too.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
     /// Whether every pair of `selector` is among these labels.
     #[must_use]
     pub fn contains_all(&self, selector: &Labels) -> bool {

@@ -9,6 +9,9 @@ pub struct ReferenceGrant {
     pub from: Vec<GrantFrom>,
     /// `spec.to`.
     pub to: Vec<GrantTo>,
+    /// Why the grants of its namespace are not known, if they are not: then this is the door's stand-in for all of them. It
+    /// permits nothing, and its name is empty.
+    pub unavailable: Option<ArcStr>,
 }
 
 /// Who may refer.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use arcstr::ArcStr;
 use bytes::Bytes;
 
 /// Bytes that must never reach a log, a metric, a debug page or a panic message.
@@ -34,4 +35,6 @@ pub struct Secret {
     pub certificate: Option<Bytes>,
     /// `data["tls.key"]`: a PEM key; `None` when the entry is absent.
     pub key: Option<KeyBytes>,
+    /// Why it is not known, if it is not: then this is the door's stand-in for a Secret that could not be read.
+    pub unavailable: Option<ArcStr>,
 }

@@ -1,5 +1,7 @@
 //! Services.
 
+use std::net::IpAddr;
+
 use arcstr::ArcStr;
 
 use super::Labels;
@@ -15,8 +17,12 @@ pub struct Service {
     pub ports: Vec<ServicePort>,
     /// `spec.publishNotReadyAddresses`.
     pub publish_not_ready: bool,
+    /// `spec.ipFamilies`.
+    pub families: IpFamilies,
     /// `spec.clusterIP: None`. Endpoints are the same as for any other Service.
     pub headless: bool,
+    /// Why it is not known, if it is not: then this is the door's stand-in for a Service that could not be read.
+    pub unavailable: Option<ArcStr>,
 }
 
 /// `spec.type` of a Service.
@@ -27,6 +33,30 @@ pub enum ServiceType {
     Cluster,
     /// ExternalName with its host: not routable through pods.
     ExternalName(ArcStr),
+}
+
+/// The IP families in which a Service has endpoints.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum IpFamilies {
+    /// Both named, or none: the API server always names one, a manifest in a folder seldom does.
+    #[default]
+    Any,
+    /// IPv4 alone.
+    V4,
+    /// IPv6 alone.
+    V6,
+}
+
+impl IpFamilies {
+    /// Whether the Service may have an endpoint at this address.
+    #[must_use]
+    pub const fn contains(self, ip: IpAddr) -> bool {
+        match self {
+            Self::Any => true,
+            Self::V4 => ip.is_ipv4(),
+            Self::V6 => ip.is_ipv6(),
+        }
+    }
 }
 
 /// One `spec.ports` entry.

@@ -4,6 +4,7 @@
 //! want is an item of a set, never a request: it holds as long as something refers to its target.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
 use arcstr::ArcStr;
@@ -33,6 +34,23 @@ impl Want {
         }
     }
 }
+
+impl fmt::Display for Want {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Want::Object(object) => write!(f, "{object}"),
+            Want::Grants(namespace) => write!(f, "the ReferenceGrants of namespace {namespace}"),
+            Want::Backend(service) => write!(f, "Service {service} with its endpoints"),
+        }
+    }
+}
+
+/// Everything that is wanted at present, each want with the turn in which it came to be: a number that is never given
+/// twice.
+///
+/// Who wants something again after having done without it has forgotten the answer. A reader that missed the moment between
+/// sees it by the new turn, and has to answer that want again.
+pub type Wants = imbl::OrdMap<Want, u64>;
 
 /// What became of a want.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -123,13 +123,8 @@ fn cluster_of(
         return unresolved("InvalidKind", format!("{field}.kind"), message);
     }
     // Before anything is said about the target: without consent not even its existence is told.
-    if !grants::permitted(read.grants, (Kind::HttpRoute, &route.namespace), (Kind::Service, target))? {
-        let message = arcstr::format!(
-            "no ReferenceGrant in namespace `{}` lets HTTPRoutes of namespace `{}` refer to Service `{}`",
-            target.namespace,
-            route.namespace,
-            target.name
-        );
+    let consent = grants::permit(read.grants, (Kind::HttpRoute, &route.namespace), (Kind::Service, target))?;
+    if let Err(message) = consent {
         return unresolved("RefNotPermitted", field.to_owned(), message);
     }
     let Some(port) = backend.port else {
@@ -151,7 +146,10 @@ fn cluster_of(
     }
     // Only an input knows what is still being looked for.
     let message = match read.services.get(target) {
-        Ok(Some(_)) => arcstr::format!("Service {target} has no port {port} that can be routed to"),
+        Ok(Some(service)) => match &service.unavailable {
+            Some(reason) => arcstr::format!("Service {target}: {reason}"),
+            None => arcstr::format!("Service {target} has no port {port} that can be routed to"),
+        },
         Ok(None) => arcstr::format!("Service {target} does not exist"),
         Err(stop) => arcstr::format!("{stop}"),
     };

@@ -39,6 +39,9 @@ pub(crate) fn certificate(
 }
 
 fn resource(key: &ObjectKey, secret: &Secret) -> Result<Resource, ArcStr> {
+    if let Some(reason) = &secret.unavailable {
+        return Err(reason.clone());
+    }
     let chain = secret.certificate.as_ref().ok_or("the Secret has no `tls.crt`")?;
     let private = secret.key.as_ref().ok_or("the Secret has no `tls.key`")?;
     let (chain, private) = checked(chain, private.expose())?;
@@ -121,7 +124,8 @@ mod tests {
 
     fn refusal(certificate: &str, key: &str) -> Option<String> {
         let key = KeyBytes::new(key.as_bytes().to_vec());
-        let secret = Secret { certificate: Some(Bytes::copy_from_slice(certificate.as_bytes())), key: Some(key) };
+        let certificate = Some(Bytes::copy_from_slice(certificate.as_bytes()));
+        let secret = Secret { certificate, key: Some(key), unavailable: None };
         resource(&ObjectKey::new("ns", "s"), &secret).err().map(|why| why.to_string())
     }
 
@@ -134,6 +138,13 @@ mod tests {
         assert!(plain.is_ok());
         assert_eq!(made(&certificate.replace('\n', "\r\n")), plain);
         assert_eq!(made(&format!("a comment\n{certificate}")), plain);
+    }
+
+    #[test]
+    fn a_secret_that_could_not_be_read_says_why() {
+        let secret = Secret { unavailable: Some("cannot be read".into()), ..Secret::default() };
+        let refused = resource(&ObjectKey::new("ns", "s"), &secret).err();
+        assert_eq!(refused.as_deref(), Some("cannot be read"));
     }
 
     #[test]

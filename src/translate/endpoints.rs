@@ -14,6 +14,7 @@
 //! | pod `Failed` or `Succeeded`, or without an IP | no endpoint, whatever else it says |
 //! | pod terminating or not ready | no endpoint, unless the Service says `publishNotReadyAddresses` |
 //! | several pod IPs (dual stack) | one endpoint at the first; the first of the other family is its additional address, which Envoy tries when the first does not answer, so a dual-stack pod gets no double share |
+//! | `ipFamilies` of the Service | addresses of the families that it names; a pod that has none of them is no endpoint |
 //! | host network | the pod's IP is the node's: an endpoint like any other |
 //! | target port by name | each pod's own TCP port of this name; a pod without it is no endpoint of that port |
 //! | no selector | nothing from pods; hand-written EndpointSlices count, beside a selector too |

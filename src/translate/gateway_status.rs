@@ -6,12 +6,12 @@ use std::sync::Arc;
 use arcstr::ArcStr;
 
 use super::attachment::{Attached, ListenerKey};
-use super::gateways::{Accepted, AcceptedListener, CONTROLLER, address_problem};
+use super::gateways::{Accepted, AcceptedListener, address_problem};
 use super::names::PortKey;
 use super::ports::{Bound, BoundListener};
 use super::status::{Condition, ListenerStatus, Status};
 use crate::graph::{Fold, Lens, Member, Out, Rows, Stop};
-use crate::model::{FieldProblem, Gateway, GatewayClass, Kind, ObjectKey, ObjectRef};
+use crate::model::{CONTROLLER, FieldProblem, Gateway, GatewayClass, Kind, ObjectKey, ObjectRef};
 
 /// A route accepted by a listener.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -74,7 +74,7 @@ pub(crate) fn of_class(
 ) -> Result<(), Stop> {
     let mut status = Status { generation: class.meta.generation, ..Status::default() };
     class.problems.iter().for_each(|problem| status.problem(problem));
-    if class.controller == CONTROLLER {
+    if class.is_ours() {
         status.conditions.push(Condition::new("Accepted", true, "Accepted", ""));
     } else {
         status.note = Some(not_our_class(&key.name, class));

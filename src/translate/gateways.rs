@@ -14,9 +14,6 @@ use crate::model::{
     AllowedRoutes, CertificateRef, FieldProblem, Gateway, GatewayClass, Kind, Listener, ListenerProtocol, ObjectKey,
 };
 
-/// `spec.controllerName` of the GatewayClasses that are ours.
-pub const CONTROLLER: &str = "syncgate.dev/controller";
-
 /// A Gateway of a class of ours, without what only its status needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {
@@ -81,7 +78,7 @@ pub(crate) fn accept(
     out: &mut Out<ObjectKey, Accepted>,
 ) -> Result<(), Stop> {
     let class = classes.get(&ObjectKey::cluster(gateway.class.clone()))?;
-    if class.is_some_and(|class| class.controller == CONTROLLER) {
+    if class.is_some_and(|class| class.is_ours()) {
         out.put(key.clone(), accepted(gateway));
     }
     Ok(())

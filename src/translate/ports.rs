@@ -173,15 +173,9 @@ fn judge(
     }
     // Before anything is said about the Secret: without consent not even its existence is told.
     let waits = |stop: Stop| invalid(arcstr::format!("{stop}"));
-    if !grants::permitted(read.grants, (Kind::Gateway, &gateway.namespace), (Kind::Secret, target)).map_err(waits)? {
-        let message = arcstr::format!(
-            "no ReferenceGrant in namespace `{}` lets Gateways of namespace `{}` refer to Secret `{}`",
-            target.namespace,
-            gateway.namespace,
-            target.name
-        );
-        return Err(("RefNotPermitted", message));
-    }
+    grants::permit(read.grants, (Kind::Gateway, &gateway.namespace), (Kind::Secret, target))
+        .map_err(waits)?
+        .map_err(|message| ("RefNotPermitted", message))?;
     // The Secret itself, because only an input knows what is still being looked for.
     read.secrets.get(target).map_err(waits)?;
     match read.certificates.get(target).map_err(waits)?.as_deref() {

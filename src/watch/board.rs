@@ -3,7 +3,7 @@
 //! It also counts first deliveries, because only here all sources of a kind are known: when every required one has
 //! delivered, the kind is listed (F34, F37). Nothing is listed vacuously: what is expected is said before, and sealed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,9 @@ use super::target::Target;
 use crate::metrics;
 use crate::model::{Delta, Event, Kind};
 use crate::readiness::Part;
+
+/// Progress of a list is told after this many objects.
+const STEP: usize = 500;
 
 /// What a source is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -109,6 +112,8 @@ pub struct SourceStatus {
     pub since: Instant,
     /// The rows it holds.
     pub rows: usize,
+    /// When the last row left, if there is none.
+    pub emptied: Option<Instant>,
     /// Objects of a list that is being read.
     pub read: usize,
     /// Whether readiness waits for it at the start.
@@ -147,6 +152,7 @@ struct Entry {
     reason: ArcStr,
     since: Instant,
     rows: usize,
+    emptied: Option<Instant>,
     read: usize,
     required: bool,
     delivered: bool,
@@ -181,6 +187,7 @@ impl Board {
             reason: arcstr::literal!("not begun"),
             since: Instant::now(),
             rows: 0,
+            emptied: None,
             read: 0,
             required: required && !inner.sealed,
             delivered: false,
@@ -241,6 +248,11 @@ impl Board {
         self.lock().lives.iter().map(|(name, status)| (name.clone(), status.clone())).collect()
     }
 
+    /// The namespaces that something is known of, without these.
+    pub(super) fn lives_but(&self, wanted: &BTreeSet<ArcStr>) -> Vec<ArcStr> {
+        self.lock().lives.keys().filter(|name| !wanted.contains(*name)).cloned().collect()
+    }
+
     /// Whether a namespace is among the watched ones, in namespaced scope.
     pub(super) fn is_watched(&self, namespace: &str) -> bool {
         self.lock().lives.contains_key(namespace)
@@ -293,13 +305,25 @@ impl Board {
     pub(super) fn read(&self, target: &Target, objects: usize) {
         let mut inner = self.lock();
         let Some(entry) = inner.sources.get_mut(target) else { return };
-        entry.read = objects;
-        inner.tell(target.kind);
+        if objects > 0 && matches!(entry.state, State::Absent | State::Denied) {
+            // What was missing is there.
+            (entry.state, entry.reason, entry.since) = (State::Listing, ArcStr::new(), Instant::now());
+        }
+        let before = std::mem::replace(&mut entry.read, objects);
+        // Not for each of tens of thousands of pieces.
+        if before / STEP != objects / STEP {
+            inner.tell(target.kind);
+        }
     }
 
     /// How many rows the source holds.
     pub(super) fn rows(&self, target: &Target, rows: usize) {
         if let Some(entry) = self.lock().sources.get_mut(target) {
+            if rows > 0 {
+                entry.emptied = None;
+            } else if entry.rows > 0 {
+                entry.emptied = Some(Instant::now());
+            }
             entry.rows = rows;
         }
     }
@@ -423,7 +447,13 @@ impl Inner {
             return if denied.is_some() { part.failed(reason) } else { part.waiting(reason) };
         }
         let of_kind = self.sources.iter().filter(|(target, _)| target.kind == kind && !target.demanded);
-        let mut lost = of_kind.filter(|(_, entry)| matches!(entry.state, State::Stale | State::Denied));
+        // A right that is missing in one namespace is said of the namespace.
+        let is_lost = |target: &Target, entry: &Entry| match entry.state {
+            State::Stale => true,
+            State::Denied => target.namespace.is_none(),
+            State::Pending | State::Listing | State::Synced | State::Absent => false,
+        };
+        let mut lost = of_kind.filter(|(target, entry)| is_lost(target, entry));
         match lost.next() {
             None => part.ready(),
             Some((target, entry)) => part.stale(match lost.count() {
@@ -441,6 +471,7 @@ fn status(target: &Target, entry: &Entry) -> SourceStatus {
         reason: entry.reason.clone(),
         since: entry.since,
         rows: entry.rows,
+        emptied: entry.emptied,
         read: entry.read,
         required: entry.required,
         delivered: entry.delivered,

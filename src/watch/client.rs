@@ -166,9 +166,8 @@ impl Client {
             return Ok(answer);
         }
         let retry_after = text(&parts.headers, header::RETRY_AFTER).and_then(|seconds| seconds.trim().parse().ok());
-        let content_type = answer.content_type.clone();
         let body = answer.whole().await.unwrap_or_default();
-        let mut status = wire::status(&content_type, parts.status.as_u16(), &body);
+        let mut status = wire::status(parts.status.as_u16(), &body);
         status.retry_after = retry_after.map(Duration::from_secs).or(status.retry_after);
         Err(Fault::Answer(status))
     }

@@ -1,16 +1,41 @@
-//! Which cluster answers: the UID of `kube-system`, which nobody recreates. A list that takes much away is believed only
-//! from the same cluster: with a wrong kubeconfig, or an etcd that lost everything, it looks truthful (design §2).
+//! Which cluster answers: the UID of `kube-system`, which nobody recreates. With a wrong kubeconfig, or an etcd that lost
+//! everything, what another cluster says looks truthful (design §2). So whenever something broke, this is asked before anything is
+//! believed again, whatever it would take away.
 
-use tokio::sync::OnceCell;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, OnceCell};
+use tokio::time::{Instant, timeout};
+use tracing::{info, warn};
 
 use super::client::Client;
 use super::fault::Fault;
+
+/// Why nothing is believed of another cluster, and what to do.
+pub(super) const ANOTHER: &str = "the API server answers for another cluster (its namespace kube-system has another UID); what was known stays in effect: mend \
+     the address or the backup, or restart syncgate if this is meant";
+/// One object: an answer that takes longer will not come, and all sources wait for it.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Doubts that come within this time of each other have one cause.
+const ONE_CAUSE: Duration = Duration::from_secs(60);
 
 /// The identity of the cluster that was met first.
 #[derive(Debug)]
 pub(super) struct Cluster {
     client: Client,
     met: OnceCell<Option<String>>,
+    known: Mutex<Known>,
+    /// When a list was doubted last.
+    doubted: std::sync::Mutex<Option<Instant>>,
+}
+
+/// The newest answer, and when it was asked for.
+#[derive(Debug, Default)]
+struct Known {
+    last: Option<(Instant, Who)>,
+    /// It was said that another cluster answers.
+    said: bool,
 }
 
 /// What is known of who answers.
@@ -24,35 +49,84 @@ pub(super) enum Who {
     Untold,
 }
 
+/// What the server says of `kube-system`.
+enum Identity {
+    Uid(String),
+    Missing,
+    Untold,
+}
+
 impl Cluster {
     pub(super) fn new(client: Client) -> Self {
-        Self { client, met: OnceCell::new() }
+        Self { client, met: OnceCell::new(), known: Mutex::default(), doubted: std::sync::Mutex::default() }
     }
 
     /// Learns whom we talk to, before anything is believed.
     pub(super) async fn meet(&self) -> Result<(), Fault> {
-        self.met.get_or_try_init(|| self.uid()).await.map(|_| ())
-    }
-
-    /// Who answers now.
-    pub(super) async fn who(&self) -> Result<Who, Fault> {
-        let met = self.met.get_or_try_init(|| self.uid()).await?;
-        Ok(match (met, self.uid().await?) {
-            (Some(met), Some(now)) if *met == now => Who::Same,
-            (Some(_), Some(_)) => Who::Other,
-            _ => Who::Untold,
-        })
-    }
-
-    /// `None` when we may not know.
-    async fn uid(&self) -> Result<Option<String>, Fault> {
-        let answer = match self.client.get("/api/v1/namespaces/kube-system", "application/json").await {
-            Err(Fault::Answer(status)) if status.code == 403 => return Ok(None),
-            answer => answer?,
+        let meet = async || match self.identity().await? {
+            Identity::Uid(uid) => Ok(Some(uid)),
+            Identity::Untold => Ok(None),
+            Identity::Missing => Err(Fault::Malformed("it has no namespace kube-system yet".to_owned())),
         };
-        let body = answer.whole().await?;
+        self.met.get_or_try_init(meet).await.map(|_| ())
+    }
+
+    /// Who answers. Answers of others that were asked for after `since` count.
+    pub(super) async fn who(&self, since: Instant) -> Result<Who, Fault> {
+        let Some(Some(met)) = self.met.get() else { return Ok(Who::Untold) };
+        // Held while one asks, so that the others share the answer.
+        let mut known = self.known.lock().await;
+        if let Some((asked, who)) = known.last
+            && asked >= since
+        {
+            return Ok(who);
+        }
+        let asked = Instant::now();
+        let who = match self.identity().await? {
+            Identity::Uid(uid) if uid == *met => Who::Same,
+            Identity::Uid(_) | Identity::Missing => Who::Other,
+            Identity::Untold => Who::Untold,
+        };
+        known.last = Some((asked, who));
+        known.say(who);
+        Ok(who)
+    }
+
+    /// Notes that a list is doubted, and says whether that is worth a word.
+    pub(super) fn is_doubted_anew(&self) -> bool {
+        let mut doubted = self.doubted.lock().unwrap_or_else(PoisonError::into_inner);
+        doubted.replace(Instant::now()).is_none_or(|last| last.elapsed() >= ONE_CAUSE)
+    }
+
+    async fn identity(&self) -> Result<Identity, Fault> {
+        let asked = timeout(PATIENCE, async {
+            self.client.get("/api/v1/namespaces/kube-system", "application/json").await?.whole().await
+        });
+        let body = match asked.await.map_err(|_| Fault::Silent(PATIENCE))? {
+            Err(Fault::Answer(status)) if status.code == 403 => return Ok(Identity::Untold),
+            Err(Fault::Answer(status)) if status.code == 404 => return Ok(Identity::Missing),
+            body => body?,
+        };
         let tree: serde_json::Value =
             serde_json::from_slice(&body).map_err(|error| Fault::Malformed(error.to_string()))?;
-        Ok(tree["metadata"]["uid"].as_str().map(str::to_owned))
+        let uid = tree["metadata"]["uid"].as_str();
+        uid.map(|uid| Identity::Uid(uid.to_owned()))
+            .ok_or_else(|| Fault::Malformed("a Namespace without a UID".to_owned()))
+    }
+}
+
+impl Known {
+    fn say(&mut self, who: Who) {
+        match who {
+            Who::Other if !self.said => {
+                self.said = true;
+                warn!(reason = ANOTHER, "another cluster answers");
+            }
+            Who::Same if self.said => {
+                self.said = false;
+                info!("the cluster that was met first answers again");
+            }
+            Who::Same | Who::Other | Who::Untold => {}
+        }
     }
 }

@@ -68,6 +68,8 @@ pub enum Action {
 pub fn classify(phase: Phase, fault: &Fault) -> Action {
     match fault {
         Fault::Answer(status) => of_status(phase, status),
+        // A connection that broke is no outage yet: whoever cannot open the next one knows.
+        Fault::Unreachable(_) if phase == Phase::Stream => Action::Resume,
         Fault::Unreachable(_) => Action::Outage,
         // A watch that broke has lost nothing: it goes on from its newest revision. A list has to begin again.
         Fault::Cut | Fault::Silent(_) | Fault::Ended => match phase {
@@ -113,6 +115,16 @@ impl Fault {
     #[must_use]
     pub fn is_outage(&self) -> bool {
         matches!(self, Fault::Unreachable(_))
+    }
+
+    /// Whether it is about the right to watch or the way to the server, when a question beside the watch met it.
+    #[must_use]
+    pub fn ends_a_watch(&self) -> bool {
+        match self {
+            Fault::Answer(status) => matches!(status.code, 401 | 403 | 404),
+            Fault::Unreachable(_) => true,
+            Fault::Cut | Fault::Silent(_) | Fault::Malformed(_) | Fault::Ended => false,
+        }
     }
 
     /// How long the server asked to be left alone.
@@ -197,7 +209,7 @@ mod tests {
     fn what_is_no_status_has_its_action_too() {
         use Action::{Outage, Relist, Resume, Retry};
         for (fault, actions) in [
-            (Fault::Unreachable("refused".into()), [Outage; 4]),
+            (Fault::Unreachable("refused".into()), [Outage, Outage, Outage, Resume]),
             (Fault::Cut, [Retry, Retry, Retry, Resume]),
             (Fault::Silent(Duration::from_secs(1)), [Retry, Retry, Retry, Resume]),
             (Fault::Ended, [Retry, Retry, Retry, Resume]),

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
-use super::board::Life;
+use super::board::{Life, SourceStatus};
 use super::scope::Scope;
 use super::sight::Sight;
 use super::source::Source;
@@ -26,6 +26,9 @@ pub(super) const KINDS: [Kind; 6] =
     [Kind::Gateway, Kind::HttpRoute, Kind::ReferenceGrant, Kind::Service, Kind::Pod, Kind::EndpointSlice];
 /// How long the first lists of a namespace wait for each other.
 const TOGETHER: Duration = Duration::from_secs(10);
+/// Between the end of a namespace's last pod and that of its RoleBindings, when the namespace is deleted. How long the missing right
+/// takes to show, which it does at the next request, comes on top.
+const DRAINED: Duration = Duration::from_secs(60);
 /// Clocks are looked at this often.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -125,8 +128,8 @@ impl Lives {
         wanted.extend(selection.names.iter().cloned());
         self.sight.follow(&wanted);
         self.cover(&wanted);
-        let left: Vec<_> = self.running.keys().filter(|name| !wanted.contains(*name)).cloned().collect();
-        for name in left {
+        // By what was told of them, not by what runs: one that went during the look before has no sources any more.
+        for name in self.cx.board.lives_but(&wanted) {
             self.end(&name, "left the selection");
             self.cx.board.life(&name, None);
         }
@@ -195,12 +198,12 @@ impl Lives {
             (_, true, _) => {
                 (Life::Terminating, literal!("the namespace is being deleted; what still exists is served"))
             }
-            (true, false, true) => (Life::Active, ArcStr::new()),
-            (true, false, false) if denied.is_empty() => (Life::Active, ArcStr::new()),
+            (true, false, _) if denied.is_empty() => (Life::Active, ArcStr::new()),
+            (true, false, true) => never_granted(&denied, running.targets.len()),
             (true, false, false) => {
                 (Life::Unknown, literal!("no right to read it, or it does not exist: that cannot be told apart"))
             }
-            (false, false, _) => (Life::Revoked, revoked(had.len(), knows, &self.cx.settings.revoked)),
+            (false, false, _) => (Life::Revoked, revoked(had.len(), knows, running.dropped, &self.cx.settings.revoked)),
         };
         if life.0 != Life::Revoked {
             if running.revoked.take().is_some() {
@@ -215,10 +218,14 @@ impl Lives {
             Instant::now()
         });
         let Policy { hold, drop } = self.cx.settings.revoked;
-        // Who may not read Namespaces still saw its pods go, as they do when a namespace is deleted.
-        let drained = !knows
-            && had.len() == running.targets.len()
-            && had.iter().all(|status| status.target.kind != Kind::Pod || status.rows == 0);
+        // Who may not read Namespaces still saw its pods go, as they do when a namespace is deleted: just before the rights. That
+        // there are no pods says nothing; a namespace of Gateways alone never had any.
+        let just_left = |status: &SourceStatus| {
+            let recent = self.cx.settings.watch_timeout + DRAINED;
+            status.target.kind != Kind::Pod
+                || status.emptied.is_some_and(|at| since.saturating_duration_since(at) < recent)
+        };
+        let drained = !knows && had.len() == running.targets.len() && had.iter().copied().all(just_left);
         if !running.dropped && (drained || (drop && since.elapsed() >= hold)) {
             running.dropped = true;
             let targets: Vec<_> = had.iter().map(|status| status.target.clone()).collect();
@@ -264,16 +271,27 @@ impl Lives {
     }
 }
 
-fn revoked(sources: usize, knows: bool, policy: &Policy) -> ArcStr {
+/// It exists, and some of its kinds, or all, were never to be read.
+fn never_granted(denied: &[SourceStatus], kinds: usize) -> (Life, ArcStr) {
+    let first = denied.first().map(|status| status.reason.clone()).unwrap_or_default();
+    match denied.len() {
+        all if all == kinds => (Life::Unknown, arcstr::format!("none of its kinds may be read: {first}")),
+        some => (Life::Active, arcstr::format!("{some} of its {kinds} kinds may not be read: {first}")),
+    }
+}
+
+fn revoked(sources: usize, knows: bool, dropped: bool, policy: &Policy) -> ArcStr {
     let what = if knows {
         "rights were revoked"
     } else {
         "gone or revoked, which cannot be told apart without the right to get the Namespace"
     };
-    let then = if policy.drop {
+    let then = if dropped {
+        "what it held was dropped".to_owned()
+    } else if policy.drop {
         format!("what it held stays for {:?}, then it is dropped", policy.hold)
     } else {
         "what it held stays".to_owned()
     };
-    arcstr::format!("{what} ({sources} of its kinds are refused); {then}")
+    arcstr::format!("{what} (kinds that are refused: {sources}); {then}")
 }

@@ -27,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// A server that answers but calls itself not ready is taken for returned after this long: its checks may fail for reasons
 /// that are not ours.
 const UNREADY: Duration = Duration::from_secs(20);
+/// How long a list of one object may take, for which all sources of the kind wait.
+const ONE_OBJECT: Duration = Duration::from_secs(10);
 /// The sources wake within this time after the return, so that they do not all ask at once.
 const SPREAD: Duration = Duration::from_millis(300);
 
@@ -109,7 +111,9 @@ impl Outage {
         }
         let asked = Instant::now();
         let ask = Ask::List { limit: 1, after: None };
-        let page = read::page(&self.client, target, dialect, ask, &Pool::default()).await?;
+        let pool = Pool::default();
+        let page = read::page(&self.client, target, dialect, ask, &pool);
+        let page = timeout(ONE_OBJECT, page).await.map_err(|_| Fault::Silent(ONE_OBJECT))??;
         known.insert(target.kind, (asked, page.revision));
         Ok(page.revision < seen)
     }

@@ -62,7 +62,7 @@ pub(super) async fn page(
     pool: &Pool,
 ) -> Result<Page, Fault> {
     let uri = target.uri(dialect.version(target), ask, 0);
-    let answer = client.get(&uri, dialect.encoding.accept(false)).await?;
+    let answer = client.get(&uri, dialect.encoding.accept()).await?;
     let encoding = Encoding::of_content_type(&answer.content_type).unwrap_or(dialect.encoding);
     let body = answer.whole().await?;
     wire::page(target.kind, encoding, &body, pool).map_err(|malformed| Fault::Malformed(malformed.to_string()))
@@ -78,7 +78,7 @@ impl Stream {
         timeout: Duration,
     ) -> Result<Self, Fault> {
         let uri = target.uri(dialect.version(target), ask, timeout.as_secs());
-        let answer = client.watch(&uri, dialect.encoding.accept(true)).await?;
+        let answer = client.watch(&uri, dialect.encoding.accept()).await?;
         let encoding = Encoding::of_content_type(&answer.content_type).unwrap_or(dialect.encoding);
         let frames = Frames::new(encoding);
         Ok(Self { answer, frames, encoding, target: target.clone(), opened: Instant::now(), kept: None })

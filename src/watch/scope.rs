@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use super::board::Board;
 use super::target::Target;
-use super::wire::{Change, Item, Value};
+use super::wire::{Change, Gone, Item, Value};
 use crate::model::{Delta, Event, Object, ObjectKey, ObjectRef};
 
 /// Takes deltas to the door. Never blocks.
@@ -151,7 +151,7 @@ impl Scope {
                 Change::Put(Item { key, value: Value::Managed, .. }) => {
                     (key.clone(), Event::Delete(ObjectRef::new(target.kind, key)))
                 }
-                Change::Delete(Item { key, .. }) => (key.clone(), Event::Delete(ObjectRef::new(target.kind, key))),
+                Change::Delete(Gone { key, .. }) => (key.clone(), Event::Delete(ObjectRef::new(target.kind, key))),
                 // It keeps what it last said.
                 Change::Put(Item { value: Value::Unreadable(_), .. }) | Change::Bookmark { .. } | Change::Error(_) => {
                     continue;
@@ -177,9 +177,10 @@ impl Scope {
     /// Lets what is staged go although some sources have not delivered.
     pub(super) fn release(&self) {
         let mut inner = self.lock();
-        if let Some(staged) = inner.staged.take() {
-            self.say(&mut inner, Delta::new(staged.arrived, staged.events));
-        }
+        let Some(staged) = inner.staged.take() else { return };
+        let delivered: Vec<_> = inner.books.keys().filter(|target| !staged.lacking.contains(target)).cloned().collect();
+        self.say(&mut inner, Delta::new(staged.arrived, staged.events));
+        delivered.iter().for_each(|target| self.board.delivered(target));
     }
 
     /// Takes back the rows of these sources, as one epoch; the sources go on.
@@ -284,3 +285,6 @@ fn newest_of_each(events: &mut Vec<Event>) {
     events.retain(newest);
     events.reverse();
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tracing::{debug, info};
 
 use super::board::Board;
+use super::cluster::Who;
 use super::fault::Fault;
 use super::scope::Scope;
 use super::source::Source;
@@ -25,8 +26,11 @@ use super::{Context, Selection, rights};
 use crate::model::decode::decode;
 use crate::model::{Delta, Event, Kind, Namespace, Object, ObjectKey, ObjectRef};
 
-/// Between looks at a Namespace that is there and in order, and at one in doubt.
-const CALM: Duration = Duration::from_secs(30);
+/// Between looks at a Namespace that is there and in order: at least this, and more when there are many, so that no more
+/// than some twenty a second are looked at.
+const CALM: Duration = Duration::from_secs(5);
+const CALM_FOR_EACH: Duration = Duration::from_millis(50);
+/// Between looks at one in doubt.
 const DOUBT: Duration = Duration::from_secs(2);
 const TICK: Duration = Duration::from_millis(250);
 
@@ -57,7 +61,10 @@ pub(super) struct Looks {
 
 #[derive(Debug, Clone, Default)]
 struct Look {
-    at: Option<Instant>,
+    /// The last try, whatever came of it.
+    tried: Option<Instant>,
+    /// Whether a look succeeded.
+    looked: bool,
     found: Option<Arc<Namespace>>,
 }
 
@@ -156,7 +163,7 @@ impl Sight {
         match self {
             Sight::All(target) => board.has_delivered(target),
             Sight::Named(_) => board.has_delivered(&named_target(name)),
-            Sight::Get(looks) => looks.lock().get(name).is_some_and(|look| look.at.is_some()),
+            Sight::Get(looks) => looks.lock().get(name).is_some_and(|look| look.looked),
             Sight::Blind(_) => false,
         }
     }
@@ -205,8 +212,13 @@ impl Looks {
     async fn run(looks: Arc<Self>, cx: Context) {
         loop {
             for name in looks.due(&cx.board) {
-                match look_at(&cx, &name).await {
-                    Ok(found) => looks.note(&cx, &name, found),
+                if let Some(look) = looks.lock().get_mut(&name) {
+                    look.tried = Some(Instant::now());
+                }
+                match looks.look(&cx, &name).await {
+                    Ok(Some(found)) => looks.note(&cx, &name, found),
+                    // Another cluster says so: that is no evidence.
+                    Ok(None) => {}
                     Err(fault) if fault.is_outage() => {
                         cx.outage.over(&fault).await;
                         break;
@@ -218,11 +230,25 @@ impl Looks {
         }
     }
 
+    /// What there is of a Namespace now; `None` when another cluster says that it is gone or was created anew.
+    async fn look(&self, cx: &Context, name: &ArcStr) -> Result<Option<Option<Arc<Namespace>>>, Fault> {
+        let asked = tokio::time::Instant::now();
+        let found = look_at(cx, name).await?;
+        let known = self.lock().get(name).and_then(|look| look.found.clone());
+        let uid = |namespace: &Option<Arc<Namespace>>| namespace.as_ref().map(|namespace| namespace.uid.clone());
+        let lost = known.is_some() && uid(&known) != uid(&found);
+        if lost && cx.cluster.who(asked).await? == Who::Other {
+            return Ok(None);
+        }
+        Ok(Some(found))
+    }
+
     fn due(&self, board: &Board) -> Vec<ArcStr> {
         let names = self.lock();
+        let calmly = CALM.max(CALM_FOR_EACH * u32::try_from(names.len()).unwrap_or(u32::MAX));
         let due = names.iter().filter(|(name, look)| {
             let calm = look.found.as_ref().is_some_and(|found| !found.terminating) && board.denied_in(name).is_empty();
-            look.at.is_none_or(|at| at.elapsed() >= if calm { CALM } else { DOUBT })
+            look.tried.is_none_or(|at| at.elapsed() >= if calm { calmly } else { DOUBT })
         });
         due.map(|(name, _)| name.clone()).collect()
     }
@@ -231,7 +257,7 @@ impl Looks {
         let mut names = self.lock();
         let Some(look) = names.get_mut(name) else { return };
         let changed = look.found != found;
-        let first = look.at.replace(Instant::now()).is_none();
+        let first = !std::mem::replace(&mut look.looked, true);
         look.found.clone_from(&found);
         drop(names);
         if changed {

@@ -23,12 +23,13 @@ use tracing::{info, warn};
 use super::Context;
 use super::backoff::Backoff;
 use super::board::State;
-use super::cluster::Who;
+use super::cluster::{ANOTHER, Who};
 use super::fault::{Fault, Phase};
 use super::read::{self, Batch, Dialect, Stream};
+use super::rights;
 use super::scope::{Gathering, Loss, Scope};
 use super::target::{Ask, Target};
-use super::wire::{Change, Value};
+use super::wire::{self, Change, Status, Value};
 use crate::metrics;
 use crate::model::Kind;
 
@@ -40,6 +41,11 @@ const OVERDUE: Duration = Duration::from_secs(15);
 const BELIEVED: usize = 20;
 /// Between two lists that have to agree.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
+/// The longest between looks whether the right cluster answers again, or whether a right is there.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// After an outage of the server everything is listed once more, this much later and spread over as much again: a restored etcd may have
+/// passed the revision that was seen before anybody asked, and then nothing else tells what it lost.
+const VERIFY: Duration = Duration::from_secs(20);
 
 /// A source before it runs.
 pub(super) struct Source {
@@ -60,8 +66,10 @@ pub(super) struct Source {
     denials: u32,
     /// Since when the API is missing.
     missing: Option<Instant>,
-    /// When the last thing happened that may have hidden a restore of etcd.
-    broke: Instant,
+    /// When the last thing happened that may have hidden a restore of etcd or another cluster; `None` once that was looked into.
+    broke: Option<Instant>,
+    /// When to list once more, because of an outage.
+    verify: Option<Instant>,
 }
 
 /// What comes next.
@@ -89,7 +97,8 @@ impl Source {
             failed_starts: 0,
             denials: 0,
             missing: None,
-            broke: Instant::now(),
+            broke: None,
+            verify: None,
         }
     }
 
@@ -113,11 +122,20 @@ impl Source {
 
     /// Reads a list and makes it what the source holds.
     async fn list(&mut self) -> Result<Next, Failed> {
-        if self.revision.is_none() {
+        // A look for what is absent or denied changes nothing until it finds something.
+        if self.listed.is_none() {
             self.state(State::Listing, "");
         }
         self.stream = None;
         self.listed = Some(Instant::now());
+        if let Some(broke) = self.broke
+            && self.is_another(broke).await.map_err(|fault| (Phase::List, fault))?
+        {
+            return Ok(Next::List);
+        }
+        if self.dialect.plain && self.revision.is_none() {
+            self.may_watch().await.map_err(|fault| (Phase::List, fault))?;
+        }
         metrics::source_list(self.target.kind.as_str());
         let (mut gathering, mut revision) = if self.dialect.plain {
             self.pages().await.map_err(|fault| (Phase::List, fault))?
@@ -134,8 +152,18 @@ impl Source {
         self.scope.swap(&self.target, gathering, std::time::Instant::now());
         tracing::debug!(target = %self.target, objects, revision, "listed");
         self.revision = Some(revision);
+        self.broke = None;
+        self.verify = None;
         self.in_sync();
         Ok(Next::Watch)
+    }
+
+    /// A list without the right to watch would be a start that no change follows.
+    async fn may_watch(&self) -> Result<(), Fault> {
+        if rights::may(&self.cx.client, &self.target, "watch").await? {
+            return Ok(());
+        }
+        Err(Fault::Answer(Status { code: 403, message: "no right to watch".into(), ..Status::default() }))
     }
 
     /// A consistent list, page by page.
@@ -196,19 +224,34 @@ impl Source {
     /// Lists once more and asks who answers. `None`: another cluster does, and nothing of it is believed.
     async fn confirm(&mut self, doubt: &str) -> Result<Option<(Gathering, u64)>, Fault> {
         metrics::source_doubt(self.target.kind.as_str());
-        warn!(source = %self.target, doubt, "what the API server lists is not believed before a second look");
+        // All sources doubt a restored server: one speaks for them.
+        let news = self.cx.cluster.is_doubted_anew();
+        if news {
+            warn!(source = %self.target, doubt, "what the API server lists is not believed before a second look");
+        }
         self.state(State::Stale, format!("{doubt}; this is confirmed first"));
         sleep(SECOND_LOOK).await;
-        if self.cx.cluster.who().await? == Who::Other {
-            let reason = "the API server answers for another cluster (its namespace kube-system has another UID); what \
-                          was known stays in effect: mend the address or the backup, or restart syncgate if this is meant";
-            self.state(State::Stale, reason);
-            sleep(self.backoff.pause()).await;
+        if self.is_another(Instant::now()).await? {
             return Ok(None);
         }
         let second = self.pages().await?;
-        info!(source = %self.target, doubt, "confirmed by a second list");
+        if news {
+            info!(source = %self.target, doubt, "confirmed by a second list");
+        }
         Ok(Some(second))
+    }
+
+    /// Whether another cluster answers than the one that was met, asked after `since`. Then nothing of it is believed; it is asked again
+    /// after a pause.
+    async fn is_another(&mut self, since: Instant) -> Result<bool, Fault> {
+        if self.cx.cluster.who(since).await? != Who::Other {
+            return Ok(false);
+        }
+        self.lost_with(ANOTHER);
+        // Of many sources the first to wake asks for all.
+        self.broke = Some(Instant::now());
+        sleep(self.backoff.pause().min(LOOK_AGAIN)).await;
+        Ok(true)
     }
 
     /// Reads a watch until it fails or ends.
@@ -223,16 +266,27 @@ impl Source {
         let mut stream = stream.map_err(|fault| (Phase::Start, fault))?;
         self.failed_starts = 0;
         self.in_sync();
-        let mut heard = Instant::now();
+        let (mut heard, mut looked) = (Instant::now(), Instant::now());
         loop {
-            match stream.next(QUIET, &self.cx.pool).await {
+            let left = self.verify.map_or(QUIET, |due| due.saturating_duration_since(Instant::now()));
+            match stream.next(left.min(QUIET), &self.cx.pool).await {
                 Ok(batch) => {
                     heard = Instant::now();
+                    looked = heard;
                     self.apply(batch).map_err(|fault| (Phase::Stream, fault))?;
-                }
-                Err(Fault::Silent(_)) if stream.opened.elapsed() < self.cx.settings.watch_timeout + OVERDUE => {
-                    if self.went_back(heard).await.map_err(|fault| (Phase::Stream, fault))? {
+                    if left.is_zero() {
                         return Ok(Next::List);
+                    }
+                }
+                Err(Fault::Silent(_)) if left < QUIET => return Ok(Next::List),
+                Err(Fault::Silent(_)) if stream.opened.elapsed() < self.cx.settings.watch_timeout + OVERDUE => {
+                    match self.went_back(looked).await {
+                        Ok(true) => return Ok(Next::List),
+                        // What others ask from here on counts for the next look, not what was answered before.
+                        Ok(false) => looked = Instant::now(),
+                        Err(fault) if fault.ends_a_watch() => return Err((Phase::Stream, fault)),
+                        // The watch itself has said nothing bad.
+                        Err(fault) => tracing::debug!(source = %self.target, %fault, "the revision is not told"),
                     }
                 }
                 Err(Fault::Silent(_)) => return Err((Phase::Stream, Fault::Silent(heard.elapsed()))),
@@ -251,12 +305,12 @@ impl Source {
                 }
                 Change::Bookmark { revision, .. } => self.revision = Some(revision),
                 Change::Put(item) => {
-                    self.revision = Some(item.version);
+                    self.revision = wire::as_revision(item.version).or(self.revision);
                     self.note_unreadable(std::iter::once(&item.value));
                     said.push(Change::Put(item));
                 }
                 Change::Delete(item) => {
-                    self.revision = Some(item.version);
+                    self.revision = wire::as_revision(item.version).or(self.revision);
                     said.push(Change::Delete(item));
                 }
             }
@@ -265,7 +319,7 @@ impl Source {
         Ok(())
     }
 
-    /// Whether the server's revision is lower than what was seen: asked after `since`.
+    /// Whether the server's revision is lower than what was seen: asked after `since`, which is after the last that was seen.
     async fn went_back(&self, since: Instant) -> Result<bool, Fault> {
         let Some(seen) = self.revision else { return Ok(false) };
         self.cx.outage.went_back(&self.target, self.dialect, seen, since).await

@@ -1,7 +1,7 @@
 //! What is read on demand: Secrets, and what lies outside the watched namespaces. A source for each want, as long as
 //! something refers to it and a while longer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,8 +15,7 @@ use super::scope::Scope;
 use super::source::Source;
 use super::target::Target;
 use super::{Context, Selection};
-use crate::metrics;
-use crate::model::{Answer, Delta, Event, Kind, ObjectRef, Want};
+use crate::model::{Answer, Delta, Event, Kind, ObjectRef, Want, Wants};
 
 /// How long something is read on after the last reference to it went: references come and go together.
 const LINGER: Duration = Duration::from_secs(60);
@@ -25,18 +24,18 @@ const MOST_IN_NAMESPACE: usize = 1_000;
 const MOST: usize = 20_000;
 const TICK: Duration = Duration::from_secs(1);
 
-/// What is wanted, as the door says it.
-pub type Wants = Arc<BTreeSet<Want>>;
-
 /// What is read for one want.
 struct Reading {
     targets: Vec<Target>,
+    /// The turn in which it is wanted: in another one the door has forgotten what became of it.
+    turn: u64,
     said: Option<Answer>,
+    /// What it gave is at the door.
+    held: bool,
     /// Since when nothing refers to it.
     unwanted: Option<Instant>,
     /// Since when a right is missing that was there.
     revoked: Option<Instant>,
-    dropped: bool,
 }
 
 /// The sources of one target, which several wants may share.
@@ -53,7 +52,7 @@ pub(super) struct Demands {
     selection: Option<watch::Receiver<Arc<Selection>>>,
     readings: BTreeMap<Want, Reading>,
     sources: BTreeMap<Target, Shared>,
-    refused: BTreeMap<Want, ArcStr>,
+    refused: BTreeMap<Want, (u64, ArcStr)>,
 }
 
 impl Demands {
@@ -85,28 +84,37 @@ impl Demands {
         }
     }
 
-    fn follow(&mut self, wants: &BTreeSet<Want>) {
+    fn follow(&mut self, wants: &Wants) {
         let now = Instant::now();
         for (want, reading) in &mut self.readings {
-            if wants.contains(want) {
-                reading.unwanted = None;
-            } else {
-                reading.unwanted.get_or_insert(now);
-            }
-        }
-        self.refused.retain(|want, _| wants.contains(want));
-        let new: Vec<_> = wants.iter().filter(|want| !self.readings.contains_key(*want)).cloned().collect();
-        for want in new {
-            match self.refusal(&want) {
-                None => self.read(want),
-                Some(reason) => {
-                    if self.refused.insert(want.clone(), reason.clone()).as_ref() != Some(&reason) {
-                        self.say(want, Answer::Unavailable(reason));
+            match wants.get(want) {
+                None => {
+                    reading.unwanted.get_or_insert(now);
+                }
+                Some(turn) => {
+                    reading.unwanted = None;
+                    if std::mem::replace(&mut reading.turn, *turn) != *turn {
+                        reading.said = None;
                     }
                 }
             }
         }
-        metrics::demands(self.readings.len(), self.refused.len());
+        self.refused.retain(|want, _| wants.contains_key(want));
+        let new: Vec<_> = wants.iter().filter(|(want, _)| !self.readings.contains_key(*want)).collect();
+        for (want, turn) in new {
+            match self.refusal(want) {
+                None => {
+                    self.refused.remove(want);
+                    self.read(want.clone(), *turn);
+                }
+                Some(reason) => {
+                    let refusal = (*turn, reason.clone());
+                    if self.refused.insert(want.clone(), refusal.clone()).as_ref() != Some(&refusal) {
+                        self.say(want.clone(), Answer::Unavailable(reason));
+                    }
+                }
+            }
+        }
     }
 
     /// Why something is not read at all.
@@ -135,7 +143,7 @@ impl Demands {
             .then(|| arcstr::format!("references name more than {MOST} different objects that are read on demand"))
     }
 
-    fn read(&mut self, want: Want) {
+    fn read(&mut self, want: Want, turn: u64) {
         let targets = targets(&want);
         for target in &targets {
             let shared = self.sources.entry(target.clone()).or_insert_with(|| {
@@ -148,7 +156,7 @@ impl Demands {
             });
             shared.users += 1;
         }
-        let reading = Reading { targets, said: None, unwanted: None, revoked: None, dropped: false };
+        let reading = Reading { targets, turn, said: None, held: false, unwanted: None, revoked: None };
         self.readings.insert(want, reading);
     }
 
@@ -158,8 +166,7 @@ impl Demands {
         let mut answers = Vec::new();
         for (want, reading) in &mut self.readings {
             let Some(answer) = judge(&self.cx, reading, policy) else { continue };
-            if matches!(answer, Answer::Unavailable(_)) && reading.said == Some(Answer::Known) && !reading.dropped {
-                reading.dropped = true;
+            if matches!(answer, Answer::Unavailable(_)) && std::mem::take(&mut reading.held) {
                 for target in &reading.targets {
                     if let Some(shared) = self.sources.get(target) {
                         shared.scope.drop_rows(std::slice::from_ref(target));
@@ -225,14 +232,14 @@ fn judge(cx: &Context, reading: &mut Reading, policy: super::Policy) -> Option<A
             // After a right came back, what it gives is waited for; before the first answer too.
             return None;
         }
-        reading.dropped = false;
+        reading.held = true;
         return Some(Answer::Known);
     };
-    if reading.said == Some(Answer::Known) {
+    if reading.held {
         // It was there: held for a time, as a namespace is.
         let since = *reading.revoked.get_or_insert_with(Instant::now);
         if !policy.drop || since.elapsed() < policy.hold {
-            return None;
+            return Some(Answer::Known);
         }
     }
     Some(Answer::Unavailable(denied.reason.clone()))

@@ -1,138 +1,233 @@
-//! temporary
-use crate::model::decode::{NotDecoded, TypeMeta, decode};
-use crate::model::*;
+//! What a Kubernetes API server answers to LIST and WATCH, decoded narrowly: Kubernetes' own kinds from its protobuf,
+//! custom kinds from JSON, and its own kinds from JSON too where a server has no protobuf.
+//!
+//! What no transform reads is passed over and never held: managed fields, annotations, most of a Pod. Strings and label
+//! sets come from a [`Pool`] that all sources share. Both encodings decode to equal values with equal problems, because
+//! `model::decode` is the one place that knows what a field means: whatever of a protobuf message is not plainly right
+//! is handed to it as the tree that JSON would have been.
+//!
+//! Invariants: no bytes make this module panic, or allocate for a length that they only claim; an object that cannot be
+//! read is a [`Value::Unreadable`] and harms no other (`one_harms_one`); an answer that is not whole is [`Malformed`]
+//! and never an empty page (`doubt_keeps`); nothing of a Secret stands in an error. It knows no HTTP, no task and no
+//! clock.
+
+mod envelope;
+mod frames;
+mod json;
+mod keep;
+mod messages;
+mod pod;
+mod pool;
+mod protobuf;
+mod status;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use std::fmt;
+
 use arcstr::ArcStr;
-use bytes::{Buf, Bytes, BytesMut};
-use serde_json::Value as Json;
-use std::time::Duration;
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+use bytes::Bytes;
+
+use crate::model::{FieldProblem, Kind, Object, ObjectKey};
+
+pub use frames::{Frames, MAX_FRAME};
+pub use pool::{Held, Pool};
+pub use status::{Status, status};
+
+/// The annotation of the bookmark that ends the initial events of a watch.
+const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
+
+/// How an answer is encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Encoding {
+    /// `application/json`; a watch is a line for each event.
     Json,
+    /// `application/vnd.kubernetes.protobuf`; a watch is a length before each event.
     Protobuf,
 }
+
 impl Encoding {
-    pub fn of_kind(_: Kind) -> Self {
-        Encoding::Json
+    const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+    const JSON: &str = "application/json";
+
+    /// The encoding to ask for. Custom kinds have no protobuf.
+    #[must_use]
+    pub fn of_kind(kind: Kind) -> Encoding {
+        match kind {
+            Kind::Namespace | Kind::Service | Kind::Pod | Kind::EndpointSlice | Kind::Secret => Encoding::Protobuf,
+            Kind::GatewayClass | Kind::Gateway | Kind::HttpRoute | Kind::ReferenceGrant => Encoding::Json,
+        }
     }
-    pub fn accept(self, _watch: bool) -> &'static str {
-        "application/json"
+
+    /// The `Accept` header for it, of a list and of a watch alike: JSON is what a server may fall back to.
+    #[must_use]
+    pub const fn accept(self) -> &'static str {
+        match self {
+            Encoding::Json => Self::JSON,
+            Encoding::Protobuf => "application/vnd.kubernetes.protobuf, application/json",
+        }
     }
-    pub fn of_content_type(_: &str) -> Option<Self> {
-        Some(Encoding::Json)
+
+    /// The encoding that a `Content-Type` header names, such as `application/vnd.kubernetes.protobuf;stream=watch`.
+    #[must_use]
+    pub fn of_content_type(header: &str) -> Option<Encoding> {
+        let essence = header.split(';').next().unwrap_or_default().trim();
+        if essence.eq_ignore_ascii_case(Self::JSON) {
+            Some(Encoding::Json)
+        } else if essence.eq_ignore_ascii_case(Self::PROTOBUF) {
+            Some(Encoding::Protobuf)
+        } else {
+            None
+        }
     }
 }
-#[derive(Debug, Default)]
-pub struct Pool;
-#[derive(Debug)]
+
+impl fmt::Display for Encoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Encoding::Json => "JSON",
+            Encoding::Protobuf => "protobuf",
+        })
+    }
+}
+
+/// One page of a list.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Page {
+    /// Its objects in the order of the answer.
     pub items: Vec<Item>,
+    /// `metadata.resourceVersion`, from which a watch goes on once the last page is there.
     pub revision: u64,
+    /// `metadata.continue`: the token of the next page, if there is one.
     pub next: Option<String>,
+    /// `metadata.remainingItemCount`: how many objects follow, where the server counts them.
     pub remaining: Option<u64>,
 }
-#[derive(Debug)]
+
+/// One object of an answer.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Item {
+    /// Its name. Of an object that is unreadable, as it was written; it may be empty.
     pub key: ObjectKey,
+    /// `metadata.resourceVersion`: of two versions of one kind the larger is newer, and a watch may go on from it.
     pub version: u64,
+    /// What it is.
     pub value: Value,
 }
-#[derive(Debug)]
+
+/// What an object of an answer is.
+#[derive(Debug, Clone, PartialEq)]
 pub enum Value {
+    /// An object with everything that is wrong with it.
     Object(Object, Vec<FieldProblem>),
+    /// An EndpointSlice that Kubernetes itself makes of pods, which are read instead: nothing is wrong.
     Managed,
+    /// An object without a valid name, of another kind or version than was asked for, or of garbled bytes. It has no
+    /// effect and harms no other.
     Unreadable(Vec<FieldProblem>),
 }
-#[derive(Debug)]
+
+/// One event of a watch.
+#[derive(Debug, Clone, PartialEq)]
 pub enum Change {
+    /// ADDED and MODIFIED, which may arrive for what is known already and for what is not: the object as it is now.
     Put(Item),
-    Delete(Item),
-    Bookmark { revision: u64, initial_events_end: bool },
+    /// DELETED: the object is gone, or it no longer matches the selector of the watch.
+    Delete(Gone),
+    /// BOOKMARK: everything up to this revision has been told.
+    Bookmark {
+        /// From where a watch may go on.
+        revision: u64,
+        /// Whether all objects that were there when the watch began have been told now.
+        initial_events_end: bool,
+    },
+    /// ERROR: the watch ends; 410 says that its revision is too old.
     Error(Status),
 }
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Status {
-    pub code: u16,
-    pub reason: ArcStr,
-    pub message: ArcStr,
-    pub causes: Vec<(ArcStr, ArcStr)>,
-    pub retry_after: Option<Duration>,
+
+/// An object that is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gone {
+    /// Its name, as it was written.
+    pub key: ObjectKey,
+    /// The revision of its end.
+    pub version: u64,
 }
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Malformed(String);
-fn item(kind: Kind, tree: &Json) -> Item {
-    let m = &tree["metadata"];
-    let s = |v: &Json| v.as_str().unwrap_or_default().to_owned();
-    let key = ObjectKey::new(s(&m["namespace"]), s(&m["name"]));
-    let version = m["resourceVersion"].as_str().and_then(|v| v.parse().ok()).unwrap_or(0);
-    let api = if kind.group().is_empty() { "v1".to_owned() } else { format!("{}/v1", kind.group()) };
-    let value = match decode(tree, Some(TypeMeta { api_version: &api, kind: kind.as_str() })) {
-        Ok(d) => Value::Object(d.object, d.problems),
-        Err(NotDecoded::Managed(_)) => Value::Managed,
-        Err(_) => Value::Unreadable(vec![]),
+
+/// Reads a `resourceVersion` that is a positive number, as all of Kubernetes are.
+fn revision(text: &str) -> Option<u64> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|number| plain && (1..NO_REVISION).contains(number))
+}
+
+/// Set in the version of an object that is no number: it is larger than any revision, so that no server takes it for
+/// one. Revisions are signed 64-bit integers.
+const NO_REVISION: u64 = 1 << 63;
+
+/// Reads the `resourceVersion` of an object: its revision, or else a hash, which differs when it does; 0 when absent.
+fn version(text: &str) -> u64 {
+    if text.is_empty() {
+        return 0;
+    }
+    revision(text).unwrap_or_else(|| {
+        let hash = blake3::hash(text.as_bytes());
+        hash.as_bytes()[..8].iter().fold(0, |number, byte| (number << 8) | u64::from(*byte)) | NO_REVISION
+    })
+}
+
+/// The revision that an object's version is, if it is one: from where a watch may go on.
+#[must_use]
+pub(super) const fn as_revision(version: u64) -> Option<u64> {
+    if version == 0 || version >= NO_REVISION { None } else { Some(version) }
+}
+
+/// The name of an object as it is written, whether or not it is valid.
+fn written_key(kind: Kind, namespace: &str, name: &str, strings: &pool::Strings<'_>) -> ObjectKey {
+    let namespace = match namespace {
+        _ if kind.is_cluster_scoped() => ArcStr::new(),
+        "" => arcstr::literal!("default"),
+        namespace => strings.share(namespace),
     };
-    Item { key, version, value }
+    ObjectKey { namespace, name: strings.share(name) }
 }
-pub fn page(kind: Kind, _: Encoding, body: &[u8], _: &Pool) -> Result<Page, Malformed> {
-    let tree: Json = serde_json::from_slice(body).map_err(|e| Malformed(e.to_string()))?;
-    let m = &tree["metadata"];
-    Ok(Page {
-        items: tree["items"].as_array().map(|a| a.iter().map(|t| item(kind, t)).collect()).unwrap_or_default(),
-        revision: m["resourceVersion"]
-            .as_str()
-            .and_then(|v| v.parse().ok())
-            .ok_or_else(|| Malformed("no resourceVersion".into()))?,
-        next: m["continue"].as_str().filter(|c| !c.is_empty()).map(str::to_owned),
-        remaining: m["remainingItemCount"].as_u64(),
-    })
+
+/// An answer that is not what was asked for, not whole or too long: nothing of it may be believed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} in {encoding} {why}; it is passed over and asked for again")]
+pub struct Malformed {
+    what: &'static str,
+    encoding: Encoding,
+    why: String,
 }
-pub fn change(kind: Kind, _: Encoding, frame: &[u8], _: &Pool) -> Result<Change, Malformed> {
-    let tree: Json = serde_json::from_slice(frame).map_err(|e| Malformed(e.to_string()))?;
-    let o = &tree["object"];
-    Ok(match tree["type"].as_str() {
-        Some("ADDED" | "MODIFIED") => Change::Put(item(kind, o)),
-        Some("DELETED") => Change::Delete(item(kind, o)),
-        Some("BOOKMARK") => Change::Bookmark {
-            revision: o["metadata"]["resourceVersion"].as_str().and_then(|v| v.parse().ok()).unwrap_or(0),
-            initial_events_end: o["metadata"]["annotations"]["k8s.io/initial-events-end"] == "true",
-        },
-        Some("ERROR") => Change::Error(status_of(o)),
-        _ => return Err(Malformed("?".into())),
-    })
-}
-fn status_of(o: &Json) -> Status {
-    let s = |v: &Json| ArcStr::from(v.as_str().unwrap_or_default());
-    Status {
-        code: o["code"].as_u64().unwrap_or(0) as u16,
-        reason: s(&o["reason"]),
-        message: s(&o["message"]),
-        causes: o["details"]["causes"]
-            .as_array()
-            .map(|a| a.iter().map(|c| (s(&c["reason"]), s(&c["message"]))).collect())
-            .unwrap_or_default(),
-        retry_after: None,
+
+impl Malformed {
+    fn new(what: &'static str, encoding: Encoding, why: impl Into<String>) -> Self {
+        Self { what, encoding, why: why.into() }
     }
 }
-pub fn status(_: &str, code: u16, body: &[u8]) -> Status {
-    let tree: Json = serde_json::from_slice(body).unwrap_or_default();
-    Status { code, ..status_of(&tree) }
+
+/// Decodes the answer to a LIST of `kind`.
+///
+/// # Errors
+/// When it is not whole, of another kind, or without a revision. One bad object among its items is no error.
+pub fn page(kind: Kind, encoding: Encoding, body: &Bytes, pool: &Pool) -> Result<Page, Malformed> {
+    match encoding {
+        Encoding::Json => json::page(kind, body, pool),
+        Encoding::Protobuf => protobuf::page(kind, body, pool),
+    }
+    .map_err(|why| Malformed::new("a list", encoding, why))
 }
-#[derive(Debug)]
-pub struct Frames(BytesMut);
-impl Frames {
-    pub fn new(_: Encoding) -> Self {
-        Self(BytesMut::new())
+
+/// Decodes one frame of the answer to a WATCH of `kind`.
+///
+/// # Errors
+/// When it is not whole, of a type that is unknown, or does not say which object was deleted: what the server meant is
+/// unknown, so the kind has to be listed again.
+pub fn change(kind: Kind, encoding: Encoding, frame: &Bytes, pool: &Pool) -> Result<Change, Malformed> {
+    match encoding {
+        Encoding::Json => json::change(kind, frame, pool),
+        Encoding::Protobuf => protobuf::change(kind, frame, pool),
     }
-    pub fn push(&mut self, chunk: &[u8]) {
-        self.0.extend_from_slice(chunk);
-    }
-    pub fn next_frame(&mut self) -> Result<Option<Bytes>, Malformed> {
-        let Some(at) = self.0.iter().position(|b| *b == b'\n') else { return Ok(None) };
-        let frame = self.0.split_to(at).freeze();
-        self.0.advance(1);
-        Ok(Some(frame))
-    }
-    pub fn is_partial(&self) -> bool {
-        !self.0.is_empty()
-    }
+    .map_err(|why| Malformed::new("an event", encoding, why))
 }

@@ -348,7 +348,7 @@ pub(crate) fn parent(section: Option<&str>) -> ParentRef {
 
 /// The Gateway with its class, Secrets and Services, without routes.
 pub(crate) fn frame(random: &mut Random) -> Vec<(ObjectKey, Object)> {
-    let class = GatewayClass { controller: syncgate::translate::CONTROLLER.into(), ..GatewayClass::default() };
+    let class = GatewayClass { controller: syncgate::model::CONTROLLER.into(), ..GatewayClass::default() };
     let mut listeners = vec![listener("first".into(), ListenerProtocol::Http, 80, None)];
     for at in 0..12 {
         let protocol = random.pick(&[ListenerProtocol::Http, ListenerProtocol::Https, ListenerProtocol::Https]);
@@ -409,6 +409,7 @@ fn secrets(random: &mut Random) -> Vec<(&'static str, Secret)> {
     let secret = |certificate: &str, key: &str| Secret {
         certificate: Some(Bytes::copy_from_slice(certificate.as_bytes())),
         key: Some(KeyBytes::new(key.as_bytes().to_vec())),
+        unavailable: None,
     };
     let p256 = pair(&rcgen::PKCS_ECDSA_P256_SHA256);
     let p384 = pair(&rcgen::PKCS_ECDSA_P384_SHA384);

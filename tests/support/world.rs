@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use arcstr::ArcStr;
 use syncgate::model::{
-    EndpointSlice, Labels, ObjectKey, Pod, PodPort, Protocol, Service, ServicePort, ServiceType, SliceEndpoint,
-    SlicePort, TargetPort,
+    EndpointSlice, IpFamilies, Labels, ObjectKey, Pod, PodPort, Protocol, Service, ServicePort, ServiceType,
+    SliceEndpoint, SlicePort, TargetPort,
 };
 
 /// SplitMix64: reproducible from its seed.
@@ -131,7 +131,9 @@ fn service(random: &mut Random) -> Service {
         selector: (!random.one_in(5)).then(|| labels(random, 1)),
         ports: (0..=random.below(3)).map(|_| port(random)).collect(),
         publish_not_ready: random.one_in(5),
+        families: if random.one_in(8) { random.pick(&[IpFamilies::V4, IpFamilies::V6]) } else { IpFamilies::Any },
         headless: random.one_in(4),
+        unavailable: None,
     }
 }
 

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2::{self, SendRequest};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT};
 use hyper::{Method, Request};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject;
@@ -33,8 +33,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 const CONNECTIONS: usize = 4;
 /// Lists are long: a stream may have this many bytes under way, a connection four times as many.
 const WINDOW: u32 = 4 << 20;
-/// Who owns the fields that `apply` sets.
-const MANAGER: &str = "syncgate-e2e";
+/// What it calls itself, and who owns the fields that it writes.
+const NAME: &str = "syncgate-e2e";
 
 /// An answer that was not 2xx.
 #[derive(Debug, Clone)]
@@ -163,7 +163,7 @@ impl Api {
     /// Makes the object what it says (server-side apply), whether it exists or not.
     pub async fn apply(&self, object: &Value) -> Result<Value> {
         let (resource, namespace, name) = place(object)?;
-        let path = format!("{}?fieldManager={MANAGER}&force=true", resource.object(namespace, name));
+        let path = format!("{}?fieldManager={NAME}&force=true", resource.object(namespace, name));
         self.ask(Method::PATCH, &path, "application/apply-patch+yaml", Some(object)).await
     }
 
@@ -218,7 +218,7 @@ impl Api {
     async fn send(&self, method: Method, path: &str, kind: &'static str, body: Option<&Value>) -> Result<Answer> {
         let what = format!("{method} {path} at {}", self.0.server);
         let mut request = Request::builder().method(method).uri(format!("https://{}{path}", self.0.server));
-        request = request.header(AUTHORIZATION, self.0.bearer.clone());
+        request = request.header(AUTHORIZATION, self.0.bearer.clone()).header(USER_AGENT, NAME);
         if body.is_some() {
             request = request.header(CONTENT_TYPE, kind);
         }

@@ -63,7 +63,9 @@ impl Part {
     /// Asks it to end and waits for that.
     pub(super) async fn stop(&mut self) -> Result<()> {
         let mut process = self.process.take().with_context(|| format!("{} does not run", self.name))?;
+        let since = Instant::now();
         process.terminate(STOP).await?;
+        say(&format!("{}: ended after {:.1?}", self.name, since.elapsed()));
         Ok(())
     }
 
@@ -76,7 +78,7 @@ impl Part {
     }
 
     pub(super) fn pause(&self) -> Result<()> {
-        self.running()?.signal(Signal::STOP)
+        self.running()?.pause()
     }
 
     pub(super) fn resume(&self) -> Result<()> {

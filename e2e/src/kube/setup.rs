@@ -1,9 +1,10 @@
 //! The files and flags of a control plane, before anything runs.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use rcgen::KeyPair;
 use serde_json::{Value, json};
 
@@ -18,6 +19,10 @@ pub(super) const AUDIT_LOG: &str = "audit.log";
 pub(super) const ETCD_DATA: &str = "etcd";
 /// The host of the network that all parts listen on.
 const HOST: u8 = 3;
+/// The ports of etcd for its clients and its peers, and of the server.
+const PORTS: [u16; 3] = [2379, 2380, 6443];
+/// How many networks are tried.
+const NETWORKS: usize = 64;
 /// Room for 100,000 pods and the revisions of a long test; etcd's own limit is 2 GiB.
 const QUOTA: u64 = 8 << 30;
 /// An address for documentation: the server wants to advertise one that is not loopback, and nothing here reads it.
@@ -34,13 +39,14 @@ pub(super) fn prepare(options: Options) -> Result<ControlPlane> {
     if home.exists() {
         std::fs::remove_dir_all(&home).with_context(|| format!("empty {}", home.display()))?;
     }
-    std::fs::create_dir_all(&home).with_context(|| format!("create {}", home.display()))?;
+    // For its owner alone: tokens and keys lie in it.
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(&home).with_context(|| format!("create {}", home.display()))?;
     // The program runs in another folder than its flags were written in.
     let home = home.canonicalize()?;
 
-    let net = Loopback::claim()?;
-    let at = |port: u16| -> SocketAddr { (net.host(HOST), port).into() };
-    let (client, peer, secure) = (at(2379), at(2380), at(6443));
+    let net = free_network()?;
+    let [client, peer, secure] = PORTS.map(|port| SocketAddr::from((net.host(HOST), port)));
 
     let authority = Authority::new()?;
     let admin = Identity::new("admin", authority.pem(), secure)?;
@@ -68,6 +74,20 @@ pub(super) fn prepare(options: Options) -> Result<ControlPlane> {
         admin,
         identities,
     })
+}
+
+/// A network where nothing listens on our ports. The parts of a test run that was killed live on for a moment after its claim is gone.
+fn free_network() -> Result<Loopback> {
+    // Held, so that each turn claims another one.
+    let mut occupied = Vec::new();
+    for _ in 0..NETWORKS {
+        let net = Loopback::claim()?;
+        if PORTS.iter().all(|port| TcpListener::bind((net.host(HOST), *port)).is_ok()) {
+            return Ok(net);
+        }
+        occupied.push(net);
+    }
+    bail!("on each of {NETWORKS} loopback networks something listens on one of the ports {PORTS:?} of host {HOST}")
 }
 
 /// The server's certificate, and the key that it signs the tokens of service accounts with.
@@ -141,6 +161,8 @@ fn server(home: &Path, etcd: SocketAddr, secure: SocketAddr, options: &Options) 
         "--disable-admission-plugins=ServiceAccount".to_owned(),
         "--endpoint-reconciler-type=none".to_owned(),
         "--profiling=false".to_owned(),
+        // Without it a server that is asked to end waits a minute for its open watches; with it, it ends them at once.
+        "--shutdown-watch-termination-grace-period=2s".to_owned(),
     ];
     flags.extend(options.server_flags.iter().cloned());
     flags

@@ -12,7 +12,10 @@ use crate::{
     },
 };
 
-use super::{lines::list, references};
+use super::{
+    lines::{self, list},
+    references,
+};
 
 /// What a pod is an endpoint of.
 pub(super) fn pod(out: &mut String, pipeline: &Pipeline, key: &ObjectKey, pod: &Pod) {
@@ -47,14 +50,18 @@ pub(super) fn service(out: &mut String, pipeline: &Pipeline, key: &ObjectKey, se
         let slices = endpoints_of_slices(pipeline, key, port);
         format!("{cluster}: {pods} endpoints from pods, {slices} from EndpointSlices")
     });
+    lines::unavailable(out, service.unavailable.as_ref());
     let none = match &service.kind {
+        _ if service.unavailable.is_some() => "no cluster: its ports are not known".to_owned(),
         ServiceType::ExternalName(host) => {
             format!("no cluster: it is an ExternalName ({host}), not a set of endpoints")
         }
         ServiceType::Cluster => "no cluster: it has no ports".to_owned(),
     };
     list(out, "clusters", &none, clusters.chain(unusable));
-    pods_left_out(out, pipeline, key, service);
+    if service.unavailable.is_none() {
+        pods_left_out(out, pipeline, key, service);
+    }
     references::referrers(out, pipeline, &ObjectRef::new(Kind::Service, key.clone()));
 }
 
@@ -112,8 +119,9 @@ fn verdict(cluster: &impl std::fmt::Display, endpoint: Result<String, NotEndpoin
 
 /// The address at which the pod is an endpoint of the port, as the transform decides it.
 fn of_pod(service: &Service, port: &ServicePort, pod: &Pod) -> Result<String, NotEndpoint> {
-    let addresses = judge::addresses(pod)?;
+    judge::exists(pod)?;
     judge::selects(service, pod)?;
+    let addresses = judge::addresses(service, pod)?;
     Ok(format!("{} port {}", addresses.primary, judge::target_port(port, pod)?))
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt::{Display, Write};
 
+use arcstr::ArcStr;
+
 /// Entries of one list that are shown; a Service may have thousands of pods.
 const SHOWN: usize = 50;
 
@@ -19,6 +21,13 @@ pub(super) fn list<T: Display>(out: &mut String, title: &str, none: &str, entrie
     let more = entries.count();
     if more > 0 {
         let _ = writeln!(out, "  … and {more} more");
+    }
+}
+
+/// Says why an object is not known, if it is not: then a stand-in was let in.
+pub(super) fn unavailable(out: &mut String, reason: Option<&ArcStr>) {
+    if let Some(reason) = reason {
+        let _ = writeln!(out, "\nunavailable: {reason}");
     }
 }
 

@@ -1,5 +1,7 @@
 //! A small world with one of each: what is said of every kind, and of what has no effect.
 
+mod unavailable;
+
 use crate::{
     app::offline::Offline,
     model::{Kind, ObjectKey, ObjectRef},

@@ -7,7 +7,7 @@ use crate::{
     admin::Heartbeats,
     files::Findings,
     ingest,
-    model::{Delta, Event, Kind, ObjectKey, decode::decode},
+    model::{Answer, Coverage, Delta, Event, Kind, ObjectKey, Want, decode::decode},
 };
 
 struct World {
@@ -15,6 +15,7 @@ struct World {
     readiness: Readiness,
     source: Part,
     deltas: Sender,
+    wanted: watch::Receiver<Wants>,
     owner: Owner,
     thread: Thread,
 }
@@ -25,15 +26,17 @@ fn start() -> World {
     let hub = Arc::new(Hub::new(readiness.clone()));
     let (deltas, mailbox) = ingest::mailbox();
     let (_, found) = watch::channel(Arc::new(Findings::default()));
+    let (wants, wanted) = watch::channel(Wants::new());
     let outlets = Outlets {
         hub: hub.clone(),
         views: Views::default(),
         problems: Problems::new(found),
         heart: Heartbeats::new().register("graph"),
+        wants,
     };
     let (owner, thread) = spawn(mailbox, deltas.clone(), &readiness, outlets).unwrap();
     readiness.seal();
-    World { hub, readiness, source, deltas, owner, thread }
+    World { hub, readiness, source, deltas, wanted, owner, thread }
 }
 
 impl World {
@@ -107,6 +110,36 @@ async fn changes_after_the_first_publication_are_published_too() {
     world.send(vec![Event::Delete(ObjectRef::new(Kind::Gateway, ObjectKey::new("demo", "web")))]);
     world.report("the Gateway is taken away", |report| report.publication.gateways.is_empty()).await;
     assert!(world.hub.snapshot("demo/web").is_none());
+}
+
+#[tokio::test]
+async fn what_is_wanted_is_published_and_what_cannot_be_read_holds_nobody_up() {
+    let mut world = start();
+    assert!(world.wanted.borrow_and_update().is_empty());
+    let coverage = Coverage { on_demand: vec![Kind::Secret], namespaces: None };
+    let tls = json!({"certificateRefs": [{"name": "crt"}]});
+    let gateway = put(json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway",
+        "metadata": {"name": "web", "namespace": "demo"},
+        "spec": {"gatewayClassName": "syncgate", "listeners": [
+            {"name": "http", "port": 80, "protocol": "HTTP"},
+            {"name": "https", "port": 443, "protocol": "HTTPS", "tls": tls}]}}));
+    world.send(vec![Event::Covers(coverage), class(), gateway]);
+    world.send(listed(Kind::ALL.into_iter().filter(|kind| *kind != Kind::Secret)));
+    world.wanted.changed().await.expect("the thread runs");
+    let want = Want::Object(ObjectRef::new(Kind::Secret, ObjectKey::new("demo", "crt")));
+    assert!(world.wanted.borrow_and_update().keys().eq([&want]));
+    assert!(!world.owner.report().await.expect("the thread runs").publication.published);
+
+    world.send(vec![Event::Answered(want, Answer::Unavailable("is forbidden".into()))]);
+    world.report("published", |report| report.publication.published).await;
+    let (_, said) = world
+        .owner
+        .explain(ObjectRef::new(Kind::Gateway, ObjectKey::new("demo", "web")))
+        .await
+        .expect("the thread runs");
+    assert!(said.contains("Secret demo/crt: is forbidden"), "{said}");
+    assert!(said.contains("LDS demo/web/80 of "), "the other listener is served: {said}");
+    assert!(!world.wanted.has_changed().expect("the thread runs"), "nothing else is wanted");
 }
 
 #[tokio::test]

@@ -235,3 +235,14 @@ fn a_list_that_is_whole_is_whole_behind_the_door_too() {
     let expected = [route("r", &[("a", 80)]), route("r2", &[("a", 80)]), Event::Listed(Kind::HttpRoute)];
     assert_eq!(rig.offer(more), expected);
 }
+
+#[test]
+fn a_route_that_contradicts_itself_keeps_nobody_else_out() {
+    let behind = vec![service("apps/c", &[1]), grant("apps/g", "shop"), route("shop/q", &[("apps/c", 1)])];
+    let mut rig = Rig::with(behind);
+    let never = route("shop/r", &[("apps/c", 1), ("apps/c", 2)]);
+    assert_eq!(rig.offer(vec![never, delete(Kind::ReferenceGrant, "apps/g"), service("apps/c", &[2])]), []);
+    let moved = route("shop/q", &[("apps/c", 2)]);
+    assert_eq!(rig.offer(vec![moved.clone()]), [moved, service("apps/c", &[2])]);
+    assert_eq!(rig.door.held_count(), 2);
+}

@@ -28,7 +28,7 @@ fn the_newest_event_of_an_object_stays_with_the_earliest_arrival() {
     sender.send(Delta::new(start, vec![service("a", &[2])]));
     sender.send(Delta::new(start + ms(9), vec![service("a", &[3])]));
     assert_eq!(mailbox.len(), 1);
-    assert_eq!(taken(&mailbox), [Arrival { arrived: start, event: service("a", &[3]) }]);
+    assert_eq!(taken(&mailbox), [Arrival { arrived: start, event: service("a", &[3]), firm: false }]);
     assert!(mailbox.is_empty());
 }
 
@@ -119,4 +119,34 @@ fn it_is_closed_when_the_last_sender_is_gone_and_everything_is_taken() {
     drop(second);
     assert_eq!(events(&mailbox), [service("a", &[1])]);
     assert_eq!(mailbox.take(Duration::from_secs(60)), Taken::Closed);
+}
+
+#[test]
+fn what_the_sources_cover_comes_first_and_answers_come_behind_the_rows_they_stand_for() {
+    let (sender, mailbox) = mailbox();
+    let [a, b] = [wants_secret("a"), wants_secret("b")];
+    send(&sender, vec![Event::Listed(Kind::Service), known(&b), unavailable(&a, "for now"), secret("b")]);
+    send(&sender, vec![secret("a"), known(&a), covers(&[], None)]);
+    send(&sender, vec![covers(&[Kind::Secret], None)]);
+    let covers = covers(&[Kind::Secret], None);
+    assert_eq!(
+        events(&mailbox),
+        [covers, secret("b"), secret("a"), known(&a), known(&b), Event::Listed(Kind::Service)],
+        "the newest of each"
+    );
+    assert_eq!(events(&mailbox), []);
+    send(&sender, vec![known(&a)]);
+    assert_eq!((mailbox.len(), events(&mailbox)), (0, vec![known(&a)]), "an answer alone is heard too");
+}
+
+#[test]
+fn an_event_is_firm_if_the_newest_of_its_object_is() {
+    let (sender, mailbox) = mailbox();
+    sender.send(Delta::firm(Instant::now(), vec![delete(Kind::Service, "a"), delete(Kind::Service, "b")]));
+    send(&sender, vec![service("a", &[1]), service("c", &[1])]);
+    sender.send(Delta::firm(Instant::now(), vec![delete(Kind::Service, "c")]));
+    let firm: Vec<_> = taken(&mailbox).into_iter().map(|arrival| (arrival.event, arrival.firm)).collect();
+    let expected =
+        [(service("a", &[1]), false), (delete(Kind::Service, "b"), true), (delete(Kind::Service, "c"), true)];
+    assert_eq!(firm, expected);
 }

@@ -8,20 +8,19 @@ use bytes::Bytes;
 use super::cursor::Cursor;
 use super::syntax;
 use crate::model::{
-    EndpointSlice, GrantFrom, GrantTo, KeyBytes, LabelSelector, Namespace, Pod, PodPort, Protocol, ReferenceGrant,
-    Requirement, Secret, SelectorOperator, Service, ServicePort, ServiceType, SliceEndpoint, SlicePort, TargetPort,
+    EndpointSlice, GrantFrom, GrantTo, IpFamilies, KeyBytes, LabelSelector, Namespace, Pod, PodPort, Protocol,
+    ReferenceGrant, Requirement, Secret, SelectorOperator, Service, ServicePort, ServiceType, SliceEndpoint, SlicePort,
+    TargetPort,
 };
 
 /// Kubernetes bounds most lists by the size of an object only; this bound is far above what it stores.
 const UNBOUNDED: usize = 100_000;
 
-const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
-
 /// Whether an EndpointSlice is made by Kubernetes itself, of pods or of an Endpoints object.
 pub(super) fn is_managed(metadata: &Cursor<'_>) -> bool {
     let manager = metadata.get("labels");
-    let manager = manager.as_ref().and_then(|labels| labels.get(MANAGED_BY)).and_then(|m| m.maybe_str());
-    matches!(manager, Some("endpointslice-controller.k8s.io" | "endpointslicemirroring-controller.k8s.io"))
+    let manager = manager.as_ref().and_then(|labels| labels.get(EndpointSlice::MANAGED_BY)).and_then(|m| m.maybe_str());
+    manager.is_some_and(EndpointSlice::is_managed_by)
 }
 
 pub(super) fn namespace(metadata: &Cursor<'_>, name: &ArcStr) -> Namespace {
@@ -105,8 +104,28 @@ pub(super) fn service(root: &Cursor<'_>) -> Service {
         service.ports = service_ports(&ports);
     }
     service.publish_not_ready = spec.get("publishNotReadyAddresses").and_then(|p| p.bool()).unwrap_or_default();
+    if let Some(families) = spec.get("ipFamilies") {
+        service.families = ip_families(&families);
+    }
     service.headless = spec.get("clusterIP").is_some_and(|ip| ip.maybe_str() == Some("None"));
     service
+}
+
+fn ip_families(list: &Cursor<'_>) -> IpFamilies {
+    let (mut v4, mut v6) = (false, false);
+    for family in list.items(UNBOUNDED) {
+        match family.str() {
+            Some("IPv4") => v4 = true,
+            Some("IPv6") => v6 = true,
+            Some(other) => family.problem(format!("must be IPv4 or IPv6, is {other:?}")),
+            None => {}
+        }
+    }
+    match (v4, v6) {
+        (true, false) => IpFamilies::V4,
+        (false, true) => IpFamilies::V6,
+        _ => IpFamilies::Any,
+    }
 }
 
 fn service_ports(list: &Cursor<'_>) -> Vec<ServicePort> {
@@ -275,7 +294,7 @@ pub(super) fn secret(root: &Cursor<'_>) -> Secret {
         // The decoder's own message would quote a byte of the key.
         bytes.map(Bytes::from).map_err(|_| value.problem("must be base64")).ok()
     };
-    Secret { certificate: entry("tls.crt"), key: entry("tls.key").map(KeyBytes::new) }
+    Secret { certificate: entry("tls.crt"), key: entry("tls.key").map(KeyBytes::new), unavailable: None }
 }
 
 pub(super) fn reference_grant(root: &Cursor<'_>) -> ReferenceGrant {

@@ -11,16 +11,23 @@ use std::ops::RangeInclusive;
 use arcstr::ArcStr;
 use serde_json::Value;
 
+use super::Strings;
 use crate::model::{FieldProblem, Labels};
 
-/// The problems found so far, shared by all cursors of one object.
-#[derive(Debug, Default)]
-pub(super) struct Problems(RefCell<Vec<FieldProblem>>);
+/// The problems found so far, shared by all cursors of one object, and where its strings come from.
+pub(super) struct Problems<'s> {
+    found: RefCell<Vec<FieldProblem>>,
+    strings: &'s dyn Strings,
+}
 
-impl Problems {
+impl<'s> Problems<'s> {
+    pub(super) fn new(strings: &'s dyn Strings) -> Self {
+        Self { found: RefCell::default(), strings }
+    }
+
     /// The number of problems so far, to be handed to [`Problems::since`].
     pub(super) fn mark(&self) -> usize {
-        self.0.borrow().len()
+        self.found.borrow().len()
     }
 
     /// Whether nothing was found since `mark`.
@@ -30,12 +37,12 @@ impl Problems {
 
     /// Takes what was found since `mark`: the problems of one rule or listener.
     pub(super) fn since(&self, mark: usize) -> Vec<FieldProblem> {
-        self.0.borrow_mut().split_off(mark)
+        self.found.borrow_mut().split_off(mark)
     }
 
     /// Everything that nobody took.
     pub(super) fn into_inner(self) -> Vec<FieldProblem> {
-        self.0.into_inner()
+        self.found.into_inner()
     }
 }
 
@@ -61,11 +68,11 @@ impl fmt::Display for Path<'_> {
 }
 
 /// One node of the tree.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(super) struct Cursor<'a> {
     value: &'a Value,
     path: Path<'a>,
-    problems: &'a Problems,
+    problems: &'a Problems<'a>,
 }
 
 /// What a syntax check says: `Err` completes "must …" with what is wrong and how to mend it.
@@ -73,24 +80,24 @@ pub(super) type Check = Result<(), String>;
 
 impl<'a> Cursor<'a> {
     /// A cursor at the root of an object.
-    pub(super) fn root(value: &'a Value, problems: &'a Problems) -> Self {
+    pub(super) fn root(value: &'a Value, problems: &'a Problems<'a>) -> Self {
         Self { value, path: Path::Root, problems }
     }
 
     /// The problems of the object that this cursor walks.
-    pub(super) fn problems(&self) -> &'a Problems {
+    pub(super) fn problems(&self) -> &'a Problems<'a> {
         self.problems
     }
 
     /// Leaves a problem at this field.
     pub(super) fn problem(&self, message: impl Into<ArcStr>) {
-        self.problems.0.borrow_mut().push(FieldProblem::new(self.path.to_string(), message));
+        self.problems.found.borrow_mut().push(FieldProblem::new(self.path.to_string(), message));
     }
 
     /// Leaves a problem at a field below this one.
     pub(super) fn problem_at(&self, name: &str, message: impl Into<ArcStr>) {
         let path = Path::Field(&self.path, name);
-        self.problems.0.borrow_mut().push(FieldProblem::new(path.to_string(), message));
+        self.problems.found.borrow_mut().push(FieldProblem::new(path.to_string(), message));
     }
 
     fn wrong_type(&self, wanted: &str) {
@@ -186,7 +193,7 @@ impl<'a> Cursor<'a> {
     pub(super) fn text(&self, check: impl FnOnce(&str) -> Check) -> Option<ArcStr> {
         let text = self.str()?;
         match check(text) {
-            Ok(()) => Some(text.into()),
+            Ok(()) => Some(self.problems.strings.string(text)),
             Err(message) => {
                 self.problem(message);
                 None
@@ -238,7 +245,8 @@ impl<'a> Cursor<'a> {
 
     /// Pairs of strings; a value that is not a string is a problem and left out.
     pub(super) fn labels(&self) -> Labels {
-        let pair = |(key, value): (&str, Cursor<'_>)| Some((ArcStr::from(key), ArcStr::from(value.str()?)));
-        self.entries().into_iter().filter_map(pair).collect()
+        let strings = self.problems.strings;
+        let pair = |(key, value): (&str, Cursor<'_>)| Some((strings.string(key), strings.string(value.str()?)));
+        strings.labels(self.entries().into_iter().filter_map(pair).collect())
     }
 }

@@ -21,7 +21,7 @@ fn is_label(text: &str) -> bool {
         && bytes.iter().all(|b| alphanumeric(b) || *b == b'-')
 }
 
-/// An RFC 1123 label: the name of a Namespace.
+/// An RFC 1123 label: the name of a Namespace or a Service.
 pub(super) fn dns_label(text: &str) -> Check {
     bounded(text, 63)?;
     if is_label(text) {
@@ -30,12 +30,6 @@ pub(super) fn dns_label(text: &str) -> Check {
     Err(format!(
         "must consist of lower-case letters, digits and '-' and start and end with a letter or digit, is {text:?}"
     ))
-}
-
-/// An RFC 1035 label: the name of a Service.
-pub(super) fn service_name(text: &str) -> Check {
-    dns_label(text)?;
-    if text.as_bytes()[0].is_ascii_lowercase() { Ok(()) } else { Err(format!("must start with a letter, is {text:?}")) }
 }
 
 /// An RFC 1123 subdomain: the name of most objects, and a section's name.

@@ -94,7 +94,7 @@ fn without_identity_nothing_decodes() {
         (json!({"apiVersion": "v1", "kind": "Pod"}), "metadata", "is required"),
         (json!({"apiVersion": "v1", "kind": "Pod", "metadata": {}}), "metadata.name", "is required"),
         (object("v1", "Pod", "Upper", json!({})), "metadata.name", "lower-case"),
-        (object("v1", "Service", "1st", json!({})), "metadata.name", "must start with a letter"),
+        (object("v1", "Service", "a.b", json!({})), "metadata.name", "lower-case"),
         (object("v1", "Namespace", "a.b", json!({})), "metadata.name", "lower-case"),
         (object("v1", "Pod", &"a".repeat(254), json!({})), "metadata.name", "at most 253"),
         (

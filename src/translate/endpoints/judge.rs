@@ -16,6 +16,9 @@ pub enum NotEndpoint {
     /// No (usable) address.
     #[error("it has no IP address")]
     NoAddress,
+    /// None of its addresses is of a family that the Service names.
+    #[error("it has no IP address of the Service's family")]
+    OtherFamily,
     /// The Service's selector does not match the pod's labels, or there is no selector.
     #[error("the Service does not select it")]
     NotSelected,
@@ -36,23 +39,34 @@ pub enum NotEndpoint {
 /// Where a pod can be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Addresses {
-    /// The first of the pod's addresses.
+    /// The first of the pod's addresses that the Service's families contain.
     pub primary: IpAddr,
-    /// The first one of the other family.
+    /// The first such one of the other family.
     pub additional: Option<IpAddr>,
 }
 
-/// The addresses of a pod that can be an endpoint of some Service.
+/// Whether a pod can be an endpoint of some Service.
 ///
 /// # Errors
 /// Why it is none of any Service.
-pub fn addresses(pod: &Pod) -> Result<Addresses, NotEndpoint> {
+pub fn exists(pod: &Pod) -> Result<(), NotEndpoint> {
     if pod.finished {
-        return Err(NotEndpoint::Finished);
+        Err(NotEndpoint::Finished)
+    } else if pod.ips.is_empty() {
+        Err(NotEndpoint::NoAddress)
+    } else {
+        Ok(())
     }
-    let primary = *pod.ips.first().ok_or(NotEndpoint::NoAddress)?;
-    let additional = pod.ips.iter().copied().find(|ip| ip.is_ipv4() != primary.is_ipv4());
-    Ok(Addresses { primary, additional })
+}
+
+/// The addresses of such a pod that a Service can have as an endpoint.
+///
+/// # Errors
+/// When the pod has none of the Service's families.
+pub fn addresses(service: &Service, pod: &Pod) -> Result<Addresses, NotEndpoint> {
+    let mut usable = pod.ips.iter().copied().filter(|ip| service.families.contains(*ip));
+    let primary = usable.next().ok_or(NotEndpoint::OtherFamily)?;
+    Ok(Addresses { primary, additional: usable.find(|ip| ip.is_ipv4() != primary.is_ipv4()) })
 }
 
 /// Whether the Service selects the pod and its traffic may go there now.

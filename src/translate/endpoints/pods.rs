@@ -36,13 +36,16 @@ pub(super) fn members(
     selected: Lens<'_, Index<SelectorPair, ObjectKey, Service>>,
     out: &mut Out<MemberKey, Endpoint>,
 ) -> Result<(), Stop> {
-    let Ok(Addresses { primary, additional }) = judge::addresses(pod) else { return Ok(()) };
+    if judge::exists(pod).is_err() {
+        return Ok(());
+    }
     for (label, value) in pod.labels.iter() {
         let pair = SelectorPair { namespace: key.namespace.clone(), label: label.clone(), value: value.clone() };
         for (service_key, service) in selected.of(&pair)? {
             if judge::selects(&service, pod).is_err() {
                 continue;
             }
+            let Ok(Addresses { primary, additional }) = judge::addresses(&service, pod) else { continue };
             for (cluster, port) in ports::usable(&service_key, &service) {
                 let Ok(port) = judge::target_port(port, pod) else { continue };
                 let address = Address { ip: primary, port };

@@ -4,6 +4,7 @@
 //! each. hyper's pooled client would put all of them on one connection, where the server's limit of streams makes them wait.
 
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,7 +21,8 @@ use tokio_rustls::TlsConnector;
 
 use crate::metrics;
 
-/// Streams on one connection: the API server's own limit is 250 in its smallest default, some proxies' 100 is asked for.
+/// Streams on one connection, or fewer if the server says so: kube-apiserver's default is 100, and a request beyond its limit
+/// would wait for a watch to end.
 const STREAMS: usize = 200;
 /// To connect, TLS included.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -37,7 +39,7 @@ pub(super) struct Pool {
     host: String,
     port: u16,
     tls: Option<(TlsConnector, ServerName<'static>)>,
-    open: Mutex<Vec<Arc<Connection>>>,
+    open: Arc<Open>,
     /// Held while a connection is opened, so that who comes meanwhile shares it.
     opening: tokio::sync::Mutex<()>,
 }
@@ -46,20 +48,43 @@ pub(super) struct Pool {
 struct Connection {
     sender: http2::SendRequest<Body>,
     streams: AtomicUsize,
-    limit: usize,
+    /// What the server allows, as it said last.
+    limit: Arc<AtomicUsize>,
     broken: AtomicBool,
 }
 
 /// A place on a connection, given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Lease(Option<Arc<Connection>>);
+pub(super) struct Lease(Option<(Arc<Connection>, Arc<Open>)>);
+
+type Open = Mutex<Vec<Arc<Connection>>>;
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some(connection) = &self.0 {
-            connection.streams.fetch_sub(1, Ordering::Relaxed);
+        if let Some((connection, open)) = &self.0
+            && connection.streams.fetch_sub(1, Ordering::Relaxed) == 1
+        {
+            tidy(&mut lock(open));
         }
     }
+}
+
+/// Takes out what is broken, and what nothing uses: a peak must not leave connections behind. The first that has room is kept,
+/// and filled before the others, so that these run empty. Gives its place.
+fn tidy(open: &mut Vec<Arc<Connection>>) -> Option<usize> {
+    let streams = |connection: &Connection| connection.streams.load(Ordering::Relaxed);
+    open.retain(|connection| !connection.sender.is_closed() && !connection.broken.load(Ordering::Relaxed));
+    let first = open.iter().position(|connection| streams(connection) < connection.limit.load(Ordering::Relaxed));
+    if let Some(first) = first {
+        let mut place = 0..;
+        open.retain(|connection| place.next() <= Some(first) || streams(connection) > 0);
+    }
+    metrics::api_connections(open.len());
+    first
+}
+
+fn lock(open: &Open) -> MutexGuard<'_, Vec<Arc<Connection>>> {
+    open.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A new connection, by what the server chose to speak.
@@ -88,13 +113,13 @@ impl Pool {
         } else {
             None
         };
-        Ok(Self { host, port, tls, open: Mutex::new(Vec::new()), opening: tokio::sync::Mutex::new(()) })
+        Ok(Self { host, port, tls, open: Arc::default(), opening: tokio::sync::Mutex::new(()) })
     }
 
     /// Sends a request on a connection that has room.
     pub(super) async fn send(&self, request: Request<Body>) -> Result<Response<(Incoming, Lease)>, String> {
         if let Some(connection) = self.roomy() {
-            return Self::on(connection, request).await;
+            return self.on(connection, request).await;
         }
         let fresh = {
             let _opening = self.opening.lock().await;
@@ -104,7 +129,7 @@ impl Pool {
             }
         };
         match fresh {
-            Fresh::H2(connection) => Self::on(connection, request).await,
+            Fresh::H2(connection) => self.on(connection, request).await,
             Fresh::H1(mut sender) => {
                 let (mut parts, body) = request.into_parts();
                 parts.headers.insert(http::header::HOST, self.authority());
@@ -116,8 +141,12 @@ impl Pool {
         }
     }
 
-    async fn on(connection: Arc<Connection>, request: Request<Body>) -> Result<Response<(Incoming, Lease)>, String> {
-        let lease = Lease(Some(Arc::clone(&connection)));
+    async fn on(
+        &self,
+        connection: Arc<Connection>,
+        request: Request<Body>,
+    ) -> Result<Response<(Incoming, Lease)>, String> {
+        let lease = Lease(Some((Arc::clone(&connection), Arc::clone(&self.open))));
         let sent = connection.sender.clone().send_request(request).await;
         if sent.is_err() {
             connection.broken.store(true, Ordering::Relaxed);
@@ -127,12 +156,10 @@ impl Pool {
 
     /// A connection with a free place, which is taken.
     fn roomy(&self) -> Option<Arc<Connection>> {
-        let mut open = self.lock();
-        open.retain(|connection| !connection.sender.is_closed() && !connection.broken.load(Ordering::Relaxed));
-        metrics::api_connections(open.len());
-        let found = open.iter().find(|connection| connection.streams.load(Ordering::Relaxed) < connection.limit)?;
-        found.streams.fetch_add(1, Ordering::Relaxed);
-        Some(Arc::clone(found))
+        let mut open = lock(&self.open);
+        let first = tidy(&mut open)?;
+        open[first].streams.fetch_add(1, Ordering::Relaxed);
+        Some(Arc::clone(&open[first]))
     }
 
     async fn connect(&self) -> Result<Fresh, String> {
@@ -149,7 +176,7 @@ impl Pool {
         if tls.get_ref().1.alpn_protocol() != Some(b"h2") {
             return h1(TokioIo::new(tls)).await;
         }
-        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+        let (sender, mut connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
@@ -159,25 +186,26 @@ impl Pool {
             .handshake(TokioIo::new(tls))
             .await
             .map_err(text)?;
+        let limit = Arc::new(AtomicUsize::new(STREAMS.min(connection.current_max_send_streams())));
+        let told = Arc::clone(&limit);
         // Ends with the last sender, or when the connection breaks: then every stream on it fails.
-        tokio::spawn(connection);
-        let connection = Arc::new(Connection {
-            sender,
-            streams: AtomicUsize::new(1),
-            limit: STREAMS,
-            broken: AtomicBool::new(false),
-        });
-        self.lock().push(Arc::clone(&connection));
+        tokio::spawn(std::future::poll_fn(move |context| {
+            let done = Pin::new(&mut connection).poll(context);
+            told.store(STREAMS.min(connection.current_max_send_streams()), Ordering::Relaxed);
+            done
+        }));
+        let connection =
+            Arc::new(Connection { sender, streams: AtomicUsize::new(1), limit, broken: AtomicBool::new(false) });
+        let mut open = lock(&self.open);
+        open.push(Arc::clone(&connection));
+        metrics::api_connections(open.len());
+        drop(open);
         Ok(Fresh::H2(connection))
     }
 
     fn authority(&self) -> http::HeaderValue {
         let authority = format!("{}:{}", self.host, self.port);
         http::HeaderValue::from_str(&authority).unwrap_or_else(|_| http::HeaderValue::from_static("kubernetes"))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Connection>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

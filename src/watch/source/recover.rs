@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::super::board::State;
+use super::super::cluster::Who;
 use super::super::fault::{Action, Fault, Phase, classify};
 use super::super::wire::Encoding;
 use super::super::{jitter, rights, target};
-use super::{Next, Source};
+use super::{LOOK_AGAIN, Next, Source, VERIFY};
 
 /// A watch that lasted less than this and told nothing was no success: a balancer that closes at once must not mean a loop.
 const TOO_SHORT: Duration = Duration::from_secs(1);
@@ -19,9 +20,8 @@ const FAILED_STARTS: u32 = 3;
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Refusals in a row until they are believed: an API server that has just started may not know its own rules.
 const DENIALS: u32 = 3;
-/// Between refusals that are not believed yet, and the longest between looks for a right that is missing.
+/// Between refusals that are not believed yet.
 const DENIED: Duration = Duration::from_secs(1);
-const LOOK_FOR_RIGHTS: Duration = Duration::from_secs(10);
 /// How long the absence of an API that was there has to last.
 const BELIEVED_ABSENT: Duration = Duration::from_secs(30);
 /// Between looks for an API that is missing.
@@ -35,8 +35,11 @@ impl Source {
         tracing::debug!(source = %self.target, ?phase, %fault, ?action, "fault");
         let lasted = self.synced.map_or(Duration::ZERO, |synced| synced.elapsed());
         self.backoff.synced_for(lasted);
+        if self.casts_doubt(action, &fault) {
+            self.broke = Some(Instant::now());
+        }
         match action {
-            Action::Resume => return self.resume(&fault, lasted).await,
+            Action::Resume => return self.resume(lasted).await,
             Action::PlainList => {
                 self.dialect.plain = true;
                 return Next::List;
@@ -53,8 +56,7 @@ impl Source {
             Action::Authenticate => self.authenticate(&fault).await,
             Action::Outage => {
                 self.lost(&fault);
-                self.broke = Instant::now();
-                self.cx.outage.over(&fault).await;
+                self.outage_over(&fault).await;
                 // A server that comes and goes must not be asked in a loop.
                 if lasted < TOO_SHORT {
                     sleep(jitter::up_to(self.backoff.pause())).await;
@@ -74,30 +76,51 @@ impl Source {
             self.failed_starts = 0;
             return Next::List;
         }
-        // A server that was away may have come back from a backup.
-        match self.went_back(self.broke).await {
-            Ok(true) => Next::List,
-            Ok(false) => Next::Watch,
+        // A watch that ended in order is simply gone on with; and an answer that others had before it began would be older than what
+        // it has seen.
+        let Some(broke) = self.broke else { return Next::Watch };
+        // A server that was away may be that of another cluster, or have come back from a backup.
+        match self.cx.cluster.who(broke).await {
+            Ok(Who::Other) => return Next::List,
+            Ok(Who::Same | Who::Untold) => {}
             // The watch will fail too, and be handled.
+            Err(_) => return Next::Watch,
+        }
+        match self.went_back(broke).await {
+            Ok(true) => Next::List,
+            Ok(false) => {
+                self.broke = None;
+                Next::Watch
+            }
             Err(_) => Next::Watch,
         }
     }
 
+    /// Whether after this fault somebody else may answer, or the same with an older state.
+    fn casts_doubt(&self, action: Action, fault: &Fault) -> bool {
+        match action {
+            // Of a server that merely is busy, or speaks otherwise.
+            Action::Pause => matches!(fault, Fault::Answer(status) if status.code >= 500),
+            Action::PlainList | Action::Json => false,
+            Action::Resume => *fault != Fault::Ended,
+            // Asked once, not with every look for what is missing.
+            Action::Denied | Action::Authenticate => self.denials == 0,
+            Action::Absent => self.missing.is_none(),
+            Action::Relist | Action::Retry | Action::Outage => true,
+        }
+    }
+
     /// The watch ended or broke and lost nothing.
-    async fn resume(&mut self, fault: &Fault, lasted: Duration) -> Next {
+    async fn resume(&mut self, lasted: Duration) -> Next {
         self.synced = None;
         if lasted < TOO_SHORT {
             sleep(self.backoff.pause()).await;
-        }
-        if *fault != Fault::Ended {
-            self.broke = Instant::now();
         }
         self.again(Phase::Stream).await
     }
 
     /// What is known cannot be gone on from.
     async fn relist(&mut self, fault: &Fault) -> Next {
-        info!(source = %self.target, %fault, "listing anew");
         self.synced = None;
         if self.listed.is_some_and(|listed| listed.elapsed() < Duration::from_secs(5)) {
             self.lost(fault);
@@ -135,25 +158,49 @@ impl Source {
             Ok(missing) if !missing.is_empty() => {
                 let reason = rights::remedy(&self.target, &missing);
                 if held && self.denials < DENIALS {
-                    self.lost_with(&format!("{reason}; this is confirmed first"));
+                    // Not worth a word before it is confirmed.
                     sleep(DENIED).await;
                 } else {
                     self.synced = None;
                     self.state(State::Denied, reason);
-                    sleep(self.backoff.pause().min(LOOK_FOR_RIGHTS)).await;
+                    self.rights_granted().await;
+                    // Its rows may have been dropped meanwhile: a watch from where it was would not bring them back.
+                    return Next::List;
                 }
             }
             Ok(_) => {
                 self.lost_with("refused (403), though the server says that the rights are there");
-                sleep(self.backoff.pause().min(LOOK_FOR_RIGHTS)).await;
+                sleep(self.backoff.pause().min(LOOK_AGAIN)).await;
             }
             Err(fault) if fault.is_outage() => {
                 self.lost(&fault);
-                self.cx.outage.over(&fault).await;
+                self.outage_over(&fault).await;
             }
             Err(fault) => self.pause_for(&fault, fault.retry_after()).await,
         }
         self.again(phase).await
+    }
+
+    /// Waits until what is missing is granted. The server's own word about rights is asked for: a try would be refused, and cost more.
+    async fn rights_granted(&mut self) {
+        loop {
+            sleep(self.backoff.pause().min(LOOK_AGAIN)).await;
+            match rights::is_sufficient(&self.cx.client, &self.target).await {
+                Ok(true) => break,
+                Ok(false) => {}
+                Err(fault) if fault.is_outage() => self.outage_over(&fault).await,
+                Err(fault) => tracing::debug!(source = %self.target, %fault, "the rights are not told"),
+            }
+        }
+        // Another cluster may grant what this one did.
+        self.broke = Some(Instant::now());
+    }
+
+    async fn outage_over(&mut self, fault: &Fault) {
+        self.cx.outage.over(fault).await;
+        // What was answered before it was away says nothing of who is back.
+        self.broke = Some(Instant::now());
+        self.verify.get_or_insert_with(|| Instant::now() + VERIFY + jitter::up_to(VERIFY));
     }
 
     /// The API is not there, if the server means it.
@@ -166,6 +213,11 @@ impl Source {
         if rows && since.elapsed() < BELIEVED_ABSENT {
             self.lost_with(&format!("{fault}; an API that was there is believed to be gone after {BELIEVED_ABSENT:?}"));
         } else {
+            // Of another cluster nothing is believed; without an answer neither.
+            if rows && self.is_another(Instant::now()).await.unwrap_or(true) {
+                self.missing = None;
+                return Next::List;
+            }
             if rows && self.is_discovered().await {
                 // It exists after all: the list's 404 was a lie.
                 self.missing = None;
@@ -217,7 +269,7 @@ impl Source {
         self.lost_with(&fault.to_string());
     }
 
-    fn lost_with(&mut self, reason: &str) {
+    pub(super) fn lost_with(&mut self, reason: &str) {
         self.synced = None;
         let state = if self.revision.is_some() { State::Stale } else { State::Listing };
         self.state(state, reason);

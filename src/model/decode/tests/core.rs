@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::{check_problem, decoded, object, problems};
 use crate::model::decode::{NotDecoded, decode};
 use crate::model::{
-    EndpointSlice, Namespace, Object, Pod, Protocol, ReferenceGrant, Secret, Service, ServiceType, TargetPort,
+    EndpointSlice, IpFamilies, Namespace, Object, Pod, Protocol, ReferenceGrant, Secret, Service, ServiceType,
+    TargetPort,
 };
 
 fn service(spec: Value) -> (Service, Vec<String>) {
@@ -51,6 +52,21 @@ fn a_service_is_read_with_its_defaults() {
     assert_eq!(found.kind, ServiceType::ExternalName("example.com".into()));
     let (found, _) = service(json!({"selector": {}, "ports": [{"port": 1}]}));
     assert_eq!(found.selector, None);
+}
+
+#[test]
+fn a_services_families_are_those_it_names() {
+    let families = |named: Value| {
+        let (found, problems) = service(json!({"ipFamilies": named, "ports": [{"port": 1}]}));
+        (found.families, problems)
+    };
+    let fine = |families| (families, Vec::new());
+    assert_eq!(families(json!([])), fine(IpFamilies::Any));
+    assert_eq!(families(json!(["IPv4"])), fine(IpFamilies::V4));
+    assert_eq!(families(json!(["IPv6"])), fine(IpFamilies::V6));
+    assert_eq!(families(json!(["IPv6", "IPv4"])), fine(IpFamilies::Any));
+    let (_, problems) = families(json!(["IPv5"]));
+    assert_eq!(problems, ["spec.ipFamilies[0]: must be IPv4 or IPv6, is \"IPv5\""]);
 }
 
 #[test]
@@ -182,7 +198,7 @@ fn a_malformed_grant_never_grants_more() {
         let spec = json!({"from": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": "a"}], "to": [to]});
         let tree = object("gateway.networking.k8s.io/v1beta1", "ReferenceGrant", "g", json!({"spec": spec}));
         let Object::ReferenceGrant(grant) = decoded(&tree).object else { panic!() };
-        let ReferenceGrant { from, to } = (*grant).clone();
+        let ReferenceGrant { from, to, .. } = (*grant).clone();
         assert_eq!(from.len(), 1);
         (to.into_iter().map(|t| t.name).collect::<Vec<_>>(), problems(&tree))
     };

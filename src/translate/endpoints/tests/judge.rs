@@ -1,7 +1,8 @@
 //! Each reason, one at a time; the order of reasons is that of what a reader would mend first.
 
 use crate::model::{
-    EndpointSlice, Labels, Pod, PodPort, Protocol, Service, ServicePort, SliceEndpoint, SlicePort, TargetPort,
+    EndpointSlice, IpFamilies, Labels, Pod, PodPort, Protocol, Service, ServicePort, SliceEndpoint, SlicePort,
+    TargetPort,
 };
 use crate::translate::endpoints::judge::*;
 
@@ -25,14 +26,25 @@ fn pod() -> Pod {
 #[test]
 fn a_ready_pod_is_an_endpoint_at_its_first_address_and_the_first_of_the_other_family() {
     let expected = Addresses { primary: "10.0.0.1".parse().unwrap(), additional: "fd00::1".parse().ok() };
-    assert_eq!(addresses(&pod()), Ok(expected));
+    assert_eq!(addresses(&service(), &pod()), Ok(expected));
     assert_eq!(selects(&service(), &pod()), Ok(()));
 }
 
 #[test]
 fn finished_pods_and_pods_without_address_are_no_endpoints() {
-    assert_eq!(addresses(&Pod { finished: true, ..pod() }), Err(NotEndpoint::Finished));
-    assert_eq!(addresses(&Pod { ips: vec![], ..pod() }), Err(NotEndpoint::NoAddress));
+    assert_eq!(exists(&pod()), Ok(()));
+    assert_eq!(exists(&Pod { finished: true, ..pod() }), Err(NotEndpoint::Finished));
+    assert_eq!(exists(&Pod { ips: vec![], ..pod() }), Err(NotEndpoint::NoAddress));
+}
+
+#[test]
+fn a_service_of_one_family_has_endpoints_at_addresses_of_that_family_alone() {
+    let of = |families| Service { families, ..service() };
+    let only = |ip: &str| Ok(Addresses { primary: ip.parse().unwrap(), additional: None });
+    assert_eq!(addresses(&of(IpFamilies::V4), &pod()), only("10.0.0.1"));
+    assert_eq!(addresses(&of(IpFamilies::V6), &pod()), only("fd00::1"));
+    let single = Pod { ips: vec!["10.0.0.1".parse().unwrap()], ..pod() };
+    assert_eq!(addresses(&of(IpFamilies::V6), &single), Err(NotEndpoint::OtherFamily));
 }
 
 #[test]
