@@ -93,7 +93,7 @@ build:
 	cd $(@D) && ln -s lib/python3*/site-packages/go/bin/go go && ./go version
 
 # etcd, kube-apiserver and kube-controller-manager in one program. Without its version Kubernetes calls itself v0.0.0.
-$(kube_dir)/kube: e2e/kube/main.go e2e/kube/go.mod e2e/kube/go.sum | $(go)
+$(kube_dir)/kube: $(wildcard e2e/kube/*.go) e2e/kube/go.mod e2e/kube/go.sum | $(go)
 	@echo "building etcd, kube-apiserver and kube-controller-manager $(KUBERNETES): about 4 minutes the first time"
 	@mkdir -p $(@D)
 	cd e2e/kube && CGO_ENABLED=0 GOTOOLCHAIN=local $(CURDIR)/$(go) build -trimpath \

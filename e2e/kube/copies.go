@@ -58,9 +58,9 @@ type tally struct {
 	Done     bool  `json:"done"`
 }
 
-// copier multiplies objects that the API server has stored. It reads and writes its storage, beside the running server, which learns of the
-// copies as it learns of what another server of the same cluster writes. A copy is what the server would store, except that nothing
-// validates what a variant says.
+// copier multiplies objects that the API server has stored. It reads and writes its storage, beside the running server,
+// which learns of the copies as it learns of what another server of the same cluster writes. A copy is what the server
+// would store, except that nothing validates what a variant says.
 type copier struct {
 	client                   *clientv3.Client
 	written, existing, bytes atomic.Int64

@@ -1,5 +1,5 @@
-// Command kube is etcd, the Kubernetes API server and its controller manager in one program: the cluster without nodes that tests run on,
-// and what fills it with objects.
+// Command kube is etcd, the Kubernetes API server and its controller manager in one program: the cluster without nodes
+// that tests run on, and what fills it with objects.
 package main
 
 import (

@@ -1,5 +1,7 @@
 //! Names, ids and choices that look random and follow from a seed and from what they are for.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use crate::random::Random;
 
 /// Characters of the names that Kubernetes generates: none that spells words.
@@ -19,6 +21,12 @@ impl Draws {
             random = Random::new(random.number() ^ part);
         }
         Self(random)
+    }
+
+    /// A sequence that no other run has.
+    pub(crate) fn of_now() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(Random::new(u64::try_from(since.as_nanos()).unwrap_or_default()))
     }
 
     /// The next number.

@@ -1,5 +1,5 @@
-//! Reads the kubeconfigs that the test bed writes: one server by its address, its authority, one user by a token. Those of other clusters
-//! mostly hold more; what is missing is named.
+//! Reads the kubeconfigs that the test bed writes: one server by its address, its authority, one user by a token. Those
+//! of other clusters mostly hold more; what is missing is named.
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -96,12 +96,12 @@ enum Command {
         #[arg(long = "server-flag", value_name = "FLAG", allow_hyphen_values = true)]
         server_flags: Vec<String>,
     },
-    /// Fill an API server with namespaces, Services, pods, Secrets, Gateways and HTTPRoutes; again with larger counts for more.
+    /// Fill an API server with namespaces, Services, pods, Secrets, Gateways and HTTPRoutes; again for more.
     Seed {
         /// Who creates them, as the command `kube` writes it: an administrator.
         #[arg(long, value_name = "FILE")]
         kubeconfig: PathBuf,
-        /// The etcd of that server, such as http://127.0.0.1:2379: most pods and routes are then written there, thousands a second.
+        /// The etcd of that server, such as http://127.0.0.1:2379: most pods and routes are then written there.
         #[arg(long, value_name = "URL", requires = "kube")]
         etcd: Option<String>,
         /// The folder of the program that writes them.

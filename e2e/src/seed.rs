@@ -1,19 +1,19 @@
-//! Fills an API server with what a cluster has, so that syncgate is measured against real amounts: namespaces with Services, realistic pods
-//! and their status, Secrets, Gateways and `HTTPRoutes`.
+//! Fills an API server with what a cluster has, so that syncgate is measured against real amounts: namespaces with
+//! Services, realistic pods and their status, Secrets, Gateways and `HTTPRoutes`.
 //!
-//! Everything is created through the API, except that pods beyond the first of each Service, and routes beyond the first of each namespace,
-//! can be written as copies of it beside the server, into etcd. What exists is left as it is: a second call with larger counts adds the difference.
+//! Everything is created through the API, except that pods beyond the first of each Service, and routes beyond the
+//! first of each namespace, can be written as copies of it beside the server, into etcd. What exists is left as it is:
+//! a second call with larger counts adds the difference.
 
 mod copies;
 mod names;
 mod objects;
+mod plan;
 mod pod;
 mod writer;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
-use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,89 +29,10 @@ use copies::Group;
 use names::PodName;
 pub use objects::MANAGED_BY;
 use objects::REPLICA_SETS;
+pub use plan::{GatewayName, Plan};
 use pod::Owner;
 pub use writer::Count;
 use writer::{Counts, Made, create, do_all, write_status};
-
-/// What to fill it with. Counts are those of each namespace.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Plan {
-    /// What names, ids and addresses follow from. Keep it, and the number of services, to add to what is there.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-    /// Namespaces are called <PREFIX>-0, <PREFIX>-1, … Pods of another prefix get the same addresses.
-    #[arg(long, default_value = "load")]
-    pub prefix: String,
-    /// How many namespaces.
-    #[arg(long, default_value_t = 1)]
-    pub namespaces: u32,
-    /// Services of each namespace: app-0, app-1, …
-    #[arg(long, default_value_t = 10)]
-    pub services: u32,
-    /// Running and ready pods of each namespace, in turn behind its Services.
-    #[arg(long, default_value_t = 100)]
-    pub pods: u32,
-    /// Secrets of each namespace; every second one holds a certificate, which its Gateways use.
-    #[arg(long, default_value_t = 2)]
-    pub secrets: u32,
-    /// Gateways of each namespace: web-0, web-1, …
-    #[arg(long, default_value_t = 1)]
-    pub gateways: u32,
-    /// HTTPRoutes of each namespace, in turn on its Gateways.
-    #[arg(long, default_value_t = 10)]
-    pub routes: u32,
-    /// Attach the routes to this Gateway instead, which is not created.
-    #[arg(long, value_name = "NAMESPACE/NAME")]
-    pub gateway: Option<GatewayName>,
-    /// Addresses of the pods, which those of a Service take in turn; without them, addresses in 10.0.0.0/8 that nothing listens on.
-    #[arg(long, value_name = "IP,IP", value_delimiter = ',')]
-    pub addresses: Vec<IpAddr>,
-    /// The port named http of each pod.
-    #[arg(long, default_value_t = 8080)]
-    pub port: u16,
-    /// How many requests are under way at once.
-    #[arg(long, default_value_t = 48)]
-    pub at_once: usize,
-}
-
-impl Default for Plan {
-    /// One small namespace, as the command has it.
-    fn default() -> Self {
-        Self {
-            seed: 1,
-            prefix: "load".to_owned(),
-            namespaces: 1,
-            services: 10,
-            pods: 100,
-            secrets: 2,
-            gateways: 1,
-            routes: 10,
-            gateway: None,
-            addresses: Vec::new(),
-            port: 8080,
-            at_once: 48,
-        }
-    }
-}
-
-/// A Gateway that others' routes attach to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GatewayName {
-    /// Where it is.
-    pub namespace: String,
-    /// What it is called.
-    pub name: String,
-}
-
-impl FromStr for GatewayName {
-    type Err = anyhow::Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let (namespace, name) =
-            text.split_once('/').with_context(|| format!("{text} is not of the form NAMESPACE/NAME"))?;
-        Ok(Self { namespace: namespace.to_owned(), name: name.to_owned() })
-    }
-}
 
 /// What was written.
 #[derive(Debug, Clone)]
@@ -171,15 +92,14 @@ pub async fn fill(api: &Api, plan: &Plan, etcd: Option<&Etcd>) -> Result<Report>
     Ok(Report { seed: plan.seed, counts: filler.counts, elapsed: since.elapsed(), bytes_of_pod })
 }
 
-/// What owns the pods of each namespace's Services.
-type Owners = Arc<Mutex<BTreeMap<(u32, u32), Arc<Owner>>>>;
+/// The owners of pods by namespace and Service.
+type Owners = BTreeMap<(u32, u32), Arc<Owner>>;
 
 /// A plan under way.
 struct Filler {
     api: Api,
     plan: Arc<Plan>,
-    /// By namespace and Service.
-    owners: Owners,
+    owners: Arc<Mutex<Owners>>,
     counts: Counts,
 }
 
@@ -259,7 +179,8 @@ impl Filler {
         Ok(())
     }
 
-    /// Creates what owns the pods of the first `each` Services of each namespace, and learns the ids that the server gave them.
+    /// Creates what owns the pods of the first `each` Services of each namespace, and learns the ids that the server
+    /// gave them.
     async fn owners(&mut self, each: u32) -> Result<()> {
         let jobs = self.plan.pairs(each).map(|(namespace, service)| {
             let (api, plan, owners) = (self.api.clone(), Arc::clone(&self.plan), Arc::clone(&self.owners));
@@ -327,12 +248,6 @@ fn same_origin(plan: &Plan, namespace: &Value) -> Result<()> {
 }
 
 impl Plan {
-    /// The numbers of namespaces and of `each` objects in them.
-    fn pairs(&self, each: u32) -> impl Iterator<Item = (u32, u32)> + use<> {
-        let namespaces = self.namespaces;
-        (0..namespaces).flat_map(move |namespace| (0..each).map(move |number| (namespace, number)))
-    }
-
     /// The pods of a Service beyond its first.
     fn pod_copies(&self, namespace: u32, service: u32) -> Result<Group> {
         let rest = (service..self.pods).step_by(self.services as usize).skip(1);

@@ -1,4 +1,5 @@
-//! The seeder fills a real API server with what it says, the same by either way and again for more; the churner changes what it says and ends.
+//! The seeder fills a real API server with what it says, the same by either way and again for more; the churner changes
+//! what it says and ends.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -164,6 +165,11 @@ async fn pods_change_as_planned_and_stay_as_many() -> Result<()> {
     let unready = after.values().filter(|pod| !ready(pod)).count() as u64;
     ensure!(unready <= report.of(Change::Readiness), "{unready} unready pods: {report}");
 
+    // The same again meets what the first run left behind.
+    let again = churn::pods::Plan { seconds: 1, ..plan.clone() };
+    churn::pods::run(api, &again).await?.ensure_clean()?;
+
+    let after = by_name(items(api, &PODS, "").await?);
     let idle = churn::pods::Plan { readiness: 0, address: 0, replace: 0, seconds: 1, seed: 2, ..plan };
     let report = churn::pods::run(api, &idle).await?;
     report.ensure_clean()?;

@@ -1,8 +1,8 @@
-//! Namespaces that live for moments, as continuous integration makes them: a namespace, rights in it, a Service, pods, a route; then its
-//! deletion, which is over only when the namespace is gone.
+//! Namespaces that live for moments, as continuous integration makes them: a namespace, rights in it, a Service, pods,
+//! a route; then its deletion, which is over only when the namespace is gone.
 //!
-//! A namespace goes when somebody has emptied it and taken its finalizer away. With a controller manager that is its work; without one it is
-//! done here, and only for the kinds that are made here.
+//! A namespace goes when somebody has emptied it and taken its finalizer away. With a controller manager that is its
+//! work; without one it is done here, and only for the kinds that are made here.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -137,7 +137,8 @@ impl fmt::Display for Report {
     }
 }
 
-/// Makes and deletes namespaces until as many as planned are gone or the time is up. None is left behind by a run that comes to its end.
+/// Makes and deletes namespaces until as many as planned are gone or the time is up. None is left behind by a run that
+/// comes to its end.
 pub async fn run(api: &Api, plan: &Plan) -> Result<Report> {
     ensure!(plan.at_once > 0, "churn needs room for one namespace at once");
     let end = match plan.end {
@@ -145,7 +146,7 @@ pub async fn run(api: &Api, plan: &Plan) -> Result<Report> {
         None => trial(api, &format!("{}-trial", plan.prefix)).await?,
     };
     eprintln!("{} namespaces from {}-0 on, {} at once", plan.count, plan.prefix, plan.at_once);
-    let addresses = Arc::new(Addresses::new(&plan.addresses, 0));
+    let addresses = Arc::new(Addresses::new(&plan.addresses));
     let (plan, start, mut under_way) = (Arc::new(plan.clone()), Instant::now(), JoinSet::new());
     for number in 0..plan.at_once {
         let (api, plan, addresses) = (api.clone(), Arc::clone(&plan), Arc::clone(&addresses));
@@ -250,9 +251,11 @@ fn rules() -> [Value; 3] {
 
 fn route(namespace: &str, gateway: &GatewayName) -> Value {
     json!({
-        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": {"namespace": namespace, "name": SERVICE},
+        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
+        "metadata": {"namespace": namespace, "name": SERVICE},
         "spec": {
-            "parentRefs": [{"namespace": gateway.namespace, "name": gateway.name}], "hostnames": [format!("{namespace}.example")],
+            "parentRefs": [{"namespace": gateway.namespace, "name": gateway.name}],
+            "hostnames": [format!("{namespace}.example")],
             "rules": [{"backendRefs": [{"name": SERVICE, "port": 80}]}],
         },
     })

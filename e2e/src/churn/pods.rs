@@ -1,5 +1,5 @@
-//! Pods change at a constant rate. Open loop: a change is due by the schedule, not by the answer to the one before, so a server that falls
-//! behind shows as latency. Each pod is changed by one task alone, which knows what it wrote last.
+//! Pods change at a constant rate. Open loop: a change is due by the schedule, not by the answer to the one before, so
+//! a server that falls behind shows as latency. Each pod is changed by one task alone, which knows what it wrote last.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -52,7 +52,7 @@ pub struct Plan {
     /// How many changes are under way at once.
     #[arg(long, default_value_t = 16)]
     pub at_once: u32,
-    /// What the choice of pods and changes follows from.
+    /// What the choice of pods and changes follows from. New names and addresses are others in each run.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
 }
@@ -163,13 +163,13 @@ pub async fn run(api: &Api, plan: &Plan) -> Result<Report> {
     }
     // No lane without a pod, and so without its turns.
     shares.retain(|share| !share.is_empty());
-    let addresses = Arc::new(Addresses::new(&plan.addresses, plan.seed));
+    let addresses = Arc::new(Addresses::new(&plan.addresses));
     let (plan, start, lanes) = (Arc::new(plan.clone()), Instant::now(), shares.len());
     let mut under_way = JoinSet::new();
     for (number, targets) in (0..).zip(shares) {
-        let draws = Draws::of(plan.seed, &[number]);
+        let (draws, names) = (Draws::of(plan.seed, &[number]), Draws::of_now());
         let (api, plan, addresses) = (api.clone(), Arc::clone(&plan), Arc::clone(&addresses));
-        let lane = Lane { api, plan, addresses, draws, targets, start, changes: BTreeMap::new() };
+        let lane = Lane { api, plan, addresses, draws, names, targets, start, changes: BTreeMap::new() };
         under_way.spawn(lane.run(number, lanes));
     }
     let mut changes: BTreeMap<Change, Tally> = BTreeMap::new();
@@ -226,6 +226,7 @@ struct Lane {
     plan: Arc<Plan>,
     addresses: Arc<Addresses>,
     draws: Draws,
+    names: Draws,
     targets: Vec<Target>,
     start: Instant,
     changes: BTreeMap<Change, Tally>,
@@ -264,7 +265,7 @@ impl Lane {
             Change::Address => address(self.addresses.next()),
             Change::Idle => json!({"message": format!("probed {mark:x}")}),
             Change::Replace => {
-                let new = target.successor(self.addresses.next(), &self.draws.word(5));
+                let new = target.successor(self.addresses.next(), &self.names.word(5));
                 let created = self.api.create_with_status(&new).await?;
                 let (namespace, name) = target.place()?;
                 // From now on the new one is changed, even if the old one should not go.

@@ -1,5 +1,5 @@
-//! What seeded objects are called and where their pods are. All of it follows from the seed and an object's numbers alone, so a second call
-//! with larger counts finds what the first one made and adds to it.
+//! What seeded objects are called and where their pods are. All of it follows from the seed and an object's numbers
+//! alone, so a second call with larger counts finds what the first one made and adds to it.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -68,7 +68,8 @@ impl Plan {
         })
     }
 
-    /// The address of a pod of a namespace: one of the given ones in turn, or one of 10.0.0.0/8 that no other pod of the plan has.
+    /// The address of a pod of a namespace: one of the given ones in turn, or one of 10.0.0.0/8 that no other pod of
+    /// the plan has.
     pub fn address(&self, namespace: u32, pod: u32) -> Result<IpAddr> {
         if self.addresses.is_empty() {
             let address = load_address(namespace, pod);
@@ -85,8 +86,9 @@ impl Plan {
     }
 }
 
-/// A number for each pair that does not depend on how many there are of either: pairs are grouped into blocks by their powers of two, and
-/// blocks of 2^s pairs follow each other by s. (A fixed share for each namespace would waste most of the network on one shape of plan.)
+/// A number for each pair that does not depend on how many there are of either: pairs are grouped into blocks by their
+/// powers of two, and blocks of 2^s pairs follow each other by s. (A fixed share for each namespace would waste most of
+/// the network on one shape of plan.)
 fn load_address(namespace: u32, pod: u32) -> Option<Ipv4Addr> {
     let (namespace, pod) = (u64::from(namespace) + 1, u64::from(pod) + 1);
     let (high, low) = (namespace.ilog2(), pod.ilog2());

@@ -80,7 +80,8 @@ pub(super) fn secret(plan: &Plan, namespace: u32, number: u32, authority: &Autho
     let mut value = |length| STANDARD.encode(draws.hex(length));
     let data = json!({"username": value(8), "password": value(32), "settings.json": value(1500)});
     Ok(json!({
-        "apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": {"namespace": within, "name": name}, "data": data,
+        "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
+        "metadata": {"namespace": within, "name": name}, "data": data,
     }))
 }
 
@@ -145,12 +146,19 @@ pub(super) fn route(plan: &Plan, namespace: u32, number: u32) -> Value {
             "parentRefs": [parent], "hostnames": [plan.host(namespace, number)],
             "rules": [
                 {"matches": [canary], "backendRefs": [service()]},
-                {"matches": [path("PathPrefix", "/api")], "backendRefs": [weighted(service(), 90), weighted(service(), 10)]},
+                {
+                    "matches": [path("PathPrefix", "/api")],
+                    "backendRefs": [weighted(service(), 90), weighted(service(), 10)],
+                },
                 {
                     "matches": [path("PathPrefix", "/static")], "backendRefs": [service()],
                     "filters": [
-                        {"type": "URLRewrite", "urlRewrite": {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}}},
-                        {"type": "ResponseHeaderModifier", "responseHeaderModifier": {"set": [{"name": "cache-control", "value": "max-age=300"}]}},
+                        {"type": "URLRewrite", "urlRewrite": {
+                            "path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"},
+                        }},
+                        {"type": "ResponseHeaderModifier", "responseHeaderModifier": {
+                            "set": [{"name": "cache-control", "value": "max-age=300"}],
+                        }},
                     ],
                 },
                 {"matches": [path("Exact", "/favicon.ico"), path("PathPrefix", "/")], "backendRefs": [service()]},
@@ -172,10 +180,5 @@ impl Plan {
 
     fn domain(&self, namespace: u32) -> String {
         format!("{}.example", self.namespace(namespace))
-    }
-
-    /// What the names in a namespace follow from, in words.
-    pub(super) fn origin(&self) -> String {
-        format!("seed {}, {} services", self.seed, self.services)
     }
 }

@@ -1,5 +1,5 @@
-//! A pod as clusters have them: what templating tools, a service account and a kubelet add to it, some 5 kB with its managed fields. A small
-//! one would flatter whoever reads many.
+//! A pod as clusters have them: what templating tools, a service account and a kubelet add to it, some 5 kB with its
+//! managed fields. A small one would flatter whoever reads many.
 
 use serde_json::{Value, json};
 
@@ -46,9 +46,11 @@ pub(super) fn pod(owner: &Owner, of: &PodName) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {
-            "namespace": namespace, "name": of.name, "generateName": format!("{}-", owner.replica_set), "labels": labels,
+            "namespace": namespace, "name": of.name, "generateName": format!("{}-", owner.replica_set),
+            "labels": labels,
             "annotations": {
-                "kubectl.kubernetes.io/default-container": "web", "prometheus.io/port": "9090", "prometheus.io/scrape": "true",
+                "kubectl.kubernetes.io/default-container": "web",
+                "prometheus.io/port": "9090", "prometheus.io/scrape": "true",
             },
             // Without `controller`: the ReplicaSet counts none of these pods as its own and leaves them alone.
             "ownerReferences": [{
@@ -80,7 +82,9 @@ fn web(owner: &Owner) -> Value {
         "env": [
             {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
             {"name": "DATABASE_URL", "value": format!("postgres://{app}@database.{namespace}.svc:5432/{app}")},
-            {"name": "DATABASE_PASSWORD", "valueFrom": {"secretKeyRef": {"name": format!("{app}-database"), "key": "password"}}},
+            {"name": "DATABASE_PASSWORD", "valueFrom": {
+                "secretKeyRef": {"name": format!("{app}-database"), "key": "password"},
+            }},
         ],
         "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
         "readinessProbe": {"httpGet": {"path": "/ready", "port": "http"}, "periodSeconds": 5},
@@ -91,7 +95,9 @@ fn web(owner: &Owner) -> Value {
 fn sidecar(app: &str) -> Value {
     json!({
         "name": "telemetry", "image": AGENT,
-        "env": [{"name": "SERVICE", "value": app}, {"name": "COLLECTOR", "value": "http://collector.telemetry.svc:4317"}],
+        "env": [
+            {"name": "SERVICE", "value": app}, {"name": "COLLECTOR", "value": "http://collector.telemetry.svc:4317"},
+        ],
         "volumeMounts": [{"name": "config", "mountPath": "/etc/telemetry"}],
     })
 }
@@ -101,8 +107,8 @@ fn status(owner: &Owner, of: &PodName) -> Value {
     let condition = |kind: &str| json!({"type": kind, "status": "True", "lastTransitionTime": SINCE});
     let image = format!("{IMAGE}/{}:v1.27.3", owner.app);
     json!({
-        "phase": "Running", "podIP": of.ip, "podIPs": [{"ip": of.ip}], "hostIP": of.host_ip, "hostIPs": [{"ip": of.host_ip}],
-        "startTime": SINCE,
+        "phase": "Running", "startTime": SINCE,
+        "podIP": of.ip, "podIPs": [{"ip": of.ip}], "hostIP": of.host_ip, "hostIPs": [{"ip": of.host_ip}],
         "conditions": [
             condition("PodScheduled"), condition("Initialized"), condition("ContainersReady"), condition("Ready"),
         ],
@@ -116,8 +122,9 @@ fn container(name: &str, image: &str, uid: &str, number: u8) -> Value {
     let digits = uid.replace('-', "");
     let repository = image.split(':').next().unwrap_or(image);
     json!({
-        "name": name, "image": image, "imageID": format!("{repository}@sha256:{:d<64}", "4f5e6a"), "ready": true, "started": true,
-        "restartCount": 0, "containerID": format!("containerd://{digits}{:031x}{number:x}", 0),
+        "name": name, "image": image, "imageID": format!("{repository}@sha256:{:d<64}", "4f5e6a"),
+        "ready": true, "started": true, "restartCount": 0,
+        "containerID": format!("containerd://{digits}{:031x}{number:x}", 0),
         "state": {"running": {"startedAt": SINCE}},
     })
 }

@@ -77,8 +77,8 @@ impl fmt::Display for Count {
     }
 }
 
-/// Does the jobs for objects of a kind, at most `at_once` at a time, and counts those that say that they created one. The first failure
-/// ends it.
+/// Does the jobs for objects of a kind, at most `at_once` at a time, and counts those that say that they created one.
+/// The first failure ends it.
 pub(super) async fn do_all<J>(kind: &str, at_once: usize, jobs: impl IntoIterator<Item = J>) -> Result<Count>
 where
     J: Future<Output = Result<bool>> + Send + 'static,
