@@ -51,12 +51,12 @@ fn read(name: &str, encoding: Encoding) -> Bytes {
         Encoding::Protobuf => "pb",
     };
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(format!("{name}.{extension}"));
-    fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).into()
+    fs::read(&path).expect(name).into()
 }
 
 fn page(kind: Kind, name: &str, encoding: Encoding) -> Page {
     let body = read(name, encoding);
-    wire::page(kind, encoding, &body, &Pool::new()).unwrap_or_else(|error| panic!("{name}: {error}"))
+    wire::page(kind, encoding, &body, &Pool::new()).expect(name)
 }
 
 /// The events of a watch, with the network cutting it into pieces of `size`.
@@ -64,8 +64,8 @@ fn changes(kind: Kind, name: &str, encoding: Encoding, size: usize) -> Vec<Chang
     let (mut frames, pool, mut found) = (Frames::new(encoding), Pool::new(), Vec::new());
     for piece in read(name, encoding).chunks(size) {
         frames.push(piece);
-        while let Some(frame) = frames.next_frame().unwrap() {
-            found.push(wire::change(kind, encoding, &frame, &pool).unwrap_or_else(|error| panic!("{name}: {error}")));
+        while let Some(frame) = frames.next_frame().expect(name) {
+            found.push(wire::change(kind, encoding, &frame, &pool).expect(name));
         }
     }
     assert!(!frames.is_partial(), "{name} ends within an event");
@@ -75,11 +75,11 @@ fn changes(kind: Kind, name: &str, encoding: Encoding, size: usize) -> Vec<Chang
 /// What full decoding makes of a tree: the name, the value and its problems; nothing of a managed slice.
 fn in_full(kind: Kind, tree: &Tree, api_version: &str) -> Item {
     let metadata = &tree["metadata"];
-    let version = metadata["resourceVersion"].as_str().unwrap().parse().unwrap();
+    let version = metadata["resourceVersion"].as_str().and_then(|text| text.parse().ok()).expect("a revision");
     let (key, value) = match decode::decode(tree, Some(TypeMeta { api_version, kind: kind.as_str() })) {
         Ok(decoded) => (decoded.at.key, Value::Object(decoded.object, decoded.problems)),
         Err(NotDecoded::Managed(at)) => (at.key, Value::Managed),
-        Err(other) => panic!("{other:?}"),
+        Err(other) => unreachable!("{other:?}"),
     };
     Item { key, version, value }
 }
