@@ -6,8 +6,8 @@
 //! ```text
 //!  source ─► Sender ─┐
 //!  source ─► Sender ─┴─► Mailbox ─► Door ─► one batch ─► one epoch
-//!    ▲                (newest of    (holds changes that would break
-//!    │                 each object)  a reference, 500 ms at most)
+//!    ▲                (newest of    (holds changes that would break    │
+//!    │                 each object)  a reference, 500 ms at most) ◄────┘ which Service ports have endpoints
 //!    └───────────────────────────────┘ wants: what specs refer to and no source reads by itself
 //! ```
 //!
@@ -30,6 +30,6 @@ mod table;
 mod tests;
 
 pub use demands::DEMAND;
-pub use door::{Door, LetIn, MAX_HELD};
+pub use door::{Backing, Door, LetIn, MAX_HELD};
 pub use holds::{HOLD, Held};
 pub use mailbox::{Arrival, Mailbox, Sender, Taken, mailbox};

@@ -57,6 +57,8 @@ use crate::graph::{GraphBuilder, Rows};
 use crate::model::{ObjectKey, ObjectRef};
 use crate::resource::Resource;
 
+use keys::ClusterKey;
+
 /// What translation yields.
 #[derive(Debug, Clone, Copy)]
 pub struct Outputs {
@@ -65,6 +67,8 @@ pub struct Outputs {
     /// Every resource of every such Gateway. Clusters and load assignments are shared: the same rows under the
     /// names of several Gateways.
     pub resources: Rows<ResourceKey, Resource>,
+    /// The load assignment of every Service port that a route can name.
+    pub assignments: Rows<ClusterKey, Resource>,
     /// The status of every GatewayClass, Gateway and HTTPRoute, also of those that are not ours.
     pub statuses: Rows<ObjectRef, Status>,
 }
@@ -94,7 +98,7 @@ pub fn build(graph: &mut GraphBuilder) -> (Inputs, Outputs) {
         .reading(certificates)
         .rows(resources::resource);
     let statuses = draw_statuses(graph, &inputs, gateways, &routes, bound);
-    (inputs, Outputs { gateways, resources, statuses })
+    (inputs, Outputs { gateways, resources, assignments: backends.assignments, statuses })
 }
 
 /// Routes as far as they are known by themselves.

@@ -59,7 +59,7 @@ async fn play(name: &str, scope: Scope, variant: Variant) -> Result<()> {
     let mut show = begin(&setup, name, scope, variant).await?;
     show.bed.answered_by(HOST, "/", "v0").await?;
     show.load().await?;
-    show.service_and_route_in_either_order().await?;
+    show.service_pod_and_route_in_any_order().await?;
     show.pods_are_replaced().await?;
     show.a_certificate_comes_late_and_is_renewed().await?;
     show.a_reference_into_another_namespace().await?;
@@ -135,21 +135,38 @@ impl Show {
         clean.map_err(|reason| self.bed.with_logs(reason.context(what.to_owned())))
     }
 
-    /// The pods are ready beforehand: a route to a Service without a ready pod would rightly answer 503.
-    async fn service_and_route_in_either_order(&mut self) -> Result<()> {
+    /// Service, pod and route come one after the other, each of them last once.
+    async fn service_pod_and_route_in_any_order(&mut self) -> Result<()> {
         let versions = ["v0", "v1", "v2", "v3", "v4"];
         for (turn, pair) in versions.windows(2).enumerate() {
             let (old, new) = (pair[0], pair[1]);
             let [service, pod] = self.bed.world(NAMESPACE, new).await?;
-            self.bed.api().create_with_status(&pod).await?;
+            let (api, rules) = (self.bed.api(), [rule("/", new)]);
             self.shop.set([old, new]);
-            if turn % 2 == 0 {
-                self.moves_to(&[rule("/", new)]).await?;
-                sleep(AHEAD).await;
-                self.bed.api().create(&service).await?;
-            } else {
-                self.bed.api().create(&service).await?;
-                self.moves_to(&[rule("/", new)]).await?;
+            match turn {
+                0 => {
+                    api.create_with_status(&pod).await?;
+                    self.moves_to(&rules).await?;
+                    sleep(AHEAD).await;
+                    api.create(&service).await?;
+                }
+                1 => {
+                    api.create(&service).await?;
+                    self.moves_to(&rules).await?;
+                    sleep(AHEAD).await;
+                    api.create_with_status(&pod).await?;
+                }
+                2 => {
+                    self.moves_to(&rules).await?;
+                    sleep(AHEAD).await;
+                    api.create(&service).await?;
+                    api.create_with_status(&pod).await?;
+                }
+                _ => {
+                    api.create(&service).await?;
+                    api.create_with_status(&pod).await?;
+                    self.moves_to(&rules).await?;
+                }
             }
             self.arrived(new, &format!("from {old} to {new}")).await?;
             self.bed.api().delete(&SERVICES, NAMESPACE, old).await?;

@@ -191,14 +191,8 @@ impl OwnerThread {
                 Taken::Closed => return,
                 Taken::Arrivals(arrivals) => self.door.offer(arrivals, Instant::now()),
             }
-            let let_in = self.door.ready(Instant::now());
-            // Ahead of the epoch: the sources read while it runs.
-            if let Some(wants) = self.door.new_wants() {
-                self.outlets.wants.send_replace(wants);
-            }
-            if !let_in.is_empty() {
-                self.epoch(let_in);
-            }
+            // What an epoch found endpoints for goes in with the next one.
+            while self.let_in() {}
             self.show_held(Instant::now());
             while let Ok(question) = self.asked.try_recv() {
                 if self.answer(question).is_none() {
@@ -206,6 +200,16 @@ impl OwnerThread {
                 }
             }
         }
+    }
+
+    /// Lets in what may pass. Says whether something else may pass because of it.
+    fn let_in(&mut self) -> bool {
+        let let_in = self.door.ready(Instant::now());
+        // Ahead of the epoch: the sources read while it runs.
+        if let Some(wants) = self.door.new_wants() {
+            self.outlets.wants.send_replace(wants);
+        }
+        !let_in.is_empty() && self.epoch(let_in)
     }
 
     /// How long to sleep when nothing comes.
@@ -240,8 +244,9 @@ impl OwnerThread {
         }
     }
 
-    /// One epoch, and its publication once everything is complete (invariant `gated`).
-    fn epoch(&mut self, let_in: LetIn) {
+    /// One epoch, and its publication once everything is complete (invariant `gated`). Says whether it frees anything at the
+    /// door.
+    fn epoch(&mut self, let_in: LetIn) -> bool {
         let applied = self.pipeline.apply(&let_in.events);
         metrics::epoch(applied.took, let_in.events.len());
         self.collections.settle(&self.pipeline.graph);
@@ -252,6 +257,7 @@ impl OwnerThread {
         if self.pipeline.complete() && (self.published.is_none() || !self.unpublished.is_empty()) {
             self.publish(let_in.arrived);
         }
+        self.door.back(applied.backings)
     }
 
     fn publish(&mut self, arrived: Option<Instant>) {

@@ -8,9 +8,11 @@ use arcstr::{ArcStr, format};
 
 use crate::{
     graph::{Epoch, Graph, GraphBuilder},
+    ingest::Backing,
     model::{Event, ObjectKey, ObjectRef},
+    resource::Resource,
     snapshot::{Change, World},
-    translate::{self, Inputs, Outputs, Status},
+    translate::{self, Inputs, Outputs, Status, endpoints::has_endpoints, keys::ClusterKey},
 };
 
 /// The objects whose status has problems, with that status.
@@ -37,6 +39,8 @@ pub struct Applied {
     pub changed: Vec<ArcStr>,
     /// Whether the status of any object changed.
     pub judged: bool,
+    /// The Service ports whose endpoints changed; of a port that changed its protocol, the end of the old one first.
+    pub backings: Vec<Backing>,
     /// How long the epoch took.
     pub took: std::time::Duration,
 }
@@ -80,7 +84,18 @@ impl Pipeline {
             None => Change::Delete { gateway: gateway_name(&key.gateway), kind: key.kind, name: key.name.clone() },
         });
         let changed = self.world.apply(gateways.chain(resources));
-        Applied { changed, judged: self.judge(&epoch), took: epoch.duration() }
+        Applied { changed, judged: self.judge(&epoch), backings: self.backings(&epoch), took: epoch.duration() }
+    }
+
+    fn backings(&self, epoch: &Epoch) -> Vec<Backing> {
+        let backing = |(key, assignment): &(ClusterKey, Option<Arc<Resource>>)| Backing {
+            service: key.service.clone(),
+            port: key.port,
+            has_endpoints: assignment.as_deref().is_some_and(has_endpoints),
+        };
+        let mut backings: Vec<_> = epoch.changes(self.outputs.assignments).iter().map(backing).collect();
+        backings.sort_by_key(|backing| backing.has_endpoints);
+        backings
     }
 
     /// Keeps the list of troubled objects. Says whether any status changed.

@@ -1,7 +1,7 @@
 //! Which of some changes may be let in together: pure, on the table and the changes alone.
 //!
 //! The rule: no reference may dangle afterwards that does not dangle already, and no new one may lead to what is still
-//! being read. The largest such set is found by taking out of
+//! being read or to a Service port without endpoints. The largest such set is found by taking out of
 //! all changes, again and again, those that break the rule, until none does. So changes that wait for each other
 //! (a route that moves to a new Service, that Service, and the deletion of the old one) are let in as one.
 
@@ -24,13 +24,17 @@ pub(super) enum Blocked {
     Referred(ObjectRef, Reference),
     /// The object itself would refer to something that is still being read.
     Demand(Want),
+    /// The object itself would lead to a Service port that has no endpoint yet.
+    Unbacked(Reference),
 }
 
 impl Blocked {
     /// Whose change could free it: of any one of these.
     pub(super) fn freed_by(&self) -> Vec<Topic> {
         match self {
-            Blocked::Refers(reference, Lack::Target | Lack::Port) => vec![Topic::Object(reference.target.clone())],
+            Blocked::Refers(reference, Lack::Target | Lack::Port) | Blocked::Unbacked(reference) => {
+                vec![Topic::Object(reference.target.clone())]
+            }
             Blocked::Refers(reference, Lack::Consent) => vec![consent(reference)],
             // The referrer may move away, another grant take the place of one that goes, or the reference be lost otherwise.
             Blocked::Referred(referrer, reference) => {
@@ -64,6 +68,9 @@ impl fmt::Display for Blocked {
                 write!(f, "{referrer} still refers to {target} and would lose it")
             }
             Blocked::Demand(want) => write!(f, "waits for {want} to be read"),
+            Blocked::Unbacked(Reference { target, port, .. }) => {
+                write!(f, "leads to port {} of {target}, which has no ready endpoint yet", port.unwrap_or_default())
+            }
         }
     }
 }
@@ -178,6 +185,15 @@ impl Culprits {
                 entry.insert(Blocked::Referred(object.clone(), reference.clone()));
                 self.wanted.insert(taker, object.clone());
             }
+        }
+        let mut led_to = facts.references.iter().filter(|reference| !old.contains(reference));
+        let is_unbacked = |reference: &&Reference| {
+            after.lack(object, reference).is_none()
+                && after.table.may_be_backed_soon(reference)
+                && !demands.is_unavailable(object, reference)
+        };
+        if let Some(reference) = led_to.find(is_unbacked) {
+            self.referrers.entry(object.clone()).or_insert_with(|| Blocked::Unbacked(reference.clone()));
         }
     }
 

@@ -9,7 +9,7 @@ use tracing::debug;
 
 use crate::metrics;
 use crate::model::delta::Event;
-use crate::model::{Answer, Kind, Object, ObjectRef, Want, Wants};
+use crate::model::{Answer, Kind, Object, ObjectKey, ObjectRef, Want, Wants};
 
 use super::admission::{self, Blocked};
 use super::demands::{DEMAND, Demands};
@@ -23,7 +23,8 @@ pub const MAX_HELD: usize = 10_000;
 /// Decides what is let in, and when.
 ///
 /// While the first lists are incomplete everything passes at once: nothing is served yet. Afterwards a change that would
-/// make a reference dangle that does not dangle already waits until that is no longer so, or for [`HOLD`](super::HOLD); one
+/// make a reference dangle that does not dangle already waits until that is no longer so, or for [`HOLD`](super::HOLD); so does
+/// one that would lead to a Service port without endpoints, because a Service and its first pod come apart; one
 /// with a new reference to what is still being read waits for that, or for [`DEMAND`]. Changes that wait for each other are
 /// let in together. A newer change of a waiting object replaces the older one without restarting its clock.
 /// Pods, EndpointSlices and Namespaces are never held, and neither is what is firm.
@@ -54,6 +55,17 @@ enum Start {
     Demands { left: BTreeSet<Kind>, until: Instant },
     /// Over.
     Done,
+}
+
+/// What the graph made of a Service port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backing {
+    /// The Service.
+    pub service: ObjectKey,
+    /// `spec.ports[].port`, 1 to 65535.
+    pub port: u16,
+    /// Whether requests can go anywhere from there.
+    pub has_endpoints: bool,
 }
 
 /// One batch: to be applied as one epoch.
@@ -158,6 +170,19 @@ impl Door {
         if self.demands.answer(want, answer) {
             self.touch_waiting_for(want);
         }
+    }
+
+    /// Of some Service ports it is known anew whether they have endpoints. Says whether a change that waits may be let in
+    /// for it, so that [`ready`](Self::ready) is worth a call.
+    pub fn back(&mut self, ports: impl IntoIterator<Item = Backing>) -> bool {
+        for Backing { service, port, has_endpoints } in ports {
+            if has_endpoints {
+                let service = ObjectRef::new(Kind::Service, service.clone());
+                self.touched.extend(self.holds.freed_by(&Topic::Object(service)).cloned());
+            }
+            self.table.back(service, port, has_endpoints);
+        }
+        !self.touched.is_empty()
     }
 
     fn touch_waiting_for(&mut self, want: &Want) {

@@ -160,14 +160,15 @@ impl Holds {
         }
     }
 
-    /// What a referrer is about to leave, stays as long as that referrer waits for something to be read: otherwise
-    /// the referrer would hang in the air for the difference of the two clocks.
+    /// What a referrer is about to leave, stays as long as that referrer waits for something to be read or for endpoints:
+    /// otherwise the referrer would hang in the air for the difference of the two clocks.
     fn extension(&self, object: &ObjectRef) -> Option<Instant> {
         let waiting = self.waiting.get(object).filter(|waiting| !waiting.last_call)?;
         let Some(Blocked::Referred(referrer, reference)) = &waiting.blocked else { return None };
         let facts = self.changes.get(referrer)?.as_ref()?;
-        let leaves = self.awaits_demand(referrer) && !facts.references.contains(reference);
-        let until = self.waiting.get(referrer).filter(|_| leaves)?.until;
+        let waits = |waiting: &&Waiting| matches!(waiting.blocked, Some(Blocked::Demand(_) | Blocked::Unbacked(_)));
+        let leaves = !facts.references.contains(reference);
+        let until = self.waiting.get(referrer).filter(waits).filter(|_| leaves)?.until;
         Some(until.min(waiting.since + DEMAND))
     }
 

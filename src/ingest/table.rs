@@ -167,6 +167,8 @@ impl Topic {
 pub(super) struct Table {
     rows: BTreeMap<ObjectRef, Arc<Facts>>,
     referrers: BTreeMap<Topic, BTreeSet<ObjectRef>>,
+    /// The Service ports that have endpoints, as the graph says.
+    backed: BTreeSet<(ObjectKey, u16)>,
 }
 
 impl Table {
@@ -189,10 +191,27 @@ impl Table {
         }
     }
 
+    /// A Service port has endpoints from here on, or none.
+    pub(super) fn back(&mut self, service: ObjectKey, port: u16, has_endpoints: bool) {
+        if has_endpoints {
+            self.backed.insert((service, port));
+        } else {
+            self.backed.remove(&(service, port));
+        }
+    }
+
+    /// Whether endpoints may still come to what a reference leads to: its Service is new, or has the port and no endpoint. A port
+    /// that is new does not count: its Service may have to wait for the referrer, which then must not wait for the Service.
+    pub(super) fn may_be_backed_soon(&self, reference: &Reference) -> bool {
+        let Some(port) = reference.port else { return false };
+        let is_settled = self.facts(&reference.target).is_some() && !self.offers(reference);
+        !is_settled && !self.backed.contains(&(reference.target.key.clone(), port))
+    }
+
     /// Whether nothing is known, and nobody refers to anything.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.referrers.is_empty()
+        self.rows.is_empty() && self.referrers.is_empty() && self.backed.is_empty()
     }
 
     /// Every object that refers to something.

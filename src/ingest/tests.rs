@@ -1,5 +1,6 @@
 //! The mailbox and the door, with a clock that the tests move.
 
+mod backing;
 mod bounded;
 mod cases;
 mod demands;
@@ -110,6 +111,8 @@ const fn ms(millis: u64) -> Duration {
 /// A door, its clock, and how things look from the graph's side.
 struct Rig {
     door: Door,
+    /// Every Service has endpoints as soon as it is let in.
+    backs: bool,
     start: Instant,
     now: Instant,
 }
@@ -122,7 +125,7 @@ impl Rig {
 
     fn around(door: Door, events: Vec<Event>) -> Self {
         let start = Instant::now();
-        let mut rig = Self { door, start, now: start };
+        let mut rig = Self { door, backs: true, start, now: start };
         rig.offer(events);
         rig.offer(Kind::ALL.map(Event::Listed).to_vec());
         let expected = rig.door.held_count();
@@ -134,7 +137,7 @@ impl Rig {
     /// Whatever was wanted so far is answered.
     fn covering(namespaces: Option<&[&str]>, events: Vec<Event>) -> Self {
         let start = Instant::now();
-        let mut rig = Self { door: Door::new(), start, now: start };
+        let mut rig = Self { door: Door::new(), backs: true, start, now: start };
         rig.offer(vec![covers(&[Kind::Secret], namespaces)]);
         rig.offer(events);
         let listed = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Secret);
@@ -161,8 +164,21 @@ impl Rig {
         self.ready()
     }
 
+    /// One batch, and what its Services bring along.
     fn ready(&mut self) -> Vec<Event> {
-        self.door.ready(self.now).events
+        let mut events = self.door.ready(self.now).events;
+        if self.backs && self.door.back(events.iter().flat_map(backings).collect::<Vec<_>>()) {
+            events.extend(self.door.ready(self.now).events);
+        }
+        events
+    }
+
+    /// A port of a Service has endpoints now, or has lost them. Gives what is let in for it.
+    fn back(&mut self, name: &str, port: u16, has_endpoints: bool) -> Vec<Event> {
+        match self.door.back([Backing { service: key(name), port, has_endpoints }]) {
+            true => self.ready(),
+            false => Vec::new(),
+        }
     }
 
     /// Moves the clock to so long after the start, and gives what is let in then.
@@ -174,6 +190,17 @@ impl Rig {
     fn why(&self) -> Vec<String> {
         self.door.held().into_iter().map(|held| format!("{}: {}", held.object, held.why)).collect()
     }
+}
+
+/// The graph's word on a Service that was let in or deleted, as if it always had pods. No port here is above 100.
+fn backings(event: &Event) -> Vec<Backing> {
+    let (object, ports) = match event {
+        Event::Put(object, Object::Service(service)) => (object, service.ports.iter().map(|port| port.port).collect()),
+        Event::Delete(object) if object.kind == Kind::Service => (object, Vec::new()),
+        _ => return Vec::new(),
+    };
+    let backing = |port| Backing { service: object.key.clone(), port, has_endpoints: ports.contains(&port) };
+    (1..=100).map(backing).collect()
 }
 
 /// These kinds are read object by object, and these namespaces as a whole.

@@ -48,6 +48,7 @@ use crate::resource::Resource;
 use super::clusters;
 use super::keys::ClusterKey;
 use assignment::LoadAssignment;
+pub use assignment::has_endpoints;
 pub use ports::{PortFacts, usable as usable_ports};
 
 /// What this stage derives, all by the same key.

@@ -19,7 +19,7 @@ fn a_route_that_moves_to_a_service_to_come_waits_for_it() {
     assert_eq!(rig.offer(vec![route("r", &[("b", 80)])]), []);
     assert_eq!(rig.why(), ["HTTPRoute default/r: refers to Service default/b, which is not there"]);
     assert_eq!(rig.at(ms(100)), []);
-    assert_eq!(rig.offer(vec![service("b", &[80])]), [route("r", &[("b", 80)]), service("b", &[80])]);
+    assert_eq!(rig.offer(vec![service("b", &[80])]), [service("b", &[80]), route("r", &[("b", 80)])]);
     assert_eq!((rig.door.held(), rig.door.next_deadline()), (vec![], None));
 }
 
@@ -220,10 +220,10 @@ fn what_expires_takes_along_whoever_waited_for_it_alone() {
 
 #[test]
 fn the_earliest_arrival_of_a_batch_counts() {
-    let mut rig = Rig::with(vec![]);
-    rig.offer(vec![route("r", &[("a", 80)])]);
+    let mut rig = Rig::with(vec![service("a", &[80]), route("r", &[("a", 80)])]);
+    rig.offer(vec![delete(Kind::Service, "a")]);
     rig.now += ms(100);
-    rig.door.offer(Arrival::of(Delta::new(rig.now, vec![service("a", &[80])])), rig.now);
+    rig.door.offer(Arrival::of(Delta::new(rig.now, vec![delete(Kind::HttpRoute, "r")])), rig.now);
     assert_eq!(rig.door.ready(rig.now).arrived, Some(rig.start));
 }
 

@@ -230,7 +230,7 @@ impl Run {
             offered: World::new(),
             listed: Vec::new(),
         };
-        Self { rig: Rig { door: Door::new(), start, now: start }, model, started: false }
+        Self { rig: Rig { door: Door::new(), backs: true, start, now: start }, model, started: false }
     }
 
     fn take(&mut self, step: Step) -> Vec<Event> {

@@ -87,6 +87,11 @@ impl Fold<ClusterKey> for LoadAssignment {
     }
 }
 
+/// Whether an encoded load assignment holds more than its name.
+pub fn has_endpoints(assignment: &Resource) -> bool {
+    assignment.body.len() > encode::bytes_field(CLUSTER_NAME, assignment.name.as_bytes()).len()
+}
+
 impl LoadAssignment {
     /// Changes the claims to an address, and the encoded endpoint with them.
     fn change(&mut self, address: Address, change: impl FnOnce(&mut BTreeMap<(Address, Source), Arc<Endpoint>>)) {
