@@ -1,6 +1,6 @@
 //! What operators and probes see over HTTP: liveness, readiness, metrics, and the views for debugging.
 //!
-//! Two sites: [`health`] (`:8081`) shows nothing of anyone's configuration and is safe to expose; [`debug`]
+//! Two sites: [`health`] (`:8081`) shows names but nothing else of anyone's configuration and is safe to expose; [`debug`]
 //! (`127.0.0.1:19000`) shows more than one's own and answers only requests that were addressed to a loopback name.
 //!
 //! Invariants: every page is computed from read-only views; nothing here can change the state of the process. Connections are
@@ -24,9 +24,14 @@ pub use heartbeat::{Beat, Heartbeats, STALLED_AFTER};
 pub use observer::record;
 pub use server::{Answer, Request, Site, bind, serve};
 
-/// The site that is safe to expose: `/livez`, `/readyz`, `/startupz`, `/metrics`.
+/// The site that is safe to expose: `/livez`, `/readyz`, `/startupz`, `/metrics`. `held` says what waits at the door, a line each.
 #[must_use]
-pub fn health(readiness: &Readiness, heartbeats: &Heartbeats, exporter: Option<Exporter>) -> Site {
+pub fn health(
+    readiness: &Readiness,
+    heartbeats: &Heartbeats,
+    exporter: Option<Exporter>,
+    held: impl Fn() -> Vec<String> + Send + Sync + 'static,
+) -> Site {
     let (ready, started) = (readiness.clone(), readiness.clone());
     let heartbeats = heartbeats.clone();
     let site = Site::new("syncgate: health and metrics")
@@ -34,9 +39,14 @@ pub fn health(readiness: &Readiness, heartbeats: &Heartbeats, exporter: Option<E
         .page("/readyz", "whether this process may be sent traffic; ?verbose lists every part", move |request| {
             probes::ready(&ready.report(), request.has("verbose"))
         })
-        .page("/startupz", "whether it was ever ready; ?verbose lists every part", move |request| {
-            probes::started(&started.report(), started.started(), request.has("verbose"))
-        });
+        .page(
+            "/startupz",
+            "whether it was ever ready; ?verbose lists every part, and what waits at the door",
+            move |request| {
+                let held = if request.has("verbose") { held() } else { Vec::new() };
+                probes::started(&started.report(), started.started(), request.has("verbose"), &held)
+            },
+        );
     match exporter {
         Some(exporter) => site.page("/metrics", "metrics for Prometheus", move |_| Answer::metrics(exporter.render())),
         None => site,

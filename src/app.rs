@@ -78,7 +78,10 @@ pub async fn serve(config: ServeConfig) -> anyhow::Result<()> {
         },
     )?;
     tasks.spawn("the graph's thread", thread.ended());
-    let health = admin::health(&readiness, &heartbeats, Some(exporter.clone()));
+    let health = admin::health(&readiness, &heartbeats, Some(exporter.clone()), {
+        let views = views.clone();
+        move || views.held_lines()
+    });
     tasks.spawn("the health listener", admin::serve(sockets.health, health, shutdown.over()));
     let debug = debug::site(&readiness, &owner, hub.clone(), views, found, watched);
     tasks.spawn("the admin listener", admin::serve(sockets.admin, debug, shutdown.over()));

@@ -10,6 +10,9 @@ use crate::readiness::{PartStatus, Report, State};
 use super::heartbeat::Heartbeats;
 use super::server::Answer;
 
+/// Changes that are held at the door, on a page: thousands would hide the rest.
+const MAX_HELD: usize = 20;
+
 /// `/livez`.
 pub(super) fn live(heartbeats: &Heartbeats) -> Answer {
     let stalled = heartbeats.stalled(Instant::now());
@@ -26,16 +29,16 @@ pub(super) fn live(heartbeats: &Heartbeats) -> Answer {
 /// `/readyz`.
 pub(super) fn ready(report: &Report, verbose: bool) -> Answer {
     let missing = report.parts.iter().any(|part| part.missing);
-    page(if missing { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }, report, verbose)
+    page(if missing { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }, report, verbose, &[])
 }
 
 /// `/startupz`.
-pub(super) fn started(report: &Report, started: bool, verbose: bool) -> Answer {
-    page(if started { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, report, verbose)
+pub(super) fn started(report: &Report, started: bool, verbose: bool, held: &[String]) -> Answer {
+    page(if started { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, report, verbose, held)
 }
 
-/// The gate, then every part, or in short only those that are missing.
-fn page(status: StatusCode, report: &Report, verbose: bool) -> Answer {
+/// The gate, then every part, or in short only those that are missing; then what waits at the door.
+fn page(status: StatusCode, report: &Report, verbose: bool, held: &[String]) -> Answer {
     let now = Instant::now();
     let age = |since: Instant| seconds(now.saturating_duration_since(since));
     let mut page = String::new();
@@ -49,6 +52,13 @@ fn page(status: StatusCode, report: &Report, verbose: bool) -> Answer {
         };
         let colon = if reason.is_empty() { "" } else { ": " };
         line(&mut page, format_args!("{mark} {layer} {name}: {state} for {}{colon}{reason}", age(*since)));
+    }
+    if !held.is_empty() {
+        line(&mut page, format_args!("held at the door: {}", held.len()));
+        held.iter().take(MAX_HELD).for_each(|held| line(&mut page, format_args!("    {held}")));
+        if held.len() > MAX_HELD {
+            line(&mut page, format_args!("    and {} more: see /debug/held", held.len() - MAX_HELD));
+        }
     }
     if verbose {
         page.push_str(

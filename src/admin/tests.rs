@@ -54,7 +54,7 @@ async fn health_site() -> (Served, Readiness, Heartbeats, Part, Part) {
     readiness.seal();
     let heartbeats = Heartbeats::new();
     let exporter = Exporter::install().unwrap();
-    let served = Served::new(health(&readiness, &heartbeats, Some(exporter))).await;
+    let served = Served::new(health(&readiness, &heartbeats, Some(exporter), Vec::new)).await;
     (served, readiness, heartbeats, source, listener)
 }
 
@@ -89,6 +89,17 @@ async fn readyz_names_what_is_missing_and_why() {
 }
 
 #[tokio::test]
+async fn startupz_verbose_tells_what_is_held_at_the_door() {
+    let held = || (0..25).map(|at| format!("HTTPRoute demo/r{at}: waits for Secret demo/s to be read")).collect();
+    let served = Served::new(health(&Readiness::new(|_| ()), &Heartbeats::new(), None, held)).await;
+    let (_, body) = served.get("/startupz?verbose").await;
+    assert!(body.contains("held at the door: 25\n    HTTPRoute demo/r0: waits for Secret demo/s"), "{body}");
+    assert!(body.contains("demo/r19") && !body.contains("demo/r20"), "{body}");
+    assert!(body.contains("and 5 more: see /debug/held"), "{body}");
+    assert!(!served.get("/startupz").await.1.contains("held"), "the short page is short");
+}
+
+#[tokio::test]
 async fn livez_is_the_heartbeat_of_the_loops_and_not_readiness() {
     let (served, _readiness, beats, ..) = health_site().await;
     let graph = beats.register("graph");
@@ -97,7 +108,7 @@ async fn livez_is_the_heartbeat_of_the_loops_and_not_readiness() {
     let long_ago = Instant::now().checked_sub(STALLED_AFTER * 2).expect("this machine runs for longer");
     let stalled = Heartbeats::started_at(long_ago);
     let _late = stalled.register_at("graph", long_ago);
-    let served = Served::new(health(&Readiness::new(|_| ()), &stalled, None)).await;
+    let served = Served::new(health(&Readiness::new(|_| ()), &stalled, None, Vec::new)).await;
     let (status, body) = served.get("/livez").await;
     assert_eq!(status, 503);
     assert!(body.contains("[-] loop graph: no progress for 20."), "{body}");

@@ -35,6 +35,15 @@ impl Views {
         Value::clone(&self.held.load())
     }
 
+    /// The same as a line for each.
+    #[must_use]
+    pub fn held_lines(&self) -> Vec<String> {
+        let held = self.held.load();
+        let text = |of: &Value, field: &str| of[field].as_str().unwrap_or_default().to_owned();
+        let line = |of: &Value| format!("{}: {}, for {} ms", text(of, "object"), text(of, "why"), of["held_ms"]);
+        held.as_array().into_iter().flatten().map(line).collect()
+    }
+
     /// The nodes of the graph and the work they did.
     #[must_use]
     pub fn graph(&self) -> Value {
