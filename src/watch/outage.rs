@@ -38,6 +38,8 @@ pub(super) struct Outage {
     client: Client,
     /// Since when it cannot be reached.
     since: watch::Sender<Option<Instant>>,
+    /// How often it came back: for those who rest from an error meanwhile.
+    returns: watch::Sender<u64>,
     revisions: Arc<Revisions>,
 }
 
@@ -48,7 +50,7 @@ struct Revisions(Mutex<BTreeMap<Kind, (Instant, u64)>>);
 impl Outage {
     pub(super) fn new(client: Client) -> Self {
         metrics::api_reachable(true);
-        Self { client, since: watch::Sender::new(None), revisions: Arc::default() }
+        Self { client, since: watch::Sender::new(None), returns: watch::Sender::new(0), revisions: Arc::default() }
     }
 
     /// The server did not answer a source: completes when the prober has found it again.
@@ -67,6 +69,14 @@ impl Outage {
         sleep(jitter::up_to(SPREAD)).await;
     }
 
+    /// Completes when the server comes back from the outage that is or the next one. Whoever rests from an error need not rest longer: of
+    /// what the server said before it went away nothing is known to hold.
+    pub(super) async fn returned(&self) {
+        // Errors only when the sender is gone, which is here.
+        let _ = self.returns.subscribe().changed().await;
+        sleep(jitter::up_to(SPREAD)).await;
+    }
+
     /// Asks the server whenever it is away, for ever.
     pub(super) async fn probe(self) {
         let mut away = self.since.subscribe();
@@ -80,8 +90,14 @@ impl Outage {
             metrics::api_reachable(true);
             metrics::api_outage(away_for);
             info!(?away_for, "the API server is reached again");
-            self.since.send_replace(None);
+            self.back();
         }
+    }
+
+    /// Wakes everybody who waits for it.
+    pub(super) fn back(&self) {
+        self.since.send_replace(None);
+        self.returns.send_modify(|count| *count += 1);
     }
 
     async fn answers(&self, since: Instant) -> bool {

@@ -54,6 +54,8 @@ pub(super) struct Source {
     cx: Context,
     dialect: Dialect,
     backoff: Backoff,
+    /// The pauses after outages, but for the first one since a sync that lasted.
+    comes_and_goes: Option<Backoff>,
     /// The newest revision that was seen.
     revision: Option<u64>,
     /// The watch that began with the list.
@@ -66,7 +68,8 @@ pub(super) struct Source {
     denials: u32,
     /// Since when the API is missing.
     missing: Option<Instant>,
-    /// When the last thing happened that may have hidden a restore of etcd or another cluster; `None` once that was looked into.
+    /// When the last thing happened that may have hidden a restore of etcd or another cluster (the first is its own beginning); `None` once
+    /// that was looked into.
     broke: Option<Instant>,
     /// When to list once more, because of an outage.
     verify: Option<Instant>,
@@ -90,6 +93,7 @@ impl Source {
             cx,
             dialect,
             backoff: Backoff::default(),
+            comes_and_goes: None,
             revision: None,
             stream: None,
             synced: None,
@@ -97,7 +101,8 @@ impl Source {
             failed_starts: 0,
             denials: 0,
             missing: None,
-            broke: None,
+            // Whoever answers now may be another than who was met at the start.
+            broke: Some(Instant::now()),
             verify: None,
         }
     }
@@ -250,7 +255,8 @@ impl Source {
         self.lost_with(ANOTHER);
         // Of many sources the first to wake asks for all.
         self.broke = Some(Instant::now());
-        sleep(self.backoff.pause().min(LOOK_AGAIN)).await;
+        let pause = self.backoff.pause().min(LOOK_AGAIN);
+        self.rest(pause).await;
         Ok(true)
     }
 
@@ -352,3 +358,6 @@ impl Source {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

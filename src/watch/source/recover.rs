@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
+use super::super::backoff::{Backoff, LASTED};
 use super::super::board::State;
 use super::super::cluster::Who;
 use super::super::fault::{Action, Fault, Phase, classify};
@@ -14,6 +15,8 @@ use super::{LOOK_AGAIN, Next, Source, VERIFY};
 
 /// A watch that lasted less than this and told nothing was no success: a balancer that closes at once must not mean a loop.
 const TOO_SHORT: Duration = Duration::from_secs(1);
+/// A source that rests longer than this without a watch has lost touch, and says so.
+const MOMENT: Duration = Duration::from_secs(1);
 /// Watches in a row that do not begin, until the list is read again: the revision may be what is wrong.
 const FAILED_STARTS: u32 = 3;
 /// The longest pause that a server may ask for.
@@ -35,11 +38,14 @@ impl Source {
         tracing::debug!(source = %self.target, ?phase, %fault, ?action, "fault");
         let lasted = self.synced.map_or(Duration::ZERO, |synced| synced.elapsed());
         self.backoff.synced_for(lasted);
+        if lasted >= LASTED {
+            self.comes_and_goes = None;
+        }
         if self.casts_doubt(action, &fault) {
             self.broke = Some(Instant::now());
         }
         match action {
-            Action::Resume => return self.resume(lasted).await,
+            Action::Resume => return self.resume(&fault, lasted).await,
             Action::PlainList => {
                 self.dialect.plain = true;
                 return Next::List;
@@ -57,9 +63,11 @@ impl Source {
             Action::Outage => {
                 self.lost(&fault);
                 self.outage_over(&fault).await;
-                // A server that comes and goes must not be asked in a loop.
-                if lasted < TOO_SHORT {
-                    sleep(jitter::up_to(self.backoff.pause())).await;
+                // A server that comes and goes must not be asked in a loop. Its first return is used at once, however long the pauses of
+                // other errors were.
+                match &mut self.comes_and_goes {
+                    Some(backoff) => sleep(backoff.pause()).await,
+                    none => *none = Some(Backoff::default()),
                 }
             }
         }
@@ -111,10 +119,14 @@ impl Source {
     }
 
     /// The watch ended or broke and lost nothing.
-    async fn resume(&mut self, lasted: Duration) -> Next {
+    async fn resume(&mut self, fault: &Fault, lasted: Duration) -> Next {
         self.synced = None;
         if lasted < TOO_SHORT {
-            sleep(self.backoff.pause()).await;
+            let pause = self.backoff.pause();
+            if pause > MOMENT {
+                self.lost(fault);
+            }
+            self.rest(pause).await;
         }
         self.again(Phase::Stream).await
     }
@@ -124,7 +136,8 @@ impl Source {
         self.synced = None;
         if self.listed.is_some_and(|listed| listed.elapsed() < Duration::from_secs(5)) {
             self.lost(fault);
-            sleep(self.backoff.pause()).await;
+            let pause = self.backoff.pause();
+            self.rest(pause).await;
         }
         Next::List
     }
@@ -135,7 +148,15 @@ impl Source {
             Some(asked) => asked.clamp(Duration::from_millis(200), LONGEST_PAUSE) + jitter::up_to(asked / 4),
             None => self.backoff.pause(),
         };
-        sleep(pause).await;
+        self.rest(pause).await;
+    }
+
+    /// Waits, but not past the end of an outage.
+    pub(super) async fn rest(&mut self, pause: Duration) {
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = self.cx.outage.returned() => self.after_outage(),
+        }
     }
 
     async fn authenticate(&mut self, fault: &Fault) {
@@ -145,7 +166,8 @@ impl Source {
         // The first refusal is mended at once by a token that was renewed.
         if self.denials > 1 {
             self.lost_with(&format!("{fault}; the credentials are read again before each try"));
-            sleep(self.backoff.pause()).await;
+            let pause = self.backoff.pause();
+            self.rest(pause).await;
         }
     }
 
@@ -170,7 +192,8 @@ impl Source {
             }
             Ok(_) => {
                 self.lost_with("refused (403), though the server says that the rights are there");
-                sleep(self.backoff.pause().min(LOOK_AGAIN)).await;
+                let pause = self.backoff.pause().min(LOOK_AGAIN);
+                self.rest(pause).await;
             }
             Err(fault) if fault.is_outage() => {
                 self.lost(&fault);
@@ -183,8 +206,10 @@ impl Source {
 
     /// Waits until what is missing is granted. The server's own word about rights is asked for: a try would be refused, and cost more.
     async fn rights_granted(&mut self) {
+        // Its own: how long a right was missing says nothing of the faults to come.
+        let mut backoff = Backoff::default();
         loop {
-            sleep(self.backoff.pause().min(LOOK_AGAIN)).await;
+            self.rest(backoff.pause().min(LOOK_AGAIN)).await;
             match rights::is_sufficient(&self.cx.client, &self.target).await {
                 Ok(true) => break,
                 Ok(false) => {}
@@ -198,6 +223,10 @@ impl Source {
 
     async fn outage_over(&mut self, fault: &Fault) {
         self.cx.outage.over(fault).await;
+        self.after_outage();
+    }
+
+    fn after_outage(&mut self) {
         // What was answered before it was away says nothing of who is back.
         self.broke = Some(Instant::now());
         self.verify.get_or_insert_with(|| Instant::now() + VERIFY + jitter::up_to(VERIFY));
@@ -221,7 +250,8 @@ impl Source {
             if rows && self.is_discovered().await {
                 // It exists after all: the list's 404 was a lie.
                 self.missing = None;
-                sleep(self.backoff.pause()).await;
+                let pause = self.backoff.pause();
+                self.rest(pause).await;
                 return Next::List;
             }
             if rows {
