@@ -31,13 +31,12 @@ use super::scope::{Gathering, Loss, Scope};
 use super::target::{Ask, Target};
 use super::wire::{self, Change, Status, Value};
 use crate::metrics;
-use crate::model::Kind;
 
 /// After this long without a word (bookmarks come once a minute) the server's revision is looked at.
 const QUIET: Duration = Duration::from_secs(20);
 /// How much longer than its own time-out a watch may stay open.
 const OVERDUE: Duration = Duration::from_secs(15);
-/// A list that would take away more than half and more than this many rows is confirmed first.
+/// A list that would take away all rows, or more than half and more than this many, is confirmed first.
 const BELIEVED: usize = 20;
 /// Between two lists that have to agree.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
@@ -221,9 +220,8 @@ impl Source {
         if let Some(seen) = self.revision.filter(|seen| revision < *seen) {
             return Some(format!("the server's revision went back from {seen} to {revision}"));
         }
-        let all = lost == had && matches!(self.target.kind, Kind::Gateway | Kind::GatewayClass);
         let most = lost > BELIEVED && lost * 2 > had;
-        (lost > 0 && (all || most)).then(|| format!("the list would take away {lost} of {had}"))
+        (lost > 0 && (lost == had || most)).then(|| format!("the list would take away {lost} of {had}"))
     }
 
     /// Lists once more and asks who answers. `None`: another cluster does, and nothing of it is believed.

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::model::{Delta, Event};
+use crate::model::{Delta, Event, Kind};
 use crate::watch::board::Board;
 use crate::watch::client::{Client, Limits, Origin};
 use crate::watch::cluster::Cluster;
@@ -105,53 +105,96 @@ async fn the_first_return_is_used_at_once_and_a_server_that_comes_and_goes_is_no
     assert!(pauses[1] >= Duration::from_millis(400) && pauses[6] >= Duration::from_secs(12), "{pauses:?}");
 }
 
-/// Answers every request by its path, one for each connection, as HTTP/1.1 does.
-async fn serve(listener: TcpListener, uid: Arc<Mutex<&'static str>>) {
-    while let Ok((stream, _)) = listener.accept().await {
-        tokio::spawn(answer(stream, uid.clone()));
+/// What the server answers.
+#[derive(Clone, Copy)]
+struct Answers {
+    /// Who it is.
+    uid: &'static str,
+    /// A watch begins with nothing, as if everything were gone.
+    empty: bool,
+    /// A list holds nothing either.
+    gone: bool,
+}
+
+const HONEST: Answers = Answers { uid: "one", empty: false, gone: false };
+const SERVICE: &str = r#"{"apiVersion": "v1", "kind": "Service", "metadata":
+    {"name": "web", "namespace": "shop", "uid": "1", "resourceVersion": "7"}, "spec": {"ports": [{"port": 80}]}}"#;
+const END: &str = r#"{"type": "BOOKMARK", "object": {"apiVersion": "v1", "kind": "Service", "metadata":
+    {"resourceVersion": "9", "annotations": {"k8s.io/initial-events-end": "true"}}}}"#;
+
+impl Answers {
+    fn to(self, path: &str) -> String {
+        if path == "/api/v1/namespaces/kube-system" {
+            return format!(r#"{{"metadata": {{"uid": "{}"}}}}"#, self.uid);
+        }
+        if path.contains("watch=true") {
+            let added = format!(r#"{{"type": "ADDED", "object": {SERVICE}}}"#);
+            let events = if self.empty { vec![END] } else { vec![added.as_str(), END] };
+            return events.iter().map(|event| event.replace('\n', " ") + "\n").collect();
+        }
+        let items = if self.gone { "" } else { SERVICE };
+        format!(
+            r#"{{"apiVersion": "v1", "kind": "ServiceList", "metadata": {{"resourceVersion": "9"}}, "items": [{items}]}}"#
+        )
     }
 }
 
-async fn answer(mut stream: TcpStream, uid: Arc<Mutex<&'static str>>) {
+/// A server that answers every request by its path, each on a connection of its own, and what a source of it has at hand.
+async fn server() -> (Arc<Mutex<Answers>>, Context, Said) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let answers = Arc::new(Mutex::new(HONEST));
+    let (cx, said) = context(listener.local_addr().unwrap()).await;
+    let told = answers.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(answer(stream, told.clone()));
+        }
+    });
+    cx.cluster.meet().await.unwrap();
+    (answers, cx, said)
+}
+
+async fn answer(mut stream: TcpStream, answers: Arc<Mutex<Answers>>) {
     let mut request = vec![0; 4096];
     let length = stream.read(&mut request).await.unwrap();
     let request = String::from_utf8_lossy(&request[..length]).into_owned();
-    let path = request.split_whitespace().nth(1).unwrap_or_default();
-    let body = match path {
-        "/api/v1/namespaces/kube-system" => format!(r#"{{"metadata": {{"uid": "{}"}}}}"#, uid.lock().unwrap()),
-        _ if path.contains("watch=true") => {
-            let service = r#"{"type": "ADDED", "object": {"apiVersion": "v1", "kind": "Service",
-                "metadata": {"name": "web", "namespace": "shop", "uid": "1", "resourceVersion": "7"}, "spec": {"ports": [{"port": 80}]}}}"#;
-            let end = r#"{"type": "BOOKMARK", "object": {"apiVersion": "v1", "kind": "Service",
-                "metadata": {"resourceVersion": "9", "annotations": {"k8s.io/initial-events-end": "true"}}}}"#;
-            format!("{}\n{}\n", service.replace('\n', " "), end.replace('\n', " "))
-        }
-        _ => "{}".to_owned(),
-    };
+    let body = answers.lock().unwrap().to(request.split_whitespace().nth(1).unwrap_or_default());
     let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
     stream.write_all((head + &body).as_bytes()).await.unwrap();
 }
 
-fn puts(said: &Said) -> usize {
+/// How many objects were put and deleted.
+fn told(said: &Said) -> (usize, usize) {
     let said = said.lock().unwrap();
-    said.iter().flat_map(|delta| &delta.events).filter(|event| matches!(event, Event::Put(..))).count()
+    let count =
+        |wanted: fn(&Event) -> bool| said.iter().flat_map(|delta| &delta.events).filter(|event| wanted(event)).count();
+    (count(|event| matches!(event, Event::Put(..))), count(|event| matches!(event, Event::Delete(_))))
 }
 
 #[tokio::test]
 async fn no_first_list_is_believed_while_another_cluster_answers() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let uid = Arc::new(Mutex::new("one"));
-    let (cx, said) = context(listener.local_addr().unwrap()).await;
-    tokio::spawn(serve(listener, uid.clone()));
-    cx.cluster.meet().await.unwrap();
-    *uid.lock().unwrap() = "two";
+    let (answers, cx, said) = server().await;
+    *answers.lock().unwrap() = Answers { uid: "two", ..HONEST };
     let mut source = source(&cx);
     assert_eq!(source.list().await, Ok(Next::List));
-    assert_eq!(puts(&said), 0);
+    assert_eq!(told(&said), (0, 0));
     let status = cx.board.source(&source.target).unwrap();
     assert!(status.state == State::Listing && status.reason.contains("another cluster"), "{status:?}");
 
-    *uid.lock().unwrap() = "one";
+    *answers.lock().unwrap() = HONEST;
     assert_eq!(source.list().await, Ok(Next::Watch));
-    assert_eq!(puts(&said), 1);
+    assert_eq!(told(&said), (1, 0));
+}
+
+#[tokio::test]
+async fn a_list_that_takes_away_all_of_a_kind_is_believed_when_a_second_one_says_the_same() {
+    let (answers, cx, said) = server().await;
+    let mut source = source(&cx);
+    assert_eq!(source.list().await, Ok(Next::Watch));
+    *answers.lock().unwrap() = Answers { empty: true, ..HONEST };
+    assert_eq!(source.list().await, Ok(Next::Watch));
+    assert_eq!(told(&said), (1, 0), "the second list shows it");
+    *answers.lock().unwrap() = Answers { empty: true, gone: true, ..HONEST };
+    assert_eq!(source.list().await, Ok(Next::Watch));
+    assert_eq!(told(&said), (1, 1));
 }
