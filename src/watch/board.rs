@@ -465,7 +465,9 @@ impl Inner {
         let is_lost = |target: &Target, entry: &Entry| match entry.state {
             State::Stale => true,
             State::Denied => target.namespace.is_none(),
-            State::Pending | State::Listing | State::Synced | State::Absent => false,
+            // An API that we cannot do without.
+            State::Absent => !target.is_optional(),
+            State::Pending | State::Listing | State::Synced => false,
         };
         let mut lost = of_kind.filter(|(target, entry)| is_lost(target, entry));
         match lost.next() {

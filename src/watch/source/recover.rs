@@ -5,12 +5,13 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
+use super::super::apis::Served;
 use super::super::backoff::{Backoff, LASTED};
 use super::super::board::State;
 use super::super::cluster::Who;
 use super::super::fault::{Action, Fault, Phase, classify};
 use super::super::wire::Encoding;
-use super::super::{jitter, rights, target};
+use super::super::{jitter, rights};
 use super::{LOOK_AGAIN, Next, Source, VERIFY};
 
 /// A watch that lasted less than this and told nothing was no success: a balancer that closes at once must not mean a loop.
@@ -19,7 +20,8 @@ const TOO_SHORT: Duration = Duration::from_secs(1);
 const MOMENT: Duration = Duration::from_secs(1);
 /// Watches in a row that do not begin, until the list is read again: the revision may be what is wrong.
 const FAILED_STARTS: u32 = 3;
-/// The longest pause that a server may ask for.
+/// The shortest and the longest pause that a server may ask for.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Refusals in a row until they are believed: an API server that has just started may not know its own rules.
 const DENIALS: u32 = 3;
@@ -50,28 +52,50 @@ impl Source {
                 self.dialect.plain = true;
                 return Next::List;
             }
-            Action::Json => {
+            Action::Json if self.dialect.encoding != Encoding::Json => {
                 self.dialect.encoding = Encoding::Json;
                 return Next::List;
             }
+            // It is JSON already, and nothing else is left to try.
+            Action::Json => self.pause_for(&fault, None).await,
             Action::Relist => return self.relist(&fault).await,
             Action::Denied => return self.denied(phase).await,
             Action::Absent => return self.absent(&fault).await,
+            Action::Retry if self.is_in_trouble(&fault).await => {
+                self.lost(&fault);
+                self.outage_over(&fault).await;
+                self.spare().await;
+            }
             Action::Retry => self.pause_for(&fault, None).await,
             Action::Pause => self.pause_for(&fault, fault.retry_after()).await,
             Action::Authenticate => self.authenticate(&fault).await,
             Action::Outage => {
                 self.lost(&fault);
                 self.outage_over(&fault).await;
-                // A server that comes and goes must not be asked in a loop. Its first return is used at once, however long the pauses of
-                // other errors were.
-                match &mut self.comes_and_goes {
-                    Some(backoff) => sleep(backoff.pause()).await,
-                    none => *none = Some(Backoff::default()),
-                }
+                self.spare().await;
             }
         }
         self.again(phase).await
+    }
+
+    /// A server that comes and goes must not be asked in a loop. Its first return is used at once, however long the pauses of other
+    /// errors were.
+    async fn spare(&mut self) {
+        match &mut self.comes_and_goes {
+            Some(backoff) => sleep(backoff.pause()).await,
+            none => *none = Some(Backoff::default()),
+        }
+    }
+
+    /// Whether it is not this request that failed but the server that is in trouble, by its own word: then its return is waited for,
+    /// and no back-off slept out. One failure alone is not worth the question.
+    async fn is_in_trouble(&mut self, fault: &Fault) -> bool {
+        if !fault.may_be_an_outage() {
+            self.troubles = 0;
+            return false;
+        }
+        self.troubles += 1;
+        self.troubles > 1 && !self.cx.outage.is_well().await
     }
 
     /// The same again: the watch from where it was, if there is such a place.
@@ -145,7 +169,10 @@ impl Source {
     async fn pause_for(&mut self, fault: &Fault, asked: Option<Duration>) {
         self.lost(fault);
         let pause = match asked {
-            Some(asked) => asked.clamp(Duration::from_millis(200), LONGEST_PAUSE) + jitter::up_to(asked / 4),
+            Some(asked) => {
+                let asked = asked.clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+                asked + jitter::up_to(asked / 4)
+            }
             None => self.backoff.pause(),
         };
         self.rest(pause).await;
@@ -234,39 +261,71 @@ impl Source {
 
     /// The API is not there, if the server means it.
     async fn absent(&mut self, fault: &Fault) -> Next {
-        // Another of the versions that we read may be served.
-        self.dialect.version += 1;
         let since = *self.missing.get_or_insert_with(Instant::now);
-        let optional = self.target.is_optional();
         let rows = self.revision.is_some();
         if rows && since.elapsed() < BELIEVED_ABSENT {
             self.lost_with(&format!("{fault}; an API that was there is believed to be gone after {BELIEVED_ABSENT:?}"));
-        } else {
-            // Of another cluster nothing is believed; without an answer neither.
-            if rows && self.is_another(Instant::now()).await.unwrap_or(true) {
-                self.missing = None;
-                return Next::List;
-            }
-            if rows && self.is_discovered().await {
-                // It exists after all: the list's 404 was a lie.
-                self.missing = None;
-                let pause = self.backoff.pause();
-                self.rest(pause).await;
-                return Next::List;
-            }
-            if rows {
-                warn!(source = %self.target, "its API is gone, and its objects with it");
-                self.scope.drop_rows(std::slice::from_ref(&self.target));
-                self.revision = None;
-            }
-            self.state(State::Absent, self.not_installed());
-            if optional {
-                self.scope.settle(&self.target);
-            }
+            self.synced = None;
+            sleep(LOOK_FOR_REQUIRED).await;
+            self.look_in_another_version();
+            return Next::List;
+        }
+        // Of another cluster nothing is believed; without an answer neither.
+        if rows && self.is_another(Instant::now()).await.unwrap_or(true) {
+            self.missing = None;
+            return Next::List;
+        }
+        if self.look_where_it_is().await != Some(Served::Nowhere) {
+            // It exists after all, or that is not known: the list's 404 may be a lie.
+            let pause = self.backoff.pause().min(LOOK_AGAIN);
+            self.rest(pause).await;
+            return Next::List;
+        }
+        if rows {
+            warn!(source = %self.target, "its API is gone, and its objects with it");
+            self.scope.drop_rows(std::slice::from_ref(&self.target));
+            self.revision = None;
         }
         self.synced = None;
-        sleep(if optional && !rows { LOOK_FOR_OPTIONAL } else { LOOK_FOR_REQUIRED }).await;
+        self.state(State::Absent, self.not_installed());
+        if self.target.is_optional() {
+            self.scope.settle(&self.target);
+        }
+        self.api_installed().await;
         Next::List
+    }
+
+    /// Waits until discovery tells of the API, which one source asks for all.
+    async fn api_installed(&mut self) {
+        let pause = if self.target.is_optional() { LOOK_FOR_OPTIONAL } else { LOOK_FOR_REQUIRED };
+        loop {
+            self.rest(pause).await;
+            if self.look_where_it_is().await != Some(Served::Nowhere) {
+                return;
+            }
+        }
+    }
+
+    /// What discovery says of the API; `None` when it does not say.
+    async fn look_where_it_is(&mut self) -> Option<Served> {
+        match self.cx.apis.of(self.target.kind).await {
+            Ok(served) => {
+                if let Served::In(version) = served {
+                    self.dialect.version = version;
+                }
+                Some(served)
+            }
+            Err(fault) => {
+                tracing::debug!(source = %self.target, %fault, "discovery does not tell of the API");
+                self.look_in_another_version();
+                None
+            }
+        }
+    }
+
+    /// Another of the versions that we read may be served.
+    fn look_in_another_version(&mut self) {
+        self.dialect.version += 1;
     }
 
     fn not_installed(&self) -> String {
@@ -277,21 +336,6 @@ impl Source {
         } else {
             format!("the API of {kind} ({group}) is not installed: install the CRDs of the Gateway API; {looked}")
         }
-    }
-
-    /// Whether discovery still tells of the API. In doubt it does.
-    async fn is_discovered(&self) -> bool {
-        let version = self.dialect.version(&self.target);
-        let answer = match self.cx.client.get(&self.target.api(version), "application/json").await {
-            Err(Fault::Answer(status)) => return status.code != 404,
-            answer => answer,
-        };
-        let Ok(answer) = answer else { return true };
-        let Ok(body) = answer.whole().await else { return true };
-        let plural = target::plural(self.target.kind);
-        let Ok(list) = serde_json::from_slice::<serde_json::Value>(&body) else { return true };
-        let Some(resources) = list["resources"].as_array() else { return true };
-        resources.iter().any(|resource| resource["name"] == plural)
     }
 
     /// Touch is lost; what was delivered stays.

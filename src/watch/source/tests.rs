@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::model::{Delta, Event, Kind};
+use crate::watch::apis::Apis;
 use crate::watch::board::Board;
 use crate::watch::client::{Client, Limits, Origin};
 use crate::watch::cluster::Cluster;
@@ -37,7 +38,8 @@ async fn context(server: SocketAddr) -> (Context, Said) {
     let board = Board::new(BTreeMap::new(), sink.clone());
     let (outage, cluster) = (Outage::new(client.clone()), Arc::new(Cluster::new(client.clone())));
     let pool = Arc::<wire::Pool>::default();
-    (Context { client, outage, cluster, pool, board, sink, settings: Settings::default() }, said)
+    let apis = Arc::new(Apis::new(client.clone()));
+    (Context { client, outage, cluster, apis, pool, board, sink, settings: Settings::default() }, said)
 }
 
 fn source(cx: &Context) -> Source {
@@ -53,8 +55,13 @@ fn nobody() -> SocketAddr {
     ([127, 0, 0, 1], 1).into()
 }
 
-fn server_error() -> Fault {
-    Fault::Answer(Status { code: 500, ..Status::default() })
+/// What is mended by trying again, and no sign of trouble with the server.
+fn garbage() -> Fault {
+    Fault::Malformed("garbage".to_owned())
+}
+
+fn status(code: u16) -> Fault {
+    Fault::Answer(Status { code, ..Status::default() })
 }
 
 fn unreachable() -> Fault {
@@ -66,10 +73,10 @@ async fn the_end_of_an_outage_wakes_who_rests_from_an_error() {
     let (cx, _) = context(nobody()).await;
     let mut source = source(&cx);
     for _ in 0..10 {
-        source.recover(Phase::List, server_error()).await;
+        source.recover(Phase::List, garbage()).await;
     }
     let rested = Instant::now();
-    source.recover(Phase::List, server_error()).await;
+    source.recover(Phase::List, garbage()).await;
     assert!(rested.elapsed() >= Duration::from_secs(15), "the pauses have grown: {:?}", rested.elapsed());
 
     let (rested, outage) = (Instant::now(), cx.outage.clone());
@@ -77,7 +84,7 @@ async fn the_end_of_an_outage_wakes_who_rests_from_an_error() {
         sleep(Duration::from_secs(2)).await;
         outage.back();
     };
-    tokio::join!(source.recover(Phase::List, server_error()), back);
+    tokio::join!(source.recover(Phase::List, garbage()), back);
     assert!(rested.elapsed() < Duration::from_secs(3), "{:?}", rested.elapsed());
     assert!(source.broke.is_some_and(|broke| broke >= rested + Duration::from_secs(2)), "who answers is asked anew");
     assert!(source.verify.is_some(), "and everything is listed once more");
@@ -88,7 +95,7 @@ async fn the_first_return_is_used_at_once_and_a_server_that_comes_and_goes_is_no
     let (cx, _) = context(nobody()).await;
     let mut source = source(&cx);
     for _ in 0..10 {
-        source.recover(Phase::List, server_error()).await;
+        source.recover(Phase::List, garbage()).await;
     }
     let mut pauses = Vec::new();
     for _ in 0..7 {
@@ -105,6 +112,58 @@ async fn the_first_return_is_used_at_once_and_a_server_that_comes_and_goes_is_no
     assert!(pauses[1] >= Duration::from_millis(400) && pauses[6] >= Duration::from_secs(12), "{pauses:?}");
 }
 
+/// Behind a balancer, or without its etcd, a server that is away answers with errors.
+#[tokio::test(start_paused = true)]
+async fn a_server_in_trouble_is_waited_for_as_one_that_is_away() {
+    let (cx, _) = context(nobody()).await;
+    let mut source = source(&cx);
+    let start = Instant::now();
+    source.recover(Phase::List, status(503)).await;
+    assert!(start.elapsed() <= Duration::from_millis(800), "one failure is none: {:?}", start.elapsed());
+    let (rested, outage) = (Instant::now(), cx.outage.clone());
+    let back = async {
+        sleep(Duration::from_secs(20)).await;
+        outage.back();
+    };
+    tokio::join!(source.recover(Phase::List, status(503)), back);
+    let waited = rested.elapsed();
+    assert!(waited >= Duration::from_secs(20) && waited < Duration::from_secs(21), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_pause_is_longer_than_a_server_may_ask_for() {
+    let (cx, _) = context(nobody()).await;
+    let start = Instant::now();
+    let asked = Status { code: 429, retry_after: Some(Duration::from_secs(1 << 40)), ..Status::default() };
+    source(&cx).recover(Phase::List, Fault::Answer(asked)).await;
+    assert!(start.elapsed() <= Duration::from_secs(75), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_refuses_json_too_is_not_asked_in_a_loop() {
+    let (cx, _) = context(nobody()).await;
+    let mut source = source(&cx);
+    source.recover(Phase::List, status(406)).await;
+    assert_eq!(source.dialect.encoding, wire::Encoding::Json, "first the encoding is changed");
+    let start = Instant::now();
+    source.recover(Phase::List, status(406)).await;
+    assert!(start.elapsed() >= Duration::from_millis(400), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_bookmark_that_went_back_is_noticed() {
+    let (cx, _) = context(nobody()).await;
+    let mut source = source(&cx);
+    source.revision = Some(9);
+    let bookmark = |revision| Batch {
+        arrived: std::time::Instant::now(),
+        changes: vec![Change::Bookmark { revision, initial_events_end: false }],
+    };
+    assert_eq!(source.apply(bookmark(10)), Ok(false));
+    assert_eq!(source.apply(bookmark(5)), Ok(true));
+    assert_eq!(source.revision, Some(10), "what was seen is compared with");
+}
+
 /// What the server answers.
 #[derive(Clone, Copy)]
 struct Answers {
@@ -114,9 +173,13 @@ struct Answers {
     empty: bool,
     /// A list holds nothing either.
     gone: bool,
+    /// A watch that begins with the list never says that this is whole.
+    endless: bool,
+    /// There is no such API.
+    absent: bool,
 }
 
-const HONEST: Answers = Answers { uid: "one", empty: false, gone: false };
+const HONEST: Answers = Answers { uid: "one", empty: false, gone: false, endless: false, absent: false };
 const SERVICE: &str = r#"{"apiVersion": "v1", "kind": "Service", "metadata":
     {"name": "web", "namespace": "shop", "uid": "1", "resourceVersion": "7"}, "spec": {"ports": [{"port": 80}]}}"#;
 const END: &str = r#"{"type": "BOOKMARK", "object": {"apiVersion": "v1", "kind": "Service", "metadata":
@@ -127,9 +190,13 @@ impl Answers {
         if path == "/api/v1/namespaces/kube-system" {
             return format!(r#"{{"metadata": {{"uid": "{}"}}}}"#, self.uid);
         }
+        if path == "/api/v1" {
+            return format!(r#"{{"resources": [{}]}}"#, if self.absent { "" } else { r#"{"name": "services"}"# });
+        }
         if path.contains("watch=true") {
             let added = format!(r#"{{"type": "ADDED", "object": {SERVICE}}}"#);
-            let events = if self.empty { vec![END] } else { vec![added.as_str(), END] };
+            let mut events = if self.empty { vec![] } else { vec![added.as_str()] };
+            events.extend((!self.endless).then_some(END));
             return events.iter().map(|event| event.replace('\n', " ") + "\n").collect();
         }
         let items = if self.gone { "" } else { SERVICE };
@@ -197,4 +264,41 @@ async fn a_list_that_takes_away_all_of_a_kind_is_believed_when_a_second_one_says
     *answers.lock().unwrap() = Answers { empty: true, gone: true, ..HONEST };
     assert_eq!(source.list().await, Ok(Next::Watch));
     assert_eq!(told(&said), (1, 1));
+}
+
+#[tokio::test]
+async fn a_watch_that_does_not_end_its_list_is_given_up_for_pages() {
+    let (answers, cx, said) = server().await;
+    *answers.lock().unwrap() = Answers { endless: true, ..HONEST };
+    let mut source = source(&cx);
+    for _ in 0..WATCH_LISTS {
+        assert_eq!(source.list().await, Err((Phase::WatchList, Fault::Ended)));
+    }
+    assert_eq!(source.list().await, Ok(Next::Watch));
+    assert_eq!(told(&said), (1, 0));
+    assert_eq!(source.list().await, Err((Phase::WatchList, Fault::Ended)), "the next list tries it again");
+}
+
+#[tokio::test]
+async fn an_api_that_is_not_installed_is_looked_for_in_discovery() {
+    let (answers, cx, _) = server().await;
+    *answers.lock().unwrap() = Answers { absent: true, ..HONEST };
+    let mut source = source(&cx);
+    let target = source.target.clone();
+    let recovered = tokio::spawn(async move { source.recover(Phase::List, status(404)).await });
+    while cx.board.source(&target).unwrap().state != State::Absent {
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert!(!recovered.is_finished());
+    *answers.lock().unwrap() = HONEST;
+    let next = tokio::time::timeout(Duration::from_secs(10), recovered).await.unwrap().unwrap();
+    assert_eq!(next, Next::List);
+}
+
+#[tokio::test]
+async fn a_404_of_an_api_that_discovery_tells_of_is_no_absence() {
+    let (_, cx, _) = server().await;
+    let mut source = source(&cx);
+    assert_eq!(source.recover(Phase::List, status(404)).await, Next::List);
+    assert_ne!(cx.board.source(&source.target).unwrap().state, State::Absent);
 }
