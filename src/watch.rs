@@ -15,6 +15,7 @@
 //!
 //! Must not know: the graph, Envoy, what rows are used for.
 
+mod apis;
 mod backoff;
 mod board;
 mod client;
@@ -22,6 +23,7 @@ mod cluster;
 mod fault;
 mod jitter;
 mod lives;
+mod once;
 mod outage;
 mod read;
 mod rights;
@@ -48,6 +50,7 @@ pub use fault::{Action, Fault, Phase, classify};
 pub use selection::{Selection, SelectionError};
 pub use target::{Target, plural};
 
+use apis::Apis;
 use cluster::Cluster;
 use lives::{KINDS, Lives, Seen};
 use outage::Outage;
@@ -125,6 +128,7 @@ struct Context {
     client: Client,
     outage: Outage,
     cluster: Arc<Cluster>,
+    apis: Arc<Apis>,
     pool: Arc<wire::Pool>,
     board: Board,
     sink: Sink,
@@ -166,7 +170,8 @@ impl Watch {
         let board = Board::new(parts, sink.clone());
         let outage = Outage::new(client.clone());
         let cluster = Arc::new(Cluster::new(client.clone()));
-        let cx = Context { client, outage, cluster, pool: Arc::default(), board, sink, settings };
+        let apis = Arc::new(Apis::new(client.clone()));
+        let cx = Context { client, outage, cluster, apis, pool: Arc::default(), board, sink, settings };
         Self { cx, scopes, wants, seen }
     }
 

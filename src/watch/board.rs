@@ -20,6 +20,10 @@ use crate::readiness::Part;
 /// Progress of a list is told after this many objects.
 const STEP: usize = 500;
 
+/// A kind is said to be in touch again once all its sources have been for this long: of many namespaces each finds back at a time of its
+/// own, and that is one event, not one for each.
+const SETTLED: Duration = Duration::from_secs(3);
+
 /// What a source is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum State {
@@ -143,6 +147,8 @@ struct Inner {
     unlisted: Vec<Kind>,
     /// Nothing more is expected at the start.
     sealed: bool,
+    /// Kinds that are said to have lost touch, and when a source of theirs was seen without it last.
+    lost: BTreeMap<Kind, Instant>,
     /// The watched namespaces, in namespaced scope.
     lives: BTreeMap<ArcStr, LifeStatus>,
 }
@@ -168,7 +174,8 @@ impl Board {
     /// A board with a part of readiness for each kind that is listed.
     pub(super) fn new(parts: BTreeMap<Kind, Part>, sink: Sink) -> Self {
         let unlisted = parts.keys().copied().collect();
-        let inner = Inner { sources: BTreeMap::new(), parts, unlisted, sealed: false, lives: BTreeMap::new() };
+        let (lost, lives) = (BTreeMap::new(), BTreeMap::new());
+        let inner = Inner { sources: BTreeMap::new(), parts, unlisted, sealed: false, lost, lives };
         Self {
             shared: Arc::new(Shared {
                 inner: Mutex::new(inner),
@@ -380,6 +387,7 @@ impl Board {
         let mut since_line = 0;
         loop {
             tokio::time::sleep(EVERY).await;
+            self.lock().tell_of_the_lost();
             self.export();
             since_line += 1;
             if since_line >= PROGRESS && !self.is_listed() {
@@ -429,8 +437,14 @@ impl Inner {
         self.sources.iter().filter(|(_, entry)| entry.required && !entry.delivered)
     }
 
+    /// Looks at those again that were said to have lost touch: time alone may have changed what there is to say.
+    fn tell_of_the_lost(&mut self) {
+        let lost: Vec<_> = self.lost.keys().copied().collect();
+        lost.into_iter().for_each(|kind| self.tell(kind));
+    }
+
     /// Tells readiness how a kind stands.
-    fn tell(&self, kind: Kind) {
+    fn tell(&mut self, kind: Kind) {
         let Some(part) = self.parts.get(&kind) else { return };
         if !self.sealed {
             return;
@@ -451,15 +465,26 @@ impl Inner {
         let is_lost = |target: &Target, entry: &Entry| match entry.state {
             State::Stale => true,
             State::Denied => target.namespace.is_none(),
-            State::Pending | State::Listing | State::Synced | State::Absent => false,
+            // An API that we cannot do without.
+            State::Absent => !target.is_optional(),
+            State::Pending | State::Listing | State::Synced => false,
         };
         let mut lost = of_kind.filter(|(target, entry)| is_lost(target, entry));
         match lost.next() {
-            None => part.ready(),
-            Some((target, entry)) => part.stale(match lost.count() {
-                0 => describe(target, entry),
-                more => format!("{}; and {more} more", describe(target, entry)),
-            }),
+            None if self.lost.get(&kind).is_some_and(|last| last.elapsed() < SETTLED) => {
+                part.stale(arcstr::literal!("all its sources are in touch again; whether they stay so is awaited"));
+            }
+            None => {
+                part.ready();
+                self.lost.remove(&kind);
+            }
+            Some((target, entry)) => {
+                part.stale(match lost.count() {
+                    0 => describe(target, entry),
+                    more => format!("{}; and {more} more", describe(target, entry)),
+                });
+                self.lost.insert(kind, Instant::now());
+            }
         }
     }
 }
@@ -484,3 +509,6 @@ fn describe(target: &Target, entry: &Entry) -> String {
     let reason = if entry.reason.is_empty() { String::new() } else { format!(": {}", entry.reason) };
     format!("{target}: {}{read}{reason}", entry.state.as_str())
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,8 +8,8 @@ mod pool;
 mod warnings;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -27,7 +27,7 @@ use tracing::{info, warn};
 pub use ceiling::Limits;
 
 use self::ceiling::Ceiling;
-use self::pool::{Lease, Pool};
+use self::pool::{Broken, Lease, Pool};
 use self::warnings::Warnings;
 use super::fault::Fault;
 use super::wire;
@@ -41,6 +41,8 @@ const PAUSE: Duration = Duration::from_secs(30);
 const LARGEST: usize = 256 << 20;
 /// Credentials are not read again more often: a wrong token must not mean a loop.
 const REREAD: Duration = Duration::from_secs(2);
+/// And not told of more often than this.
+const TOLD: Duration = Duration::from_secs(300);
 
 /// Where the server's address and the credentials come from.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -81,6 +83,8 @@ struct Shared {
     stack: ArcSwap<Stack>,
     /// Bounds the order of re-reads: the count of them, and when the last one was.
     reread: tokio::sync::Mutex<Option<Instant>>,
+    /// When that was told of last.
+    told: std::sync::Mutex<Option<Instant>>,
     generation: AtomicU64,
     ceiling: Ceiling,
     warnings: Warnings,
@@ -113,6 +117,7 @@ impl Client {
                 origin,
                 stack: ArcSwap::from_pointee(stack),
                 reread: tokio::sync::Mutex::new(None),
+                told: std::sync::Mutex::default(),
                 generation: AtomicU64::new(0),
                 ceiling: Ceiling::new(limits),
                 warnings: Warnings::default(),
@@ -158,7 +163,7 @@ impl Client {
         let mut stack = Stack::clone(&self.shared.stack.load());
         let sent = async { stack.ready().await?.call(request).await };
         let sent = tokio::time::timeout(HEADERS, sent).await.map_err(|_| Fault::Silent(HEADERS))?;
-        let (parts, (body, lease)) = sent.map_err(|error| Fault::Unreachable(error.to_string()))?.into_parts();
+        let (parts, (body, lease)) = sent.map_err(unsent)?.into_parts();
         self.shared.warnings.hear(&parts.headers);
         let content_type = text(&parts.headers, header::CONTENT_TYPE).unwrap_or_default().to_owned();
         let answer = Answer { content_type, body, _lease: lease, _permit: permit };
@@ -185,15 +190,29 @@ impl Client {
             return;
         }
         *last = Some(Instant::now());
+        let news = self.is_news();
         match build(&self.shared.origin).await {
             Ok(stack) => {
-                info!("the API server refused the credentials; they were read again");
+                if news {
+                    info!("the API server refused the credentials; they are read again");
+                }
                 self.shared.stack.store(Arc::new(stack));
             }
-            Err(error) => warn!(%error, "the credentials were refused and cannot be read again"),
+            Err(error) if news => warn!(%error, "the credentials were refused and cannot be read again"),
+            Err(_) => {}
         }
         metrics::api_credentials_read();
         self.shared.generation.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether a refusal of the credentials is worth a word: those that last are refused every few seconds.
+    fn is_news(&self) -> bool {
+        let mut told = self.shared.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = told.is_none_or(|told| told.elapsed() >= TOLD);
+        if news {
+            *told = Some(Instant::now());
+        }
+        news
     }
 }
 
@@ -204,7 +223,7 @@ impl Answer {
             let frame = tokio::time::timeout(patience, self.body.frame()).await.map_err(|_| Fault::Silent(patience))?;
             match frame {
                 None => return Ok(None),
-                Some(Err(error)) => return Err(Fault::Unreachable(format!("the connection broke: {error}"))),
+                Some(Err(error)) => return Err(Fault::Broken(error.to_string())),
                 // Trailers say nothing.
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
@@ -228,6 +247,14 @@ impl Answer {
     }
 }
 
+/// Why there is no answer. What does not come from a connection, such as a token that cannot be made, is mended by no other one.
+fn unsent(error: BoxError) -> Fault {
+    match error.downcast::<Broken>() {
+        Ok(broken) => Fault::Broken(broken.0),
+        Err(error) => Fault::Unreachable(error.to_string()),
+    }
+}
+
 fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
 }
@@ -240,7 +267,7 @@ async fn build(origin: &Origin) -> Result<Stack, ClientError> {
     let pool = Arc::new(pool.map_err(ClientError::Unusable)?);
     let send = tower::service_fn(move |request| {
         let pool = Arc::clone(&pool);
-        async move { pool.send(request).await.map_err(BoxError::from) }
+        async move { pool.send(request).await }
     });
     let mut stack = Stack::new(send);
     if let Some(authorize) = config.auth_layer().map_err(unusable)? {

@@ -5,12 +5,13 @@
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
 use super::client::Client;
 use super::fault::Fault;
+use super::once::Once;
 
 /// Why nothing is believed of another cluster, and what to do.
 pub(super) const ANOTHER: &str = "the API server answers for another cluster (its namespace kube-system has another UID); what was known stays in effect: mend \
@@ -24,18 +25,19 @@ const ONE_CAUSE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Cluster {
     client: Client,
-    met: OnceCell<Option<String>>,
-    known: Mutex<Known>,
+    /// Its UID. It stays unknown as long as the right to read it is missing.
+    met: OnceCell<String>,
+    answering: Once<Who>,
+    /// It was said that another cluster answers, and that the right is missing.
+    said: std::sync::Mutex<Said>,
     /// When a list was doubted last.
     doubted: std::sync::Mutex<Option<Instant>>,
 }
 
-/// The newest answer, and when it was asked for.
 #[derive(Debug, Default)]
-struct Known {
-    last: Option<(Instant, Who)>,
-    /// It was said that another cluster answers.
-    said: bool,
+struct Said {
+    other: bool,
+    untold: bool,
 }
 
 /// What is known of who answers.
@@ -58,38 +60,60 @@ enum Identity {
 
 impl Cluster {
     pub(super) fn new(client: Client) -> Self {
-        Self { client, met: OnceCell::new(), known: Mutex::default(), doubted: std::sync::Mutex::default() }
+        Self {
+            client,
+            met: OnceCell::new(),
+            answering: Once::default(),
+            said: std::sync::Mutex::default(),
+            doubted: std::sync::Mutex::default(),
+        }
     }
 
     /// Learns whom we talk to, before anything is believed.
     pub(super) async fn meet(&self) -> Result<(), Fault> {
-        let meet = async || match self.identity().await? {
-            Identity::Uid(uid) => Ok(Some(uid)),
-            Identity::Untold => Ok(None),
-            Identity::Missing => Err(Fault::Malformed("it has no namespace kube-system yet".to_owned())),
-        };
-        self.met.get_or_try_init(meet).await.map(|_| ())
+        match self.ask().await? {
+            Who::Other => Err(Fault::Malformed("it has no namespace kube-system yet".to_owned())),
+            Who::Same | Who::Untold => Ok(()),
+        }
     }
 
-    /// Who answers. Answers of others that were asked for after `since` count.
+    /// Who answers. Answers that others asked for after `since` count.
     pub(super) async fn who(&self, since: Instant) -> Result<Who, Fault> {
-        let Some(Some(met)) = self.met.get() else { return Ok(Who::Untold) };
-        // Held while one asks, so that the others share the answer.
-        let mut known = self.known.lock().await;
-        if let Some((asked, who)) = known.last
-            && asked >= since
-        {
-            return Ok(who);
-        }
-        let asked = Instant::now();
+        self.answering.ask(since, async || self.ask().await).await
+    }
+
+    async fn ask(&self) -> Result<Who, Fault> {
         let who = match self.identity().await? {
-            Identity::Uid(uid) if uid == *met => Who::Same,
+            // Who may be known from now on, was not before: the right came late.
+            Identity::Uid(uid) if self.met.get_or_init(async || uid.clone()).await == &uid => Who::Same,
             Identity::Uid(_) | Identity::Missing => Who::Other,
             Identity::Untold => Who::Untold,
         };
-        known.last = Some((asked, who));
-        known.say(who);
+        self.say(who);
         Ok(who)
+    }
+
+    fn say(&self, who: Who) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        match who {
+            // Before anybody was met, the cluster is only just being made.
+            Who::Other if !said.other && self.met.initialized() => {
+                said.other = true;
+                warn!(reason = ANOTHER, "another cluster answers");
+            }
+            Who::Same if said.other => {
+                said.other = false;
+                info!("the cluster that was met first answers again");
+            }
+            Who::Untold if !said.untold => {
+                said.untold = true;
+                info!(
+                    "no right to get the Namespace kube-system: another cluster that answers at this address would not be noticed; \
+                     grant get on it by resourceNames in a ClusterRole"
+                );
+            }
+            Who::Same | Who::Other | Who::Untold => {}
+        }
     }
 
     /// Notes that a list is doubted, and says whether that is worth a word.
@@ -112,21 +136,5 @@ impl Cluster {
         let uid = tree["metadata"]["uid"].as_str();
         uid.map(|uid| Identity::Uid(uid.to_owned()))
             .ok_or_else(|| Fault::Malformed("a Namespace without a UID".to_owned()))
-    }
-}
-
-impl Known {
-    fn say(&mut self, who: Who) {
-        match who {
-            Who::Other if !self.said => {
-                self.said = true;
-                warn!(reason = ANOTHER, "another cluster answers");
-            }
-            Who::Same if self.said => {
-                self.said = false;
-                info!("the cluster that was met first answers again");
-            }
-            Who::Same | Who::Other | Who::Untold => {}
-        }
     }
 }

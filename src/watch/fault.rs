@@ -26,8 +26,10 @@ pub enum Phase {
 pub enum Fault {
     /// The server answered with an error, or sent one in a stream.
     Answer(Status),
-    /// No connection, or it broke: refused, reset, TLS, closed in the middle of a body.
+    /// No connection: refused, no route, TLS.
     Unreachable(String),
+    /// A connection that was there broke, or a stream on it: in the middle of a request or of an answer.
+    Broken(String),
     /// The body ended in the middle of an object.
     Cut,
     /// Nothing came for longer than anything may take.
@@ -68,11 +70,11 @@ pub enum Action {
 pub fn classify(phase: Phase, fault: &Fault) -> Action {
     match fault {
         Fault::Answer(status) => of_status(phase, status),
-        // A connection that broke is no outage yet: whoever cannot open the next one knows.
         Fault::Unreachable(_) if phase == Phase::Stream => Action::Resume,
         Fault::Unreachable(_) => Action::Outage,
-        // A watch that broke has lost nothing: it goes on from its newest revision. A list has to begin again.
-        Fault::Cut | Fault::Silent(_) | Fault::Ended => match phase {
+        // A watch that broke has lost nothing: it goes on from its newest revision. A list has to begin again. No outage yet, for a
+        // balancer may cut large answers alone: whoever cannot open the next connection knows.
+        Fault::Broken(_) | Fault::Cut | Fault::Silent(_) | Fault::Ended => match phase {
             Phase::Stream => Action::Resume,
             Phase::List | Phase::WatchList | Phase::Start => Action::Retry,
         },
@@ -117,13 +119,24 @@ impl Fault {
         matches!(self, Fault::Unreachable(_))
     }
 
+    /// Whether it may be the server's own trouble that did not let it answer, and not this request's: behind a balancer, or without
+    /// its etcd, a server that is away looks like that.
+    #[must_use]
+    pub fn may_be_an_outage(&self) -> bool {
+        match self {
+            Fault::Answer(status) => status.code >= 500,
+            Fault::Unreachable(_) | Fault::Broken(_) | Fault::Cut | Fault::Silent(_) => true,
+            Fault::Malformed(_) | Fault::Ended => false,
+        }
+    }
+
     /// Whether it is about the right to watch or the way to the server, when a question beside the watch met it.
     #[must_use]
     pub fn ends_a_watch(&self) -> bool {
         match self {
             Fault::Answer(status) => matches!(status.code, 401 | 403 | 404),
             Fault::Unreachable(_) => true,
-            Fault::Cut | Fault::Silent(_) | Fault::Malformed(_) | Fault::Ended => false,
+            Fault::Broken(_) | Fault::Cut | Fault::Silent(_) | Fault::Malformed(_) | Fault::Ended => false,
         }
     }
 
@@ -150,6 +163,7 @@ impl Fault {
                 _ => "refused",
             },
             Fault::Unreachable(_) => "unreachable",
+            Fault::Broken(_) => "broken",
             Fault::Cut => "cut",
             Fault::Silent(_) => "silent",
             Fault::Malformed(_) => "malformed",
@@ -164,6 +178,7 @@ impl fmt::Display for Fault {
             Fault::Answer(status) if status.message.is_empty() => write!(f, "the server answered {}", status.code),
             Fault::Answer(status) => write!(f, "the server answered {}: {}", status.code, status.message),
             Fault::Unreachable(why) => write!(f, "the API server cannot be reached: {why}"),
+            Fault::Broken(why) => write!(f, "the connection broke: {why}"),
             Fault::Cut => f.write_str("the answer ended in the middle of an object"),
             Fault::Silent(time) => write!(f, "nothing came for {time:?}"),
             Fault::Malformed(why) => write!(f, "the answer cannot be read: {why}"),
@@ -210,6 +225,7 @@ mod tests {
         use Action::{Outage, Relist, Resume, Retry};
         for (fault, actions) in [
             (Fault::Unreachable("refused".into()), [Outage, Outage, Outage, Resume]),
+            (Fault::Broken("reset".into()), [Retry, Retry, Retry, Resume]),
             (Fault::Cut, [Retry, Retry, Retry, Resume]),
             (Fault::Silent(Duration::from_secs(1)), [Retry, Retry, Retry, Resume]),
             (Fault::Ended, [Retry, Retry, Retry, Resume]),

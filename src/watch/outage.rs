@@ -4,16 +4,17 @@
 //! of its reflectors sleep out a back-off of its own: after an outage of 10 s Istio sees a change 33 s late.)
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
 use super::client::Client;
 use super::fault::Fault;
 use super::jitter;
+use super::once::Once;
 use super::read::{self, Dialect};
 use super::target::{Ask, Target};
 use super::wire::Pool;
@@ -29,6 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const UNREADY: Duration = Duration::from_secs(20);
 /// How long a list of one object may take, for which all sources of the kind wait.
 const ONE_OBJECT: Duration = Duration::from_secs(10);
+/// Who asks within this time of each other whether the server is well, asks once.
+const MOMENT: Duration = Duration::from_secs(1);
 /// The sources wake within this time after the return, so that they do not all ask at once.
 const SPREAD: Duration = Duration::from_millis(300);
 
@@ -38,17 +41,26 @@ pub(super) struct Outage {
     client: Client,
     /// Since when it cannot be reached.
     since: watch::Sender<Option<Instant>>,
+    /// How often it came back: for those who rest from an error meanwhile.
+    returns: watch::Sender<u64>,
     revisions: Arc<Revisions>,
+    well: Arc<Once<bool>>,
 }
 
-/// The newest revision that the server gave for each kind, and when it was asked.
+/// The newest revision that the server gave for each kind.
 #[derive(Debug, Default)]
-struct Revisions(Mutex<BTreeMap<Kind, (Instant, u64)>>);
+struct Revisions(std::sync::Mutex<BTreeMap<Kind, Arc<Once<u64>>>>);
 
 impl Outage {
     pub(super) fn new(client: Client) -> Self {
         metrics::api_reachable(true);
-        Self { client, since: watch::Sender::new(None), revisions: Arc::default() }
+        Self {
+            client,
+            since: watch::Sender::new(None),
+            returns: watch::Sender::new(0),
+            revisions: Arc::default(),
+            well: Arc::default(),
+        }
     }
 
     /// The server did not answer a source: completes when the prober has found it again.
@@ -67,6 +79,14 @@ impl Outage {
         sleep(jitter::up_to(SPREAD)).await;
     }
 
+    /// Completes when the server comes back from the outage that is or the next one. Whoever rests from an error need not rest longer: of
+    /// what the server said before it went away nothing is known to hold.
+    pub(super) async fn returned(&self) {
+        // Errors only when the sender is gone, which is here.
+        let _ = self.returns.subscribe().changed().await;
+        sleep(jitter::up_to(SPREAD)).await;
+    }
+
     /// Asks the server whenever it is away, for ever.
     pub(super) async fn probe(self) {
         let mut away = self.since.subscribe();
@@ -80,8 +100,14 @@ impl Outage {
             metrics::api_reachable(true);
             metrics::api_outage(away_for);
             info!(?away_for, "the API server is reached again");
-            self.since.send_replace(None);
+            self.back();
         }
+    }
+
+    /// Wakes everybody who waits for it.
+    pub(super) fn back(&self) {
+        self.since.send_replace(None);
+        self.returns.send_modify(|count| *count += 1);
     }
 
     async fn answers(&self, since: Instant) -> bool {
@@ -93,8 +119,15 @@ impl Outage {
         }
     }
 
+    /// Whether the server is well, by its own word.
+    pub(super) async fn is_well(&self) -> bool {
+        let asked = Instant::now();
+        let well = self.well.ask(asked - MOMENT, async || Ok(self.answers(asked).await)).await;
+        well.unwrap_or(false)
+    }
+
     /// Whether the server's revision for this kind is lower than `seen`, as after a restore of etcd: a watch from a revision
-    /// of the future is granted, and silent for ever. Answers of others that were asked after `since` count.
+    /// of the future is granted, and silent for ever. Answers that others asked for after `since` count.
     pub(super) async fn went_back(
         &self,
         target: &Target,
@@ -102,19 +135,19 @@ impl Outage {
         seen: u64,
         since: Instant,
     ) -> Result<bool, Fault> {
-        // Held while one asks, so that the others of the kind share the answer.
-        let mut known = self.revisions.0.lock().await;
-        if let Some((asked, revision)) = known.get(&target.kind)
-            && *asked >= since
-        {
-            return Ok(*revision < seen);
-        }
-        let asked = Instant::now();
-        let ask = Ask::List { limit: 1, after: None };
-        let pool = Pool::default();
-        let page = read::page(&self.client, target, dialect, ask, &pool);
-        let page = timeout(ONE_OBJECT, page).await.map_err(|_| Fault::Silent(ONE_OBJECT))??;
-        known.insert(target.kind, (asked, page.revision));
-        Ok(page.revision < seen)
+        let newest = self.revisions.of(target.kind);
+        Ok(newest.ask(since, async || self.revision(target, dialect).await).await? < seen)
+    }
+
+    async fn revision(&self, target: &Target, dialect: Dialect) -> Result<u64, Fault> {
+        let (ask, pool) = (Ask::List { limit: 1, after: None }, Pool::default());
+        let page = timeout(ONE_OBJECT, read::page(&self.client, target, dialect, ask, &pool));
+        Ok(page.await.map_err(|_| Fault::Silent(ONE_OBJECT))??.revision)
+    }
+}
+
+impl Revisions {
+    fn of(&self, kind: Kind) -> Arc<Once<u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(kind).or_default().clone()
     }
 }

@@ -230,14 +230,15 @@ impl Looks {
         }
     }
 
-    /// What there is of a Namespace now; `None` when another cluster says that it is gone or was created anew.
+    /// What there is of a Namespace now; `None` when another cluster says that it came, is gone or was created anew.
     async fn look(&self, cx: &Context, name: &ArcStr) -> Result<Option<Option<Arc<Namespace>>>, Fault> {
         let asked = tokio::time::Instant::now();
         let found = look_at(cx, name).await?;
-        let known = self.lock().get(name).and_then(|look| look.found.clone());
+        let known = self.lock().get(name).cloned().unwrap_or_default();
         let uid = |namespace: &Option<Arc<Namespace>>| namespace.as_ref().map(|namespace| namespace.uid.clone());
-        let lost = known.is_some() && uid(&known) != uid(&found);
-        if lost && cx.cluster.who(asked).await? == Who::Other {
+        // The first look shows only whether there is something to read; what is read then is asked the same.
+        let changed = known.looked && uid(&known.found) != uid(&found);
+        if changed && cx.cluster.who(asked).await? == Who::Other {
             return Ok(None);
         }
         Ok(Some(found))

@@ -12,35 +12,36 @@
 //! What a fault asks for is the table in [`fault`](super::fault); how it is done stands in `recover`. Invariant: rows change
 //! only by a list that was read whole and believed, or by a change that a watch told.
 
+mod doubt;
 mod recover;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::Context;
 use super::backoff::Backoff;
 use super::board::State;
-use super::cluster::{ANOTHER, Who};
 use super::fault::{Fault, Phase};
 use super::read::{self, Batch, Dialect, Stream};
 use super::rights;
-use super::scope::{Gathering, Loss, Scope};
+use super::scope::{Gathering, Scope};
 use super::target::{Ask, Target};
-use super::wire::{self, Change, Status, Value};
+use super::wire::{self, Change, Item, Status, Value};
 use crate::metrics;
-use crate::model::Kind;
+use crate::model::ObjectKey;
 
 /// After this long without a word (bookmarks come once a minute) the server's revision is looked at.
 const QUIET: Duration = Duration::from_secs(20);
+/// Lists by watch that may fail until the pages are read instead: not every server that grants them ends them.
+const WATCH_LISTS: u32 = 2;
+/// Objects that cannot be read and are told of by name.
+const UNREADABLE: usize = 100;
 /// How much longer than its own time-out a watch may stay open.
 const OVERDUE: Duration = Duration::from_secs(15);
-/// A list that would take away more than half and more than this many rows is confirmed first.
-const BELIEVED: usize = 20;
-/// Between two lists that have to agree.
-const SECOND_LOOK: Duration = Duration::from_secs(1);
 /// The longest between looks whether the right cluster answers again, or whether a right is there.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// After an outage of the server everything is listed once more, this much later and spread over as much again: a restored etcd may have
@@ -54,6 +55,8 @@ pub(super) struct Source {
     cx: Context,
     dialect: Dialect,
     backoff: Backoff,
+    /// The pauses after outages, but for the first one since a sync that lasted.
+    comes_and_goes: Option<Backoff>,
     /// The newest revision that was seen.
     revision: Option<u64>,
     /// The watch that began with the list.
@@ -62,11 +65,18 @@ pub(super) struct Source {
     listed: Option<Instant>,
     /// Watches in a row that did not begin.
     failed_starts: u32,
+    /// Lists by watch in a row that did not end.
+    failed_watch_lists: u32,
+    /// Failures in a row that may have been the server's.
+    troubles: u32,
+    /// Objects that cannot be read, as far as that was said.
+    unreadable: BTreeSet<ObjectKey>,
     /// Answers in a row that refused us.
     denials: u32,
     /// Since when the API is missing.
     missing: Option<Instant>,
-    /// When the last thing happened that may have hidden a restore of etcd or another cluster; `None` once that was looked into.
+    /// When the last thing happened that may have hidden a restore of etcd or another cluster (the first is its own beginning); `None` once
+    /// that was looked into.
     broke: Option<Instant>,
     /// When to list once more, because of an outage.
     verify: Option<Instant>,
@@ -90,14 +100,19 @@ impl Source {
             cx,
             dialect,
             backoff: Backoff::default(),
+            comes_and_goes: None,
             revision: None,
             stream: None,
             synced: None,
             listed: None,
             failed_starts: 0,
+            failed_watch_lists: 0,
+            troubles: 0,
+            unreadable: BTreeSet::new(),
             denials: 0,
             missing: None,
-            broke: None,
+            // Whoever answers now may be another than who was met at the start.
+            broke: Some(Instant::now()),
             verify: None,
         }
     }
@@ -137,11 +152,13 @@ impl Source {
             self.may_watch().await.map_err(|fault| (Phase::List, fault))?;
         }
         metrics::source_list(self.target.kind.as_str());
-        let (mut gathering, mut revision) = if self.dialect.plain {
+        let (mut gathering, mut revision) = if self.dialect.plain || self.failed_watch_lists >= WATCH_LISTS {
             self.pages().await.map_err(|fault| (Phase::List, fault))?
         } else {
+            self.failed_watch_lists += 1;
             self.watch_list().await.map_err(|fault| (Phase::WatchList, fault))?
         };
+        self.failed_watch_lists = 0;
         if let Some(doubt) = self.doubt(&gathering, revision) {
             self.stream = None;
             let confirmed = self.confirm(&doubt).await.map_err(|fault| (Phase::List, fault))?;
@@ -172,7 +189,7 @@ impl Source {
         loop {
             let ask = Ask::List { limit: self.cx.settings.page_size, after: after.as_deref() };
             let page = read::page(&self.cx.client, &self.target, self.dialect, ask, &self.cx.pool).await?;
-            self.note_unreadable(page.items.iter().map(|item| &item.value));
+            self.note_unreadable(&page.items);
             self.scope.gather(&self.target, &mut gathering, page.items);
             self.cx.board.read(&self.target, gathering.len());
             match page.next {
@@ -199,7 +216,7 @@ impl Source {
                     Change::Delete(item) => gathering.forget(&item.key),
                 }
             }
-            self.note_unreadable(items.iter().map(|item| &item.value));
+            self.note_unreadable(&items);
             self.scope.gather(&self.target, &mut gathering, items);
             self.cx.board.read(&self.target, gathering.len());
             if let Some(revision) = end {
@@ -208,50 +225,6 @@ impl Source {
                 return Ok((gathering, revision));
             }
         }
-    }
-
-    /// Why a list is not believed at once.
-    fn doubt(&self, gathering: &Gathering, revision: u64) -> Option<String> {
-        let Loss { had, lost } = self.scope.loss(&self.target, gathering);
-        if let Some(seen) = self.revision.filter(|seen| revision < *seen) {
-            return Some(format!("the server's revision went back from {seen} to {revision}"));
-        }
-        let all = lost == had && matches!(self.target.kind, Kind::Gateway | Kind::GatewayClass);
-        let most = lost > BELIEVED && lost * 2 > had;
-        (lost > 0 && (all || most)).then(|| format!("the list would take away {lost} of {had}"))
-    }
-
-    /// Lists once more and asks who answers. `None`: another cluster does, and nothing of it is believed.
-    async fn confirm(&mut self, doubt: &str) -> Result<Option<(Gathering, u64)>, Fault> {
-        metrics::source_doubt(self.target.kind.as_str());
-        // All sources doubt a restored server: one speaks for them.
-        let news = self.cx.cluster.is_doubted_anew();
-        if news {
-            warn!(source = %self.target, doubt, "what the API server lists is not believed before a second look");
-        }
-        self.state(State::Stale, format!("{doubt}; this is confirmed first"));
-        sleep(SECOND_LOOK).await;
-        if self.is_another(Instant::now()).await? {
-            return Ok(None);
-        }
-        let second = self.pages().await?;
-        if news {
-            info!(source = %self.target, doubt, "confirmed by a second list");
-        }
-        Ok(Some(second))
-    }
-
-    /// Whether another cluster answers than the one that was met, asked after `since`. Then nothing of it is believed; it is asked again
-    /// after a pause.
-    async fn is_another(&mut self, since: Instant) -> Result<bool, Fault> {
-        if self.cx.cluster.who(since).await? != Who::Other {
-            return Ok(false);
-        }
-        self.lost_with(ANOTHER);
-        // Of many sources the first to wake asks for all.
-        self.broke = Some(Instant::now());
-        sleep(self.backoff.pause().min(LOOK_AGAIN)).await;
-        Ok(true)
     }
 
     /// Reads a watch until it fails or ends.
@@ -266,21 +239,15 @@ impl Source {
         let mut stream = stream.map_err(|fault| (Phase::Start, fault))?;
         self.failed_starts = 0;
         self.in_sync();
-        let (mut heard, mut looked) = (Instant::now(), Instant::now());
+        let (mut heard, mut looked, mut looking) = (Instant::now(), Instant::now(), false);
         loop {
             let left = self.verify.map_or(QUIET, |due| due.saturating_duration_since(Instant::now()));
-            match stream.next(left.min(QUIET), &self.cx.pool).await {
-                Ok(batch) => {
-                    heard = Instant::now();
-                    looked = heard;
-                    self.apply(batch).map_err(|fault| (Phase::Stream, fault))?;
-                    if left.is_zero() {
-                        return Ok(Next::List);
-                    }
-                }
-                Err(Fault::Silent(_)) if left < QUIET => return Ok(Next::List),
-                Err(Fault::Silent(_)) if stream.opened.elapsed() < self.cx.settings.watch_timeout + OVERDUE => {
-                    match self.went_back(looked).await {
+            let told = tokio::select! {
+                told = stream.next(left.min(QUIET), &self.cx.pool) => told,
+                // The watch is read on meanwhile: a server that cannot list must not hold up what it tells.
+                back = self.went_back(looked), if looking => {
+                    looking = false;
+                    match back {
                         Ok(true) => return Ok(Next::List),
                         // What others ask from here on counts for the next look, not what was answered before.
                         Ok(false) => looked = Instant::now(),
@@ -288,6 +255,21 @@ impl Source {
                         // The watch itself has said nothing bad.
                         Err(fault) => tracing::debug!(source = %self.target, %fault, "the revision is not told"),
                     }
+                    continue;
+                }
+            };
+            match told {
+                Ok(batch) => {
+                    heard = Instant::now();
+                    (looked, looking) = (heard, false);
+                    let went_back = self.apply(batch).map_err(|fault| (Phase::Stream, fault))?;
+                    if went_back || left.is_zero() {
+                        return Ok(Next::List);
+                    }
+                }
+                Err(Fault::Silent(_)) if left < QUIET => return Ok(Next::List),
+                Err(Fault::Silent(_)) if stream.opened.elapsed() < self.cx.settings.watch_timeout + OVERDUE => {
+                    looking = true;
                 }
                 Err(Fault::Silent(_)) => return Err((Phase::Stream, Fault::Silent(heard.elapsed()))),
                 Err(fault) => return Err((Phase::Stream, fault)),
@@ -295,18 +277,23 @@ impl Source {
         }
     }
 
-    fn apply(&mut self, Batch { arrived, changes }: Batch) -> Result<(), Fault> {
-        let mut said = Vec::with_capacity(changes.len());
+    /// Takes in what a watch told. Says whether its revision is lower than what was seen, as after a restore of etcd.
+    fn apply(&mut self, Batch { arrived, changes }: Batch) -> Result<bool, Fault> {
+        let (mut said, mut went_back) = (Vec::with_capacity(changes.len()), false);
         for change in changes {
             match change {
                 Change::Error(status) => {
                     self.scope.change(&self.target, said, arrived);
                     return Err(Fault::Answer(status));
                 }
-                Change::Bookmark { revision, .. } => self.revision = Some(revision),
+                // Only of bookmarks: a change tells the version of its object, which a deletion may tell late.
+                Change::Bookmark { revision, .. } => match self.revision {
+                    Some(seen) if revision < seen => went_back = true,
+                    _ => self.revision = Some(revision),
+                },
                 Change::Put(item) => {
                     self.revision = wire::as_revision(item.version).or(self.revision);
-                    self.note_unreadable(std::iter::once(&item.value));
+                    self.note_unreadable(std::slice::from_ref(&item));
                     said.push(Change::Put(item));
                 }
                 Change::Delete(item) => {
@@ -316,13 +303,7 @@ impl Source {
             }
         }
         self.scope.change(&self.target, said, arrived);
-        Ok(())
-    }
-
-    /// Whether the server's revision is lower than what was seen: asked after `since`, which is after the last that was seen.
-    async fn went_back(&self, since: Instant) -> Result<bool, Fault> {
-        let Some(seen) = self.revision else { return Ok(false) };
-        self.cx.outage.went_back(&self.target, self.dialect, seen, since).await
+        Ok(went_back)
     }
 
     async fn open(&self, ask: Ask<'_>) -> Result<Stream, Fault> {
@@ -334,6 +315,7 @@ impl Source {
     fn in_sync(&mut self) {
         self.synced.get_or_insert_with(Instant::now);
         self.denials = 0;
+        self.troubles = 0;
         self.missing = None;
         self.state(State::Synced, "");
     }
@@ -342,13 +324,24 @@ impl Source {
         self.cx.board.set(&self.target, state, reason);
     }
 
-    fn note_unreadable<'a>(&self, values: impl Iterator<Item = &'a Value>) {
-        for value in values {
-            if let Value::Unreadable(problems) = value {
-                metrics::source_unreadable(self.target.kind.as_str());
-                let problem = problems.first().map(|problem| problem.message.clone()).unwrap_or_default();
-                warn!(source = %self.target, %problem, "an object cannot be read; what was known of it stays");
+    /// Tells of what cannot be read: of each object once.
+    fn note_unreadable(&mut self, items: &[Item]) {
+        for Item { key, value, .. } in items {
+            let Value::Unreadable(problems) = value else {
+                self.unreadable.remove(key);
+                continue;
+            };
+            metrics::source_unreadable(self.target.kind.as_str());
+            if self.unreadable.len() < UNREADABLE && self.unreadable.insert(key.clone()) {
+                let problem = problems
+                    .first()
+                    .map(|problem| format!("{}: {}", problem.field, problem.message))
+                    .unwrap_or_default();
+                warn!(source = %self.target, object = %key, %problem, "an object cannot be read; what was known of it stays");
             }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,6 +64,14 @@ pub const fn plural(kind: Kind) -> &'static str {
     }
 }
 
+/// `/apis/gateway.networking.k8s.io/v1`: where an API is, and discovery tells of it.
+pub(super) fn api(kind: Kind, version: &str) -> String {
+    match kind.group() {
+        "" => format!("/api/{version}"),
+        group => format!("/apis/{group}/{version}"),
+    }
+}
+
 impl Target {
     /// All objects of a kind in a namespace, or everywhere.
     #[must_use]
@@ -91,17 +99,9 @@ impl Target {
         matches!(self.kind, Kind::ReferenceGrant | Kind::EndpointSlice)
     }
 
-    /// `/apis/gateway.networking.k8s.io/v1`: where discovery tells of the API.
-    pub(super) fn api(&self, version: &str) -> String {
-        match self.kind.group() {
-            "" => format!("/api/{version}"),
-            group => format!("/apis/{group}/{version}"),
-        }
-    }
-
     /// Path and query of a request.
     pub(super) fn uri(&self, version: &str, ask: Ask<'_>, timeout_seconds: u64) -> String {
-        let mut uri = self.api(version);
+        let mut uri = api(self.kind, version);
         if let Some(namespace) = &self.namespace {
             uri.push_str("/namespaces/");
             uri.push_str(namespace);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
@@ -33,10 +34,32 @@ pub struct Cell {
     pub rows: Expected,
     /// At most so often each kind is read as a whole.
     pub reads: usize,
-    /// At most so many requests.
-    pub requests: usize,
+    /// At most so many requests of each source, beside those that time brings ([`Pace`]).
+    pub each: usize,
     /// The beginnings of all lines about it in the log, in any order.
     pub lines: &'static [&'static str],
+}
+
+/// The requests that time brings, whatever happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// How many sources the cell is about.
+    pub sources: usize,
+    /// How often each of them asks: it opens its watch again when that ends, and whoever misses a right looks for it no more often.
+    pub watch: Duration,
+    /// How often the Namespace itself is looked at, by those who may not watch it.
+    pub look: Option<Duration>,
+}
+
+impl Pace {
+    /// At most so many requests in this time, with `each` more of every source.
+    #[must_use]
+    pub fn bound(&self, elapsed: Duration, each: usize) -> usize {
+        // One began before the time did.
+        let times =
+            |every: Duration| usize::try_from(elapsed.as_millis() / every.as_millis()).unwrap_or(usize::MAX) + 1;
+        self.sources * (times(self.watch) + each) + self.look.map_or(0, times)
+    }
 }
 
 /// What was measured: a row of the filled-in matrix.
@@ -47,6 +70,7 @@ pub struct Outcome {
     rows: Rows,
     reads: usize,
     requests: usize,
+    bound: usize,
     lines: Vec<String>,
 }
 
@@ -58,7 +82,8 @@ impl fmt::Display for Outcome {
         sources.dedup();
         let rows: Vec<String> = self.rows.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
         let rows = if rows.is_empty() { "none".to_owned() } else { rows.join(", ") };
-        write!(f, "{} | {} | {rows} | {} | {} | ", path(&self.lives), sources.join("; "), self.reads, self.requests)?;
+        let Self { lives, reads, requests, bound, .. } = self;
+        write!(f, "{} | {} | {rows} | {reads} | {requests} of {bound} | ", path(lives), sources.join("; "))?;
         write!(f, "{}", if self.lines.is_empty() { "none".to_owned() } else { self.lines.join("; ") })
     }
 }
@@ -74,6 +99,10 @@ pub struct Evidence<'a> {
     pub held: &'a Rows,
     /// What was asked since the event.
     pub requests: &'a Requests,
+    /// How long ago that was.
+    pub elapsed: Duration,
+    /// How many requests that time brings.
+    pub pace: Pace,
     /// What was said since the event.
     pub lines: &'a [Line],
 }
@@ -81,7 +110,7 @@ pub struct Evidence<'a> {
 impl Cell {
     /// Measures, and fails with the first thing that is not as expected.
     pub async fn check(&self, watcher: &Watcher, evidence: &Evidence<'_>) -> Result<Outcome> {
-        let outcome = outcome(watcher, evidence).await?;
+        let outcome = outcome(self, watcher, evidence).await?;
         self.judge(evidence, &outcome).with_context(|| format!("{outcome}")).map(|()| outcome)
     }
 
@@ -99,7 +128,8 @@ impl Cell {
         ensure!(outcome.rows == *rows, "it holds {:?}, not {rows:?} ({:?})", outcome.rows, self.rows);
         let asked = || evidence.requests.summary();
         ensure!(outcome.reads <= self.reads, "a kind was read {} times: {:#?}", outcome.reads, asked());
-        ensure!(outcome.requests <= self.requests, "{} requests: {:#?}", outcome.requests, asked());
+        let (asked_for, bound) = (outcome.requests, outcome.bound);
+        ensure!(asked_for <= bound, "{asked_for} requests, of {bound}: {:#?}", asked());
         let mut said: BTreeMap<&str, i32> = BTreeMap::new();
         for line in &outcome.lines {
             let known = self.lines.iter().find(|beginning| line.starts_with(**beginning));
@@ -112,7 +142,7 @@ impl Cell {
     }
 }
 
-async fn outcome(watcher: &Watcher, evidence: &Evidence<'_>) -> Result<Outcome> {
+async fn outcome(cell: &Cell, watcher: &Watcher, evidence: &Evidence<'_>) -> Result<Outcome> {
     let picture = watcher.picture().await?;
     let film = watcher.film();
     let (lives, names, rows): (_, Vec<String>, _) = match evidence.namespace {
@@ -128,6 +158,7 @@ async fn outcome(watcher: &Watcher, evidence: &Evidence<'_>) -> Result<Outcome> 
         rows,
         reads: evidence.requests.reads().into_values().max().unwrap_or_default(),
         requests: evidence.requests.count(),
+        bound: evidence.pace.bound(evidence.elapsed, cell.each),
         lines: evidence.lines.iter().map(|line| line.message.clone()).collect(),
     })
 }
@@ -148,6 +179,17 @@ fn matches(words: &[&str], states: &[String]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn requests_are_bounded_by_the_time_that_has_passed() {
+        let every = Duration::from_secs(5);
+        let pace = Pace { sources: 6, watch: every, look: None };
+        assert_eq!(pace.bound(Duration::from_secs(4), 0), 6, "one each that ended at once");
+        assert_eq!(pace.bound(Duration::from_secs(60), 0), 78);
+        assert_eq!(pace.bound(Duration::from_secs(60), 3), 96);
+        let pace = Pace { look: Some(Duration::from_secs(2)), ..pace };
+        assert_eq!(pace.bound(Duration::from_secs(60), 0), 78 + 31);
+    }
 
     #[test]
     fn a_pattern_says_which_states_may_be_missed() {

@@ -21,7 +21,11 @@ pub struct Film {
     camera: JoinHandle<()>,
 }
 
-/// The states in turn, by source and by namespace, without repetitions.
+/// The state of a source that was there and is not any more.
+const ENDED: &str = "ended";
+
+/// The states in turn, by source and by namespace, without repetitions. A source that is shown no more has [`ENDED`]: one of the same name
+/// that comes later is another.
 #[derive(Debug, Default)]
 struct Seen {
     sources: BTreeMap<String, Vec<String>>,
@@ -86,20 +90,50 @@ async fn shoot(admin: SocketAddr, seen: Arc<Mutex<Seen>>) {
             Picture::of(&serde_json::from_slice(&answer.body)?)
         };
         if let Ok(picture) = look.await {
-            let mut seen = lock(&seen);
-            for (name, source) in picture.sources {
-                note(seen.sources.entry(name).or_default(), source.state);
-            }
-            for (name, life) in picture.namespaces {
-                note(seen.namespaces.entry(name).or_default(), life.state);
-            }
+            lock(&seen).take(picture);
         }
         sleep(EVERY).await;
+    }
+}
+
+impl Seen {
+    fn take(&mut self, picture: Picture) {
+        for (name, states) in &mut self.sources {
+            if !picture.sources.contains_key(name) {
+                note(states, ENDED.to_owned());
+            }
+        }
+        for (name, source) in picture.sources {
+            note(self.sources.entry(name).or_default(), source.state);
+        }
+        for (name, life) in picture.namespaces {
+            note(self.namespaces.entry(name).or_default(), life.state);
+        }
     }
 }
 
 fn note(states: &mut Vec<String>, state: String) {
     if states.last() != Some(&state) {
         states.push(state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watching::picture::Source;
+
+    #[test]
+    fn a_source_that_is_shown_no_more_has_ended_and_what_follows_is_another() {
+        let with = |states: &[&str]| {
+            let source = |state: &str| Source { state: state.to_owned(), reason: String::new(), rows: 0 };
+            let sources = states.iter().map(|state| ("Pod in shop".to_owned(), source(state))).collect();
+            Picture { sources, ..Picture::default() }
+        };
+        let mut seen = Seen::default();
+        for states in [&[][..], &["synced"], &["synced"], &[], &[], &["listing"], &["synced"]] {
+            seen.take(with(states));
+        }
+        assert_eq!(seen.sources["Pod in shop"], ["synced", "ended", "listing", "synced"]);
     }
 }

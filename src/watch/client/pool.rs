@@ -18,6 +18,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tower::BoxError;
 
 use crate::metrics;
 
@@ -33,6 +34,11 @@ const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
 
 type Body = Full<Bytes>;
+
+/// A connection was there, and broke.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Broken(pub(super) String);
 
 /// The open connections to one server.
 pub(super) struct Pool {
@@ -117,7 +123,10 @@ impl Pool {
     }
 
     /// Sends a request on a connection that has room.
-    pub(super) async fn send(&self, request: Request<Body>) -> Result<Response<(Incoming, Lease)>, String> {
+    ///
+    /// # Errors
+    /// [`Broken`], or else why there is no connection.
+    pub(super) async fn send(&self, request: Request<Body>) -> Result<Response<(Incoming, Lease)>, BoxError> {
         if let Some(connection) = self.roomy() {
             return self.on(connection, request).await;
         }
@@ -135,7 +144,8 @@ impl Pool {
                 parts.headers.insert(http::header::HOST, self.authority());
                 let uri = parts.uri.path_and_query().map_or("/", |path| path.as_str());
                 parts.uri = uri.parse().map_err(|error| format!("{uri}: {error}"))?;
-                let response = sender.send_request(Request::from_parts(parts, body)).await.map_err(text)?;
+                let sent = sender.send_request(Request::from_parts(parts, body)).await;
+                let response = sent.map_err(|error| Broken(text(error)))?;
                 Ok(response.map(|body| (body, Lease(None))))
             }
         }
@@ -145,13 +155,14 @@ impl Pool {
         &self,
         connection: Arc<Connection>,
         request: Request<Body>,
-    ) -> Result<Response<(Incoming, Lease)>, String> {
+    ) -> Result<Response<(Incoming, Lease)>, BoxError> {
         let lease = Lease(Some((Arc::clone(&connection), Arc::clone(&self.open))));
         let sent = connection.sender.clone().send_request(request).await;
         if sent.is_err() {
             connection.broken.store(true, Ordering::Relaxed);
         }
-        sent.map(|response| response.map(|body| (body, lease))).map_err(text)
+        let response = sent.map_err(|error| Broken(text(error)))?;
+        Ok(response.map(|body| (body, lease)))
     }
 
     /// A connection with a free place, which is taken.

@@ -5,18 +5,23 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
+use super::super::apis::Served;
+use super::super::backoff::{Backoff, LASTED};
 use super::super::board::State;
 use super::super::cluster::Who;
 use super::super::fault::{Action, Fault, Phase, classify};
 use super::super::wire::Encoding;
-use super::super::{jitter, rights, target};
+use super::super::{jitter, rights};
 use super::{LOOK_AGAIN, Next, Source, VERIFY};
 
 /// A watch that lasted less than this and told nothing was no success: a balancer that closes at once must not mean a loop.
 const TOO_SHORT: Duration = Duration::from_secs(1);
+/// A source that rests longer than this without a watch has lost touch, and says so.
+const MOMENT: Duration = Duration::from_secs(1);
 /// Watches in a row that do not begin, until the list is read again: the revision may be what is wrong.
 const FAILED_STARTS: u32 = 3;
-/// The longest pause that a server may ask for.
+/// The shortest and the longest pause that a server may ask for.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Refusals in a row until they are believed: an API server that has just started may not know its own rules.
 const DENIALS: u32 = 3;
@@ -35,35 +40,62 @@ impl Source {
         tracing::debug!(source = %self.target, ?phase, %fault, ?action, "fault");
         let lasted = self.synced.map_or(Duration::ZERO, |synced| synced.elapsed());
         self.backoff.synced_for(lasted);
+        if lasted >= LASTED {
+            self.comes_and_goes = None;
+        }
         if self.casts_doubt(action, &fault) {
             self.broke = Some(Instant::now());
         }
         match action {
-            Action::Resume => return self.resume(lasted).await,
+            Action::Resume => return self.resume(&fault, lasted).await,
             Action::PlainList => {
                 self.dialect.plain = true;
                 return Next::List;
             }
-            Action::Json => {
+            Action::Json if self.dialect.encoding != Encoding::Json => {
                 self.dialect.encoding = Encoding::Json;
                 return Next::List;
             }
+            // It is JSON already, and nothing else is left to try.
+            Action::Json => self.pause_for(&fault, None).await,
             Action::Relist => return self.relist(&fault).await,
             Action::Denied => return self.denied(phase).await,
             Action::Absent => return self.absent(&fault).await,
+            Action::Retry if self.is_in_trouble(&fault).await => {
+                self.lost(&fault);
+                self.outage_over(&fault).await;
+                self.spare().await;
+            }
             Action::Retry => self.pause_for(&fault, None).await,
             Action::Pause => self.pause_for(&fault, fault.retry_after()).await,
             Action::Authenticate => self.authenticate(&fault).await,
             Action::Outage => {
                 self.lost(&fault);
                 self.outage_over(&fault).await;
-                // A server that comes and goes must not be asked in a loop.
-                if lasted < TOO_SHORT {
-                    sleep(jitter::up_to(self.backoff.pause())).await;
-                }
+                self.spare().await;
             }
         }
         self.again(phase).await
+    }
+
+    /// A server that comes and goes must not be asked in a loop. Its first return is used at once, however long the pauses of other
+    /// errors were.
+    async fn spare(&mut self) {
+        match &mut self.comes_and_goes {
+            Some(backoff) => sleep(backoff.pause()).await,
+            none => *none = Some(Backoff::default()),
+        }
+    }
+
+    /// Whether it is not this request that failed but the server that is in trouble, by its own word: then its return is waited for,
+    /// and no back-off slept out. One failure alone is not worth the question.
+    async fn is_in_trouble(&mut self, fault: &Fault) -> bool {
+        if !fault.may_be_an_outage() {
+            self.troubles = 0;
+            return false;
+        }
+        self.troubles += 1;
+        self.troubles > 1 && !self.cx.outage.is_well().await
     }
 
     /// The same again: the watch from where it was, if there is such a place.
@@ -111,10 +143,14 @@ impl Source {
     }
 
     /// The watch ended or broke and lost nothing.
-    async fn resume(&mut self, lasted: Duration) -> Next {
+    async fn resume(&mut self, fault: &Fault, lasted: Duration) -> Next {
         self.synced = None;
         if lasted < TOO_SHORT {
-            sleep(self.backoff.pause()).await;
+            let pause = self.backoff.pause();
+            if pause > MOMENT {
+                self.lost(fault);
+            }
+            self.rest(pause).await;
         }
         self.again(Phase::Stream).await
     }
@@ -124,7 +160,8 @@ impl Source {
         self.synced = None;
         if self.listed.is_some_and(|listed| listed.elapsed() < Duration::from_secs(5)) {
             self.lost(fault);
-            sleep(self.backoff.pause()).await;
+            let pause = self.backoff.pause();
+            self.rest(pause).await;
         }
         Next::List
     }
@@ -132,10 +169,21 @@ impl Source {
     async fn pause_for(&mut self, fault: &Fault, asked: Option<Duration>) {
         self.lost(fault);
         let pause = match asked {
-            Some(asked) => asked.clamp(Duration::from_millis(200), LONGEST_PAUSE) + jitter::up_to(asked / 4),
+            Some(asked) => {
+                let asked = asked.clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+                asked + jitter::up_to(asked / 4)
+            }
             None => self.backoff.pause(),
         };
-        sleep(pause).await;
+        self.rest(pause).await;
+    }
+
+    /// Waits, but not past the end of an outage.
+    pub(super) async fn rest(&mut self, pause: Duration) {
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = self.cx.outage.returned() => self.after_outage(),
+        }
     }
 
     async fn authenticate(&mut self, fault: &Fault) {
@@ -145,7 +193,8 @@ impl Source {
         // The first refusal is mended at once by a token that was renewed.
         if self.denials > 1 {
             self.lost_with(&format!("{fault}; the credentials are read again before each try"));
-            sleep(self.backoff.pause()).await;
+            let pause = self.backoff.pause();
+            self.rest(pause).await;
         }
     }
 
@@ -170,7 +219,8 @@ impl Source {
             }
             Ok(_) => {
                 self.lost_with("refused (403), though the server says that the rights are there");
-                sleep(self.backoff.pause().min(LOOK_AGAIN)).await;
+                let pause = self.backoff.pause().min(LOOK_AGAIN);
+                self.rest(pause).await;
             }
             Err(fault) if fault.is_outage() => {
                 self.lost(&fault);
@@ -183,8 +233,10 @@ impl Source {
 
     /// Waits until what is missing is granted. The server's own word about rights is asked for: a try would be refused, and cost more.
     async fn rights_granted(&mut self) {
+        // Its own: how long a right was missing says nothing of the faults to come.
+        let mut backoff = Backoff::default();
         loop {
-            sleep(self.backoff.pause().min(LOOK_AGAIN)).await;
+            self.rest(backoff.pause().min(LOOK_AGAIN)).await;
             match rights::is_sufficient(&self.cx.client, &self.target).await {
                 Ok(true) => break,
                 Ok(false) => {}
@@ -198,6 +250,10 @@ impl Source {
 
     async fn outage_over(&mut self, fault: &Fault) {
         self.cx.outage.over(fault).await;
+        self.after_outage();
+    }
+
+    fn after_outage(&mut self) {
         // What was answered before it was away says nothing of who is back.
         self.broke = Some(Instant::now());
         self.verify.get_or_insert_with(|| Instant::now() + VERIFY + jitter::up_to(VERIFY));
@@ -205,38 +261,71 @@ impl Source {
 
     /// The API is not there, if the server means it.
     async fn absent(&mut self, fault: &Fault) -> Next {
-        // Another of the versions that we read may be served.
-        self.dialect.version += 1;
         let since = *self.missing.get_or_insert_with(Instant::now);
-        let optional = self.target.is_optional();
         let rows = self.revision.is_some();
         if rows && since.elapsed() < BELIEVED_ABSENT {
             self.lost_with(&format!("{fault}; an API that was there is believed to be gone after {BELIEVED_ABSENT:?}"));
-        } else {
-            // Of another cluster nothing is believed; without an answer neither.
-            if rows && self.is_another(Instant::now()).await.unwrap_or(true) {
-                self.missing = None;
-                return Next::List;
-            }
-            if rows && self.is_discovered().await {
-                // It exists after all: the list's 404 was a lie.
-                self.missing = None;
-                sleep(self.backoff.pause()).await;
-                return Next::List;
-            }
-            if rows {
-                warn!(source = %self.target, "its API is gone, and its objects with it");
-                self.scope.drop_rows(std::slice::from_ref(&self.target));
-                self.revision = None;
-            }
-            self.state(State::Absent, self.not_installed());
-            if optional {
-                self.scope.settle(&self.target);
-            }
+            self.synced = None;
+            sleep(LOOK_FOR_REQUIRED).await;
+            self.look_in_another_version();
+            return Next::List;
+        }
+        // Of another cluster nothing is believed; without an answer neither.
+        if rows && self.is_another(Instant::now()).await.unwrap_or(true) {
+            self.missing = None;
+            return Next::List;
+        }
+        if self.look_where_it_is().await != Some(Served::Nowhere) {
+            // It exists after all, or that is not known: the list's 404 may be a lie.
+            let pause = self.backoff.pause().min(LOOK_AGAIN);
+            self.rest(pause).await;
+            return Next::List;
+        }
+        if rows {
+            warn!(source = %self.target, "its API is gone, and its objects with it");
+            self.scope.drop_rows(std::slice::from_ref(&self.target));
+            self.revision = None;
         }
         self.synced = None;
-        sleep(if optional && !rows { LOOK_FOR_OPTIONAL } else { LOOK_FOR_REQUIRED }).await;
+        self.state(State::Absent, self.not_installed());
+        if self.target.is_optional() {
+            self.scope.settle(&self.target);
+        }
+        self.api_installed().await;
         Next::List
+    }
+
+    /// Waits until discovery tells of the API, which one source asks for all.
+    async fn api_installed(&mut self) {
+        let pause = if self.target.is_optional() { LOOK_FOR_OPTIONAL } else { LOOK_FOR_REQUIRED };
+        loop {
+            self.rest(pause).await;
+            if self.look_where_it_is().await != Some(Served::Nowhere) {
+                return;
+            }
+        }
+    }
+
+    /// What discovery says of the API; `None` when it does not say.
+    async fn look_where_it_is(&mut self) -> Option<Served> {
+        match self.cx.apis.of(self.target.kind).await {
+            Ok(served) => {
+                if let Served::In(version) = served {
+                    self.dialect.version = version;
+                }
+                Some(served)
+            }
+            Err(fault) => {
+                tracing::debug!(source = %self.target, %fault, "discovery does not tell of the API");
+                self.look_in_another_version();
+                None
+            }
+        }
+    }
+
+    /// Another of the versions that we read may be served.
+    fn look_in_another_version(&mut self) {
+        self.dialect.version += 1;
     }
 
     fn not_installed(&self) -> String {
@@ -247,21 +336,6 @@ impl Source {
         } else {
             format!("the API of {kind} ({group}) is not installed: install the CRDs of the Gateway API; {looked}")
         }
-    }
-
-    /// Whether discovery still tells of the API. In doubt it does.
-    async fn is_discovered(&self) -> bool {
-        let version = self.dialect.version(&self.target);
-        let answer = match self.cx.client.get(&self.target.api(version), "application/json").await {
-            Err(Fault::Answer(status)) => return status.code != 404,
-            answer => answer,
-        };
-        let Ok(answer) = answer else { return true };
-        let Ok(body) = answer.whole().await else { return true };
-        let plural = target::plural(self.target.kind);
-        let Ok(list) = serde_json::from_slice::<serde_json::Value>(&body) else { return true };
-        let Some(resources) = list["resources"].as_array() else { return true };
-        resources.iter().any(|resource| resource["name"] == plural)
     }
 
     /// Touch is lost; what was delivered stays.

@@ -18,7 +18,7 @@ use syncgate_e2e::kube::{self, ControlPlane, Options, Snapshot, objects};
 use syncgate_e2e::manifests;
 use syncgate_e2e::wait::eventually;
 use syncgate_e2e::watching::Watcher;
-use syncgate_e2e::watching::cell::{Cell, Evidence, Expected};
+use syncgate_e2e::watching::cell::{Cell, Evidence, Expected, Pace};
 use syncgate_e2e::watching::lines::Line;
 use syncgate_e2e::watching::requests::Requests;
 use syncgate_e2e::watching::rights::Rights;
@@ -26,7 +26,12 @@ use syncgate_e2e::watching::world::{self, Rows};
 use tokio::time::sleep;
 
 /// Open watches are not authorized again: a revocation shows after this time.
-const WATCH_TIMEOUT: &str = "--watch-timeout=5s";
+const WATCH_TIMEOUT: Duration = Duration::from_secs(5);
+/// Whoever may only get Namespaces looks at those in doubt this often, and less often at the others.
+const LOOKS: Duration = Duration::from_secs(2);
+/// The sources of a namespace, and all in cluster scope.
+const SOURCES: usize = 6;
+const CLUSTER_SOURCES: usize = 8;
 /// How long a cell may take to be as expected: a revocation shows after 5 s and is believed after 3 more; who is refused looks again after
 /// at most 10 s, who met another cluster after at most 30 s.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -77,22 +82,23 @@ const SOON: Duration = Duration::from_secs(2);
 
 /// Nothing happens: watches are opened again when they end, each with one request, and that is all.
 const CALM_CELL: Cell =
-    Cell { lives: "active", sources: "synced", rows: Expected::TheServers, reads: 0, requests: 90, lines: NOTHING };
-/// Nothing is refused before it was refused three times; then each kind is asked for less and less often.
+    Cell { lives: "active", sources: "synced", rows: Expected::TheServers, reads: 0, each: 0, lines: NOTHING };
+/// Nothing is refused before it was refused three times; then the rights are asked for, not the kinds.
 const CLOSED_CELL: Cell = Cell {
     lives: "active revoked",
     sources: "synced denied",
     rows: Expected::Kept,
-    reads: 7,
-    requests: 110,
+    reads: 0,
+    each: 3,
     lines: &[RIGHTS_GONE],
 };
 const GONE_CELL: Cell = Cell {
     lives: "active terminating? gone",
     sources: "",
     rows: Expected::Nothing,
-    reads: 1,
-    requests: 60,
+    reads: 0,
+    // The rights may go before the namespace does.
+    each: 3,
     lines: &[GONE],
 };
 const HELD_CELL: Cell = Cell {
@@ -100,8 +106,8 @@ const HELD_CELL: Cell = Cell {
     // The finalizer outlives the RoleBinding.
     sources: "synced denied",
     rows: Expected::TheServers,
-    reads: 7,
-    requests: 110,
+    reads: 0,
+    each: 3,
     lines: NOTHING,
 };
 /// Without a look at Namespaces the end of one looks like a revocation, but its pods were seen to leave.
@@ -109,9 +115,11 @@ const BLIND_GONE_CELL: Cell = Cell { rows: Expected::Nothing, lines: &[RIGHTS_GO
 /// The new one is read as soon as its RoleBinding is there.
 const RECREATED_CELL: Cell = Cell {
     lives: "active terminating? gone? active? unknown? active?",
-    sources: "synced? pending? listing? denied? listing? synced",
-    reads: 4,
-    requests: 90,
+    // All of it may have been too short to be seen.
+    sources: "synced? ended? pending? listing? denied? listing? synced",
+    // A read that is refused, and the one that is not.
+    reads: 2,
+    each: 3,
     lines: &["the namespace "],
     ..CALM_CELL
 };
@@ -125,33 +133,36 @@ const TABLE: [(&str, [Cell; 3]); 6] = [
     (BARE, [CLOSED_CELL; 3]),
     (CALM, [CALM_CELL; 3]),
 ];
+/// In cluster scope the questions for rights count as well: with each of three refusals two, and then one at a time, quickly at first.
+const REVIEWS: usize = 3 * 2 + 4;
+const REFUSED_IN_CLUSTER: usize = 3 + REVIEWS;
 /// All of it in cluster scope: the deletes of the objects are the truth.
-const CLUSTER_CELL: Cell = Cell { lives: "", requests: 100, ..CALM_CELL };
+const CLUSTER_CELL: Cell = Cell { lives: "", ..CALM_CELL };
 const CLUSTER_CLOSED_CELL: Cell =
-    Cell { lives: "", sources: "synced denied", requests: 200, lines: NOTHING, ..CLOSED_CELL };
+    Cell { lives: "", sources: "synced denied", each: REFUSED_IN_CLUSTER, lines: NOTHING, ..CLOSED_CELL };
 
 const REOPENED_CELL: Cell = Cell {
     lives: "revoked active",
     sources: "denied listing? synced",
-    reads: 3,
-    requests: 90,
+    reads: 1,
+    each: 2,
     lines: &[RIGHTS_BACK],
     ..CALM_CELL
 };
 /// A namespace that was gone is watched from nothing.
 const REBORN_CELL: Cell = Cell {
     lives: "gone active? unknown? active",
-    sources: "pending? listing? denied? listing? synced",
-    reads: 4,
-    requests: 90,
+    sources: "ended pending? listing? denied? listing? synced",
+    reads: 2,
+    each: 3,
     ..CALM_CELL
 };
 const BLIND_STILL_GONE_CELL: Cell =
     Cell { lives: "revoked", sources: "denied", rows: Expected::Nothing, lines: NOTHING, ..CLOSED_CELL };
 /// It does not exist and is not asked for, but for the Namespace itself.
 const NEVER_CELL: Cell =
-    Cell { lives: "gone", sources: "", rows: Expected::Nothing, reads: 0, requests: 40, lines: NOTHING };
-const FREED_CELL: Cell = Cell { lives: "terminating gone", reads: 3, ..GONE_CELL };
+    Cell { lives: "gone", sources: "", rows: Expected::Nothing, reads: 0, each: 0, lines: NOTHING };
+const FREED_CELL: Cell = Cell { lives: "terminating gone", ..GONE_CELL };
 /// The same when everything is given back: the deleted namespace is created again, the finalizer goes, the right returns.
 const TABLE_BACK: [(&str, [Cell; 3]); 6] = [
     (DELETED, [REBORN_CELL, REBORN_CELL, REOPENED_CELL]),
@@ -162,29 +173,31 @@ const TABLE_BACK: [(&str, [Cell; 3]); 6] = [
     (CALM, [CALM_CELL; 3]),
 ];
 const CLUSTER_REOPENED_CELL: Cell =
-    Cell { lives: "", sources: "denied listing? synced", reads: 3, requests: 200, ..CALM_CELL };
+    Cell { lives: "", sources: "denied listing? synced", reads: 1, each: REFUSED_IN_CLUSTER, ..CALM_CELL };
 
 /// While the server is away everything stays.
 const AWAY_CELL: Cell =
-    Cell { lives: "active", sources: "synced stale", rows: Expected::Kept, reads: 0, requests: 40, lines: NOTHING };
+    Cell { lives: "active", sources: "synced stale", rows: Expected::Kept, reads: 0, each: 0, lines: NOTHING };
 /// A server that was started anew mostly cannot go on from where a watch was (410), so each kind is listed; and once more some time later.
 const RETURNED_CELL: Cell = Cell {
     sources: "synced stale synced stale? synced?",
     rows: Expected::TheServers,
     reads: 2,
-    requests: 90,
+    // These, the question for the revision, and a start that failed.
+    each: 4,
     ..AWAY_CELL
 };
+const RETURNED_CLUSTER_CELL: Cell = Cell { lives: "", ..RETURNED_CELL };
 /// What is older than what was seen is confirmed by a second list.
 const RESTORED_CELL: Cell =
-    Cell { sources: "synced stale synced? stale? synced? stale? synced", reads: 5, requests: 120, ..RETURNED_CELL };
+    Cell { sources: "synced stale synced? stale? synced? stale? synced", reads: 4, each: 6, ..RETURNED_CELL };
 /// Nobody has any right in an empty cluster.
 const EMPTY_CELL: Cell = Cell {
     lives: "active revoked",
     sources: "synced stale? synced? stale? denied",
     rows: Expected::Kept,
-    reads: 7,
-    requests: 110,
+    reads: 4,
+    each: 6,
     lines: &[RIGHTS_GONE],
 };
 /// The rights are those of a ClusterRole only.
@@ -195,7 +208,7 @@ const STRANGE_CLUSTER_CELL: Cell = Cell { lives: "", sources: "denied stale", ..
 fn alike(cell: Cell) -> impl Fn(&Watcher, &str) -> Option<Cell> {
     move |watcher, name| match watcher.rights {
         Rights::Cluster if cell.lives == "revoked" => Some(STRANGE_CLUSTER_CELL),
-        Rights::Cluster => Some(Cell { lives: "", lines: NOTHING, requests: cell.requests + 40, ..cell }),
+        Rights::Cluster => Some(Cell { lives: "", lines: NOTHING, each: cell.each + REVIEWS, ..cell }),
         Rights::Blind if name == HELD => Some(BLIND_STILL_GONE_CELL),
         _ if name == HELD => Some(NEVER_CELL),
         _ => Some(cell),
@@ -207,6 +220,7 @@ struct Matrix {
     plane: ControlPlane,
     watchers: Vec<Watcher>,
     since: Mark,
+    began: Instant,
     lines: Vec<usize>,
     before: Vec<BTreeMap<String, Rows>>,
     _net: Loopback,
@@ -230,7 +244,14 @@ impl Matrix {
         for ((user, rights), host) in WATCHERS.into_iter().zip(10..) {
             Watcher::grant(&plane, user, rights, &ALL).await?;
             let user = plane.identity(user)?;
-            watchers.push(Watcher::start(user, rights, &ALL, &[WATCH_TIMEOUT], net.host(host), &home)?);
+            watchers.push(Watcher::start(
+                user,
+                rights,
+                &ALL,
+                &[&format!("--watch-timeout={}s", WATCH_TIMEOUT.as_secs())],
+                net.host(host),
+                &home,
+            )?);
         }
         let mut started = Vec::new();
         for watcher in &mut watchers {
@@ -238,7 +259,15 @@ impl Matrix {
             started.push(BTreeMap::new());
         }
         let lines = vec![0; watchers.len()];
-        Ok(Self { since: plane.audit().mark()?, plane, watchers, lines, before: started, _net: net })
+        Ok(Self {
+            since: plane.audit().mark()?,
+            began: Instant::now(),
+            plane,
+            watchers,
+            lines,
+            before: started,
+            _net: net,
+        })
     }
 
     /// From here on everything counts.
@@ -246,6 +275,7 @@ impl Matrix {
         // The films have caught up.
         sleep(LOOK).await;
         self.since = self.plane.audit().mark()?;
+        self.began = Instant::now();
         for (at, watcher) in self.watchers.iter().enumerate() {
             watcher.film().cut();
             self.lines[at] = watcher.lines().len();
@@ -258,19 +288,23 @@ impl Matrix {
 
     /// Waits until every cell is as expected, and then looks once more after a while.
     async fn settle(&self, event: &str, cell: impl Fn(&Watcher, &str) -> Option<Cell>) -> Result<()> {
-        let since = Instant::now();
+        let (since, mut last) = (Instant::now(), None);
         let after = loop {
             match self.check(&cell).await {
                 Ok(_) => break since.elapsed(),
                 Err(reason) if since.elapsed() > PATIENCE => {
                     return Err(reason.context(format!("{event}: not as expected after {PATIENCE:?}")));
                 }
-                Err(_) => sleep(LOOK).await,
+                Err(reason) => last = Some(reason),
             }
+            sleep(LOOK).await;
         };
         sleep(STEADY).await;
         let rows = self.check(&cell).await.with_context(|| format!("{event}, after it had been as expected"))?;
         eprintln!("\n{event}: as expected after {after:.1?} and {STEADY:?} later");
+        if let Some(last) = last {
+            eprintln!("just before that, {last:#}");
+        }
         eprintln!("| rights | namespace | states | sources | rows | reads of a kind | requests | lines |");
         eprintln!("|---|---|---|---|---|---|---|---|");
         rows.iter().for_each(|row| eprintln!("| {row} |"));
@@ -279,6 +313,7 @@ impl Matrix {
 
     async fn check(&self, cell: &impl Fn(&Watcher, &str) -> Option<Cell>) -> Result<Vec<String>> {
         let (events, api) = (self.plane.audit().since(self.since)?, self.plane.api());
+        let elapsed = self.began.elapsed();
         let mut held = BTreeMap::new();
         for name in ALL.into_iter().chain([""]) {
             held.insert(name, world::held(api, name).await.unwrap_or_default());
@@ -301,6 +336,8 @@ impl Matrix {
                     before: &self.before[at][*name],
                     held: &held[name],
                     requests: &requests,
+                    elapsed,
+                    pace: pace(watcher.rights),
                     lines: &lines,
                 };
                 let (user, rights) = (&watcher.name, watcher.rights.as_str());
@@ -346,6 +383,12 @@ impl Matrix {
         }
         Ok(())
     }
+}
+
+/// What one cell is about is asked for this often when nothing happens.
+fn pace(rights: Rights) -> Pace {
+    let sources = if rights.is_namespaced() { SOURCES } else { CLUSTER_SOURCES };
+    Pace { sources, watch: WATCH_TIMEOUT, look: Some(LOOKS).filter(|_| rights == Rights::GetNamed) }
 }
 
 /// Pods of a namespace.
@@ -478,7 +521,11 @@ impl Matrix {
     /// A backup from before the outage: the older state is served, and every later change.
     async fn older_etcd(&mut self, backup: &Snapshot) -> Result<()> {
         self.plane.api().delete(&SERVICES, CALM, "by-hand").await?;
-        self.settle("before the restore", from(&[(CALM, [RETURNED_CELL; 3])], RETURNED_CELL, RETURNED_CELL)).await?;
+        self.settle(
+            "before the restore",
+            from(&[(CALM, [RETURNED_CELL; 3])], RETURNED_CLUSTER_CELL, RETURNED_CLUSTER_CELL),
+        )
+        .await?;
         self.begin().await?;
         self.plane.restore(backup).await?;
         self.settle("etcd restored", alike(RESTORED_CELL)).await?;

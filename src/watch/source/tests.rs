@@ -1,0 +1,304 @@
+//! What a source does about faults, and what it believes, against a server of a few lines.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Mutex;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+use crate::model::{Delta, Event, Kind};
+use crate::watch::apis::Apis;
+use crate::watch::board::Board;
+use crate::watch::client::{Client, Limits, Origin};
+use crate::watch::cluster::Cluster;
+use crate::watch::outage::Outage;
+use crate::watch::{Settings, wire};
+
+/// Everything that was said to the door.
+type Said = Arc<Mutex<Vec<Delta>>>;
+
+/// What the sources of a test have at hand, to ask the server at this address.
+async fn context(server: SocketAddr) -> (Context, Said) {
+    let config = std::env::temp_dir().join(format!("syncgate-source-{}-{}", std::process::id(), server.port()));
+    let text = format!(
+        "{{apiVersion: v1, kind: Config, current-context: test, contexts: [{{name: test, context: {{cluster: test, user: test}}}}], \
+         clusters: [{{name: test, cluster: {{server: 'http://{server}'}}}}], users: [{{name: test, user: {{token: secret}}}}]}}"
+    );
+    std::fs::write(&config, text).unwrap();
+    let origin = Origin { kubeconfig: Some(config.clone()), context: None };
+    let client = Client::new(origin, Limits::default()).await.unwrap();
+    std::fs::remove_file(config).unwrap();
+    let said = Said::default();
+    let sink: crate::watch::scope::Sink = {
+        let said = said.clone();
+        Arc::new(move |delta| said.lock().unwrap().push(delta))
+    };
+    let board = Board::new(BTreeMap::new(), sink.clone());
+    let (outage, cluster) = (Outage::new(client.clone()), Arc::new(Cluster::new(client.clone())));
+    let pool = Arc::<wire::Pool>::default();
+    let apis = Arc::new(Apis::new(client.clone()));
+    (Context { client, outage, cluster, apis, pool, board, sink, settings: Settings::default() }, said)
+}
+
+fn source(cx: &Context) -> Source {
+    let target = Target::all(Kind::Service, None);
+    cx.board.add(&target, true);
+    cx.board.seal();
+    let scope = Scope::new(cx.sink.clone(), cx.board.clone(), std::slice::from_ref(&target), false);
+    Source::new(target, scope, cx.clone())
+}
+
+/// An address that nobody listens at: what is tested there asks nothing.
+fn nobody() -> SocketAddr {
+    ([127, 0, 0, 1], 1).into()
+}
+
+/// What is mended by trying again, and no sign of trouble with the server.
+fn garbage() -> Fault {
+    Fault::Malformed("garbage".to_owned())
+}
+
+fn status(code: u16) -> Fault {
+    Fault::Answer(Status { code, ..Status::default() })
+}
+
+fn unreachable() -> Fault {
+    Fault::Unreachable("refused".to_owned())
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_an_outage_wakes_who_rests_from_an_error() {
+    let (cx, _) = context(nobody()).await;
+    let mut source = source(&cx);
+    for _ in 0..10 {
+        source.recover(Phase::List, garbage()).await;
+    }
+    let rested = Instant::now();
+    source.recover(Phase::List, garbage()).await;
+    assert!(rested.elapsed() >= Duration::from_secs(15), "the pauses have grown: {:?}", rested.elapsed());
+
+    let (rested, outage) = (Instant::now(), cx.outage.clone());
+    let back = async {
+        sleep(Duration::from_secs(2)).await;
+        outage.back();
+    };
+    tokio::join!(source.recover(Phase::List, garbage()), back);
+    assert!(rested.elapsed() < Duration::from_secs(3), "{:?}", rested.elapsed());
+    assert!(source.broke.is_some_and(|broke| broke >= rested + Duration::from_secs(2)), "who answers is asked anew");
+    assert!(source.verify.is_some(), "and everything is listed once more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_return_is_used_at_once_and_a_server_that_comes_and_goes_is_not_asked_in_a_loop() {
+    let (cx, _) = context(nobody()).await;
+    let mut source = source(&cx);
+    for _ in 0..10 {
+        source.recover(Phase::List, garbage()).await;
+    }
+    let mut pauses = Vec::new();
+    for _ in 0..7 {
+        let outage = cx.outage.clone();
+        let back = async {
+            sleep(Duration::from_secs(1)).await;
+            outage.back();
+            Instant::now()
+        };
+        let (_, back) = tokio::join!(source.recover(Phase::List, unreachable()), back);
+        pauses.push(back.elapsed());
+    }
+    assert!(pauses[0] < Duration::from_millis(301), "{pauses:?}");
+    assert!(pauses[1] >= Duration::from_millis(400) && pauses[6] >= Duration::from_secs(12), "{pauses:?}");
+}
+
+/// Behind a balancer, or without its etcd, a server that is away answers with errors.
+#[tokio::test(start_paused = true)]
+async fn a_server_in_trouble_is_waited_for_as_one_that_is_away() {
+    let (cx, _) = context(nobody()).await;
+    let mut source = source(&cx);
+    let start = Instant::now();
+    source.recover(Phase::List, status(503)).await;
+    assert!(start.elapsed() <= Duration::from_millis(800), "one failure is none: {:?}", start.elapsed());
+    let (rested, outage) = (Instant::now(), cx.outage.clone());
+    let back = async {
+        sleep(Duration::from_secs(20)).await;
+        outage.back();
+    };
+    tokio::join!(source.recover(Phase::List, status(503)), back);
+    let waited = rested.elapsed();
+    assert!(waited >= Duration::from_secs(20) && waited < Duration::from_secs(21), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_pause_is_longer_than_a_server_may_ask_for() {
+    let (cx, _) = context(nobody()).await;
+    let start = Instant::now();
+    let asked = Status { code: 429, retry_after: Some(Duration::from_secs(1 << 40)), ..Status::default() };
+    source(&cx).recover(Phase::List, Fault::Answer(asked)).await;
+    assert!(start.elapsed() <= Duration::from_secs(75), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_refuses_json_too_is_not_asked_in_a_loop() {
+    let (cx, _) = context(nobody()).await;
+    let mut source = source(&cx);
+    source.recover(Phase::List, status(406)).await;
+    assert_eq!(source.dialect.encoding, wire::Encoding::Json, "first the encoding is changed");
+    let start = Instant::now();
+    source.recover(Phase::List, status(406)).await;
+    assert!(start.elapsed() >= Duration::from_millis(400), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_bookmark_that_went_back_is_noticed() {
+    let (cx, _) = context(nobody()).await;
+    let mut source = source(&cx);
+    source.revision = Some(9);
+    let bookmark = |revision| Batch {
+        arrived: std::time::Instant::now(),
+        changes: vec![Change::Bookmark { revision, initial_events_end: false }],
+    };
+    assert_eq!(source.apply(bookmark(10)), Ok(false));
+    assert_eq!(source.apply(bookmark(5)), Ok(true));
+    assert_eq!(source.revision, Some(10), "what was seen is compared with");
+}
+
+/// What the server answers.
+#[derive(Clone, Copy)]
+struct Answers {
+    /// Who it is.
+    uid: &'static str,
+    /// A watch begins with nothing, as if everything were gone.
+    empty: bool,
+    /// A list holds nothing either.
+    gone: bool,
+    /// A watch that begins with the list never says that this is whole.
+    endless: bool,
+    /// There is no such API.
+    absent: bool,
+}
+
+const HONEST: Answers = Answers { uid: "one", empty: false, gone: false, endless: false, absent: false };
+const SERVICE: &str = r#"{"apiVersion": "v1", "kind": "Service", "metadata":
+    {"name": "web", "namespace": "shop", "uid": "1", "resourceVersion": "7"}, "spec": {"ports": [{"port": 80}]}}"#;
+const END: &str = r#"{"type": "BOOKMARK", "object": {"apiVersion": "v1", "kind": "Service", "metadata":
+    {"resourceVersion": "9", "annotations": {"k8s.io/initial-events-end": "true"}}}}"#;
+
+impl Answers {
+    fn to(self, path: &str) -> String {
+        if path == "/api/v1/namespaces/kube-system" {
+            return format!(r#"{{"metadata": {{"uid": "{}"}}}}"#, self.uid);
+        }
+        if path == "/api/v1" {
+            return format!(r#"{{"resources": [{}]}}"#, if self.absent { "" } else { r#"{"name": "services"}"# });
+        }
+        if path.contains("watch=true") {
+            let added = format!(r#"{{"type": "ADDED", "object": {SERVICE}}}"#);
+            let mut events = if self.empty { vec![] } else { vec![added.as_str()] };
+            events.extend((!self.endless).then_some(END));
+            return events.iter().map(|event| event.replace('\n', " ") + "\n").collect();
+        }
+        let items = if self.gone { "" } else { SERVICE };
+        format!(
+            r#"{{"apiVersion": "v1", "kind": "ServiceList", "metadata": {{"resourceVersion": "9"}}, "items": [{items}]}}"#
+        )
+    }
+}
+
+/// A server that answers every request by its path, each on a connection of its own, and what a source of it has at hand.
+async fn server() -> (Arc<Mutex<Answers>>, Context, Said) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let answers = Arc::new(Mutex::new(HONEST));
+    let (cx, said) = context(listener.local_addr().unwrap()).await;
+    let told = answers.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(answer(stream, told.clone()));
+        }
+    });
+    cx.cluster.meet().await.unwrap();
+    (answers, cx, said)
+}
+
+async fn answer(mut stream: TcpStream, answers: Arc<Mutex<Answers>>) {
+    let mut request = vec![0; 4096];
+    let length = stream.read(&mut request).await.unwrap();
+    let request = String::from_utf8_lossy(&request[..length]).into_owned();
+    let body = answers.lock().unwrap().to(request.split_whitespace().nth(1).unwrap_or_default());
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+    stream.write_all((head + &body).as_bytes()).await.unwrap();
+}
+
+/// How many objects were put and deleted.
+fn told(said: &Said) -> (usize, usize) {
+    let said = said.lock().unwrap();
+    let count =
+        |wanted: fn(&Event) -> bool| said.iter().flat_map(|delta| &delta.events).filter(|event| wanted(event)).count();
+    (count(|event| matches!(event, Event::Put(..))), count(|event| matches!(event, Event::Delete(_))))
+}
+
+#[tokio::test]
+async fn no_first_list_is_believed_while_another_cluster_answers() {
+    let (answers, cx, said) = server().await;
+    *answers.lock().unwrap() = Answers { uid: "two", ..HONEST };
+    let mut source = source(&cx);
+    assert_eq!(source.list().await, Ok(Next::List));
+    assert_eq!(told(&said), (0, 0));
+    let status = cx.board.source(&source.target).unwrap();
+    assert!(status.state == State::Listing && status.reason.contains("another cluster"), "{status:?}");
+
+    *answers.lock().unwrap() = HONEST;
+    assert_eq!(source.list().await, Ok(Next::Watch));
+    assert_eq!(told(&said), (1, 0));
+}
+
+#[tokio::test]
+async fn a_list_that_takes_away_all_of_a_kind_is_believed_when_a_second_one_says_the_same() {
+    let (answers, cx, said) = server().await;
+    let mut source = source(&cx);
+    assert_eq!(source.list().await, Ok(Next::Watch));
+    *answers.lock().unwrap() = Answers { empty: true, ..HONEST };
+    assert_eq!(source.list().await, Ok(Next::Watch));
+    assert_eq!(told(&said), (1, 0), "the second list shows it");
+    *answers.lock().unwrap() = Answers { empty: true, gone: true, ..HONEST };
+    assert_eq!(source.list().await, Ok(Next::Watch));
+    assert_eq!(told(&said), (1, 1));
+}
+
+#[tokio::test]
+async fn a_watch_that_does_not_end_its_list_is_given_up_for_pages() {
+    let (answers, cx, said) = server().await;
+    *answers.lock().unwrap() = Answers { endless: true, ..HONEST };
+    let mut source = source(&cx);
+    for _ in 0..WATCH_LISTS {
+        assert_eq!(source.list().await, Err((Phase::WatchList, Fault::Ended)));
+    }
+    assert_eq!(source.list().await, Ok(Next::Watch));
+    assert_eq!(told(&said), (1, 0));
+    assert_eq!(source.list().await, Err((Phase::WatchList, Fault::Ended)), "the next list tries it again");
+}
+
+#[tokio::test]
+async fn an_api_that_is_not_installed_is_looked_for_in_discovery() {
+    let (answers, cx, _) = server().await;
+    *answers.lock().unwrap() = Answers { absent: true, ..HONEST };
+    let mut source = source(&cx);
+    let target = source.target.clone();
+    let recovered = tokio::spawn(async move { source.recover(Phase::List, status(404)).await });
+    while cx.board.source(&target).unwrap().state != State::Absent {
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert!(!recovered.is_finished());
+    *answers.lock().unwrap() = HONEST;
+    let next = tokio::time::timeout(Duration::from_secs(10), recovered).await.unwrap().unwrap();
+    assert_eq!(next, Next::List);
+}
+
+#[tokio::test]
+async fn a_404_of_an_api_that_discovery_tells_of_is_no_absence() {
+    let (_, cx, _) = server().await;
+    let mut source = source(&cx);
+    assert_eq!(source.recover(Phase::List, status(404)).await, Next::List);
+    assert_ne!(cx.board.source(&source.target).unwrap().state, State::Absent);
+}
