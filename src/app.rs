@@ -2,6 +2,7 @@
 //!
 //! Only this module knows every other one.
 
+pub mod ads;
 pub mod collections;
 pub mod debug;
 pub mod explain;
@@ -43,6 +44,7 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 pub async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let shutdown = Shutdown::listen().context("listening for SIGTERM and SIGINT")?;
     let exporter = Exporter::install().context("installing the metrics recorder")?;
+    let guard = ads::guard(&config.xds)?;
     let readiness = Readiness::new(admin::record);
     let heartbeats = Heartbeats::new();
     let sockets = Sockets::bind(&config, &readiness).await?;
@@ -85,8 +87,8 @@ pub async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     tasks.spawn("the health listener", admin::serve(sockets.health, health, shutdown.over()));
     let debug = debug::site(&readiness, &owner, hub.clone(), views, found, watched);
     tasks.spawn("the admin listener", admin::serve(sockets.admin, debug, shutdown.over()));
-    let settings = xds::Settings::default();
-    let ads = xds::serve(sockets.ads, hub, readiness.clone(), settings, config.drain, shutdown.draining());
+    let (settings, draining) = (ads::settings(&config.xds), shutdown.draining());
+    let ads = xds::serve(sockets.ads, guard, hub, readiness.clone(), settings, config.drain, draining);
     let ads = tokio::spawn(ads);
     // Ends when it is dropped.
     let mut upkeep = JoinSet::new();

@@ -4,6 +4,7 @@
 //! The environment is read here (by clap) and nowhere else.
 
 mod kubernetes;
+mod xds;
 
 use std::{
     collections::BTreeMap,
@@ -16,6 +17,7 @@ use clap::{Args, ValueEnum};
 use thiserror::Error;
 
 pub use kubernetes::{KubernetesArgs, KubernetesConfig, OnEmptySelection, OnRevoked, WatchScope, Watched};
+pub use xds::{XdsArgs, XdsConfig, XdsTls};
 
 /// A configuration that cannot work, with the remedy.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -38,6 +40,15 @@ pub enum ConfigError {
     /// A bound of nothing.
     #[error("{0} must be at least 1")]
     Zero(&'static str),
+    /// A bound below which nothing works.
+    #[error("{0} must be at least {1}")]
+    TooSmall(&'static str, usize),
+    /// A certificate without its key, or the other way round.
+    #[error("{1} is given without {0}: TLS needs both a certificate and its key")]
+    HalfTls(&'static str, &'static str),
+    /// What is no ServiceAccount.
+    #[error("--xds-fleets {0:?} must be NAMESPACE/NAME of a ServiceAccount, such as envoy-system/envoy")]
+    NoAccount(String),
     /// Two listeners of ours on one address.
     #[error("{first} and {second} are both {address}: give each its own port")]
     SameAddress {
@@ -107,7 +118,7 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub kubernetes: KubernetesArgs,
 
-    /// Where Envoys connect (ADS and gRPC health). Streams from off loopback are refused: they need an identity.
+    /// Where Envoys connect (ADS and gRPC health). Streams from off loopback need an identity: see --xds-client-ca.
     #[arg(long, env = "SYNCGATE_XDS_ADDRESS", default_value = "[::]:18000", value_name = "IP:PORT")]
     pub xds_address: SocketAddr,
 
@@ -118,6 +129,10 @@ pub struct ServeArgs {
     /// Where `syncgate status` and `syncgate explain` connect, and /debug pages are; loopback only.
     #[arg(long, env = "SYNCGATE_ADMIN_ADDRESS", default_value = DEFAULT_ADMIN, value_name = "IP:PORT")]
     pub admin_address: SocketAddr,
+
+    /// Identity and limits of Envoys.
+    #[command(flatten)]
+    pub xds: XdsArgs,
 
     /// After SIGTERM: time between not ready and the first closed stream, so that load balancers notice.
     #[arg(long, env = "SYNCGATE_LAME_DUCK", default_value = "10s", value_name = "TIME", value_parser = humantime::parse_duration)]
@@ -162,6 +177,8 @@ pub struct ServeConfig {
     pub source: Source,
     /// Address of ADS.
     pub xds_address: SocketAddr,
+    /// Identity and limits of Envoys.
+    pub xds: XdsConfig,
     /// Address of probes and metrics.
     pub health_address: SocketAddr,
     /// Address of the admin listener.
@@ -198,6 +215,7 @@ impl ServeArgs {
         Ok(ServeConfig {
             source,
             xds_address: self.xds_address,
+            xds: self.xds.validate()?,
             health_address: self.health_address,
             admin_address: self.admin_address,
             lame_duck: self.lame_duck,
@@ -279,6 +297,20 @@ mod tests {
     fn the_admin_listener_stays_on_loopback() {
         let error = validate("--files d --admin-address 0.0.0.0:19000").unwrap_err();
         assert!(error.to_string().contains("port-forward"), "{error}");
+    }
+
+    #[test]
+    fn certificates_come_in_pairs_and_bounds_are_bounds() {
+        let error = |line: &str| validate(&format!("--files d {line}")).unwrap_err().to_string();
+        assert!(error("--xds-client-ca ca.crt").starts_with("--xds-client-ca is given without --xds-tls-certificate"));
+        assert!(error("--xds-tls-key k").starts_with("--xds-tls-key is given without --xds-tls-certificate"));
+        assert!(error("--xds-tls-certificate c").starts_with("--xds-tls-certificate is given without --xds-tls-key"));
+        assert!(error("--xds-fleets envoy").contains("\"envoy\" must be NAMESPACE/NAME"));
+        assert_eq!(error("--xds-max-names 0"), "--xds-max-names must be at least 1");
+        assert_eq!(error("--xds-max-request-bytes 5"), "--xds-max-request-bytes must be at least 1024");
+        assert!(error("--xds-max-connection-age 1s").contains("out of range"));
+        let config = validate("--files d --xds-tls-certificate c --xds-tls-key k --xds-fleets a/b,c/d").unwrap().xds;
+        assert_eq!((config.tls.unwrap().client_authorities, config.fleets.len()), (None, 2));
     }
 
     #[test]

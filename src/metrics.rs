@@ -205,6 +205,39 @@ pub fn stream_unserved(reason: &'static str) {
     counter!(name::STREAMS_UNSERVED, "reason" => reason).increment(1);
 }
 
+/// A connection to the ADS listener, counted as long as this is held.
+#[must_use]
+pub fn connection() -> impl Drop + Send {
+    struct Counted;
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            gauge!(name::CONNECTIONS).decrement(1.0);
+        }
+    }
+    gauge!(name::CONNECTIONS).increment(1.0);
+    Counted
+}
+
+/// A connection to the ADS listener was turned away; `reason` is one of a fixed few, such as `handshake`.
+pub fn connection_refused(reason: &'static str) {
+    counter!(name::CONNECTIONS_REFUSED, "reason" => reason).increment(1);
+}
+
+/// Certificates of the ADS listener changed on disk; `outcome` is `used` or `refused`.
+pub fn tls_reload(outcome: &'static str) {
+    counter!(name::TLS_RELOADS, "outcome" => outcome).increment(1);
+}
+
+/// When the certificate of the ADS listener ends to be valid, in seconds since 1970.
+pub fn tls_expiry(seconds: i64) {
+    gauge!(name::TLS_EXPIRY).set(seconds as f64);
+}
+
+/// A stream sent more requests than are read at once.
+pub fn requests_delayed() {
+    counter!(name::REQUESTS_DELAYED).increment(1);
+}
+
 /// A response left, with this many bytes and resources.
 pub fn pushed(kind: &'static str, bytes: usize, resources: usize) {
     counter!(name::PUSHES, "type" => kind).increment(1);

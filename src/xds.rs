@@ -3,8 +3,8 @@
 //! ```text
 //!                      hub: the published world, one channel for each Gateway
 //!                       │ snapshots
-//!  Envoy ◄─ service ─► stream ─► session: the protocol's rules, without IO, with a clock that is passed in
-//!            (grpc, wire)
+//!  Envoy ◄─ connection ─► service ─► stream ─► session: the protocol's rules, without IO, with a clock that is passed in
+//!            (tls)         (access)   (grpc, wire)
 //! ```
 //!
 //! Numbered rules are those of the xDS protocol that the tests `rule_NN_…` show. Invariants kept here: `gated` (no
@@ -12,21 +12,27 @@
 //!
 //! This module knows no Kubernetes and no graph: it serves [snapshots](crate::snapshot) of encoded resources.
 
+mod access;
 mod client;
+mod connection;
 mod grpc;
 mod hub;
 mod message;
+mod pace;
 mod serve;
 mod service;
 mod session;
 mod stream;
+mod tls;
 mod wire;
 
+pub use access::Access;
 pub use client::ClientName;
+pub use connection::Bounds;
 pub use hub::{ClientView, Hub};
 pub use message::{Ask, Body, Request, Response, Variant};
-pub use serve::{ServeError, serve};
-pub use service::{AdsService, service};
+pub use serve::{Guard, serve};
 pub use session::{Answer, Doubts, Limits, Progress, Refusal, Session, TooManyNames};
 pub use stream::Settings;
+pub use tls::{Tls, TlsError, TlsFiles};
 pub use wire::encode;

@@ -328,7 +328,8 @@ async fn streams_off_loopback_need_an_identity() {
     let mut client = AggregatedDiscoveryServiceClient::connect(uri).await.expect("connects");
     let requests = tokio_stream::iter([delta(T::Cluster.type_url(), &[], "")]);
     let status = client.delta_aggregated_resources(requests).await.expect_err("refused");
-    assert_eq!((status.code(), status.message()), (Code::PermissionDenied, "streams off loopback need an identity"));
+    assert_eq!(status.code(), Code::PermissionDenied);
+    assert!(status.message().starts_with("streams off loopback need an identity"), "{status}");
 }
 
 /// The address that this machine would send from; nothing is sent.

@@ -11,7 +11,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::{readiness::Readiness, xds::ServeError};
+use crate::readiness::Readiness;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
@@ -68,14 +68,14 @@ impl Shutdown {
         mut self,
         readiness: &Readiness,
         lame_duck: Duration,
-        mut ads: JoinHandle<Result<(), ServeError>>,
+        mut ads: JoinHandle<()>,
         failed: impl Future<Output = anyhow::Error>,
     ) -> anyhow::Result<()> {
         tokio::pin!(failed);
         let told = tokio::select! {
             name = signalled(&mut self.terminate, &mut self.interrupt) => Ok(name),
             error = &mut failed => Err(error),
-            ended = &mut ads => Err(match flatten(ended) {
+            ended = &mut ads => Err(match ended.context("the ADS server's task") {
                 Err(error) => error,
                 Ok(()) => anyhow::anyhow!("the ADS server ended although nobody told it to"),
             }),
@@ -88,7 +88,7 @@ impl Shutdown {
                 let closed = async {
                     tokio::time::sleep(lame_duck).await;
                     self.phase.send_replace(Phase::Draining);
-                    flatten(ads.await)
+                    ads.await.context("the ADS server's task")
                 };
                 tokio::select! {
                     result = closed => result,
@@ -110,10 +110,6 @@ async fn signalled(terminate: &mut Signal, interrupt: &mut Signal) -> &'static s
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
     }
-}
-
-fn flatten(ended: Result<Result<(), ServeError>, tokio::task::JoinError>) -> anyhow::Result<()> {
-    ended.context("the ADS server's task")?.context("serving ADS")
 }
 
 #[cfg(test)]
@@ -140,7 +136,7 @@ mod tests {
     #[tokio::test]
     async fn an_ads_server_that_ends_by_itself_is_an_error() {
         let readiness = Readiness::new(|_| {});
-        let ads = tokio::spawn(async { Ok(()) });
+        let ads = tokio::spawn(async {});
         let ended = Shutdown::listen().unwrap().run(&readiness, Duration::ZERO, ads, std::future::pending()).await;
         assert!(ended.unwrap_err().to_string().contains("nobody told it to"));
     }

@@ -87,6 +87,11 @@ catalogue! {
     GATEWAYS_CHANGED = Counter, Count, "gateways_changed_total", "Gateways whose configuration a publication changed.";
     STREAMS = Gauge, Count, "streams", "Open ADS streams, by variant.";
     STREAMS_UNSERVED = Counter, Count, "streams_unserved_total", "ADS streams that were refused or left unanswered, by reason.";
+    REQUESTS_DELAYED = Counter, Count, "requests_delayed_total", "How often a stream sent more requests than are read at once.";
+    CONNECTIONS = Gauge, Count, "connections", "Open connections to the ADS listener.";
+    CONNECTIONS_REFUSED = Counter, Count, "connections_refused_total", "Connections to the ADS listener that were turned away, by reason.";
+    TLS_RELOADS = Counter, Count, "tls_reloads_total", "How often certificates of the ADS listener changed on disk, by outcome.";
+    TLS_EXPIRY = Gauge, Seconds, "tls_certificate_expiry_timestamp_seconds", "When the certificate of the ADS listener expires, in seconds since 1970.";
     PUSHES = Counter, Count, "pushes_total", "Responses that were sent, by type.";
     PUSHED_BYTES = Counter, Bytes, "pushed_bytes_total", "Bytes of the responses that were sent, by type.";
     PUSHED_RESOURCES = Counter, Count, "pushed_resources_total", "Resources in the responses that were sent, by type.";

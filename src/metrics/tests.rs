@@ -44,6 +44,11 @@ fn record_everything() {
     stream_opened("delta");
     stream_closed("delta");
     stream_unserved("unknown_gateway");
+    drop(connection());
+    connection_refused("handshake");
+    tls_reload("used");
+    tls_expiry(1);
+    requests_delayed();
     pushed("CDS", 100, 3);
     ack("CDS", second);
     nack("EDS");

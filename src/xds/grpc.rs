@@ -7,6 +7,8 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -99,9 +101,20 @@ pub(super) enum Written {
     End(Status),
 }
 
+/// How many frames of a stream were taken to the socket: whether its client reads at all. Clones count together.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Taken(Arc<AtomicU64>);
+
+impl Taken {
+    pub(super) fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// The body of a stream's answer.
 pub(super) struct ResponseBody {
     queue: mpsc::Receiver<Written>,
+    taken: Taken,
     frames: VecDeque<Bytes>,
     /// Of the response that `frames` belong to.
     source: Option<(ResourceType, Instant)>,
@@ -110,8 +123,8 @@ pub(super) struct ResponseBody {
 
 impl ResponseBody {
     /// A body that writes what comes through `queue`.
-    pub(super) fn new(queue: mpsc::Receiver<Written>) -> ResponseBody {
-        ResponseBody { queue, frames: VecDeque::new(), source: None, ended: false }
+    pub(super) fn new(queue: mpsc::Receiver<Written>, taken: Taken) -> ResponseBody {
+        ResponseBody { queue, taken, frames: VecDeque::new(), source: None, ended: false }
     }
 }
 
@@ -122,6 +135,7 @@ impl http_body::Body for ResponseBody {
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         loop {
             if let Some(frame) = self.frames.pop_front() {
+                self.taken.0.fetch_add(1, Ordering::Relaxed);
                 if self.frames.is_empty()
                     && let Some((kind, arrived)) = self.source.take()
                 {
@@ -217,7 +231,7 @@ mod tests {
         let response = Outgoing { kind: ResourceType::Cluster, frames, arrived: Some(Instant::now()) };
         sender.send(Written::Response(response)).await.expect("open");
         sender.send(Written::End(Status::unavailable("not yet"))).await.expect("open");
-        let mut body = ResponseBody::new(queue);
+        let mut body = ResponseBody::new(queue, Taken::default());
         let mut data = vec![];
         let trailers = loop {
             let frame = body.frame().await.expect("not ended").expect("no error");
@@ -238,7 +252,7 @@ mod tests {
     async fn a_task_that_vanishes_ends_the_stream_with_an_error() {
         let (sender, queue) = mpsc::channel::<Written>(1);
         drop(sender);
-        let frame = ResponseBody::new(queue).frame().await.expect("not ended").expect("no error");
+        let frame = ResponseBody::new(queue, Taken::default()).frame().await.expect("not ended").expect("no error");
         assert_eq!(frame.into_trailers().expect("trailers")["grpc-status"], "13");
     }
 }

@@ -4,80 +4,80 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
+use tokio::sync::watch;
+use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tracing::info;
 
+use super::access::Access;
+use super::connection::Acceptor;
 use super::hub::Hub;
 use super::service::{self, service};
 use super::stream::Settings;
+use super::tls::Tls;
 use crate::readiness::{Gate, Readiness};
 
 /// What is left for connections to close after the last stream was told to end.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Pings on an idle connection, and how long they wait: as Istio does (rule 35).
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Streams on one connection; an Envoy needs one or two.
-const MAX_STREAMS: u32 = 100;
-
-/// The server ended with an error.
-#[derive(Debug, thiserror::Error)]
-#[error("the ADS listener failed: {0}")]
-pub struct ServeError(#[from] tonic::transport::Error);
+/// Who may connect.
+#[derive(Debug, Default)]
+pub struct Guard {
+    /// Certificates; without them everything is in clear text.
+    pub tls: Option<Arc<Tls>>,
+    /// Who may have what.
+    pub access: Access,
+}
 
 /// Serves until `shutdown` completes, then ends all streams within `drain` and returns.
-///
-/// # Errors
-/// [`ServeError`] if the listener fails.
 pub async fn serve(
     listener: TcpListener,
+    guard: Guard,
     hub: Arc<Hub>,
     readiness: Readiness,
     settings: Settings,
     drain: Duration,
     shutdown: impl Future<Output = ()> + Send,
-) -> Result<(), ServeError> {
+) {
     let reporter = HealthReporter::new();
     let health = tonic_health::pb::health_server::HealthServer::new(
         tonic_health::server::HealthService::from_health_reporter(reporter.clone()),
     );
-    // Small responses are latency, not throughput.
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let (closed, close) = tokio::sync::oneshot::channel::<()>();
-    let server = Server::builder()
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .max_concurrent_streams(MAX_STREAMS)
-        .add_service(health)
-        .add_service(service(hub.clone(), settings))
-        .serve_with_incoming_shutdown(incoming, async {
-            // An error means that `serve` itself is dropped.
-            let _ = close.await;
-        });
-    let gate = follow_gate(&readiness, &reporter);
-    tokio::pin!(server, gate);
+    let routes = Routes::new(health).add_service(service(hub.clone(), settings, guard.access)).prepare();
+    let acceptor = Acceptor { bounds: settings.connection, tls: guard.tls.clone(), routes, count: AtomicU64::new(0) };
+    let (close, closing) = watch::channel(false);
+    let server = Arc::new(acceptor).run(listener, closing);
+    let (gate, fresh) = (follow_gate(&readiness, &reporter), keep_fresh(guard.tls));
+    tokio::pin!(server, gate, fresh);
     tokio::select! {
-        ended = &mut server => return Ok(ended?),
+        // Ends only when told to.
+        () = &mut server => {}
         () = &mut gate => {}
+        () = &mut fresh => {}
         () = shutdown => {}
     }
     info!(seconds = drain.as_secs(), "ending the streams");
     hub.begin_drain(drain);
     // Stops accepting and says GOAWAY; streams that are open go on until they are told to end.
-    let _ = closed.send(());
+    close.send_replace(true);
     tokio::select! {
-        ended = server => Ok(ended?),
-        () = gate => Ok(()),
+        () = server => {}
+        () = gate => {}
         // Connections that did not close by themselves close with the server.
-        () = tokio::time::sleep(drain + GRACE) => Ok(()),
+        () = tokio::time::sleep(drain + GRACE) => {}
+    }
+}
+
+/// Does not return.
+async fn keep_fresh(tls: Option<Arc<Tls>>) {
+    match tls {
+        Some(tls) => tls.keep_fresh().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -5,7 +5,6 @@
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -13,28 +12,29 @@ use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, Disc
 use tokio::sync::mpsc;
 use tonic::Status;
 use tonic::body::Body;
-use tonic::transport::server::TcpConnectInfo;
 
-use super::grpc::{MessageReader, ResponseBody};
+use super::access::Access;
+use super::connection::Peer;
+use super::grpc::{MessageReader, ResponseBody, Taken};
 use super::hub::Hub;
 use super::message::Variant;
 use super::stream::{QUEUE, Settings, Stream};
-use crate::metrics;
 
 /// The full name of the service.
 pub(super) const NAME: &str = "envoy.service.discovery.v3.AggregatedDiscoveryService";
 
 /// ADS as a tower service, for tonic's router.
 #[derive(Debug, Clone)]
-pub struct AdsService {
+pub(super) struct AdsService {
     hub: Arc<Hub>,
     settings: Settings,
+    access: Arc<Access>,
 }
 
 /// The service over what `hub` publishes.
 #[must_use]
-pub fn service(hub: Arc<Hub>, settings: Settings) -> AdsService {
-    AdsService { hub, settings }
+pub(super) fn service(hub: Arc<Hub>, settings: Settings, access: Access) -> AdsService {
+    AdsService { hub, settings, access: Arc::new(access) }
 }
 
 impl AdsService {
@@ -44,15 +44,21 @@ impl AdsService {
         if !content_type.is_some_and(|value| value.starts_with(b"application/grpc")) {
             return Err(Status::unimplemented("the content type is not application/grpc"));
         }
-        let peer = permitted_peer(&request)?;
+        // Every connection of ours says who it is.
+        let peer = request.extensions().get::<Peer>().cloned();
+        let peer = peer.ok_or_else(|| Status::permission_denied("nothing is known of the peer"))?;
+        self.access.admit(&peer.identity)?;
         let (queue, responses) = mpsc::channel(QUEUE);
         let reader = MessageReader::new(request.into_body(), self.settings.max_request);
-        let stream = Stream { hub: self.hub.clone(), settings: self.settings, peer, reader, queue };
+        let access = self.access.clone();
+        let (hub, settings, taken) = (self.hub.clone(), self.settings, Taken::default());
+        let body = ResponseBody::new(responses, taken.clone());
+        let stream = Stream { hub, settings, access, peer, reader, queue, taken };
         match variant {
             Variant::StateOfTheWorld => tokio::spawn(stream.run::<DiscoveryRequest>()),
             Variant::Delta => tokio::spawn(stream.run::<DeltaDiscoveryRequest>()),
         };
-        let mut response = http::Response::new(Body::new(ResponseBody::new(responses)));
+        let mut response = http::Response::new(Body::new(body));
         response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/grpc"));
         Ok(response)
     }
@@ -64,14 +70,6 @@ fn method(path: &str) -> Result<Variant, Status> {
         Some((NAME, "DeltaAggregatedResources")) => Ok(Variant::Delta),
         _ => Err(Status::unimplemented("no such method")),
     }
-}
-
-fn permitted_peer(request: &http::Request<Body>) -> Result<SocketAddr, Status> {
-    let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
-    peer.filter(|peer| peer.ip().to_canonical().is_loopback()).ok_or_else(|| {
-        metrics::stream_unserved("no_identity");
-        Status::permission_denied("streams off loopback need an identity")
-    })
 }
 
 impl tower::Service<http::Request<Body>> for AdsService {
@@ -103,11 +101,5 @@ mod tests {
         for path in ["", "/", &format!("/{NAME}/Other"), "/other/DeltaAggregatedResources"] {
             assert_eq!(method(path).expect_err("unknown").code(), tonic::Code::Unimplemented);
         }
-    }
-
-    #[test]
-    fn a_peer_without_an_address_is_not_on_loopback() {
-        let error = permitted_peer(&http::Request::new(Body::empty())).expect_err("no address");
-        assert_eq!(error.code(), tonic::Code::PermissionDenied);
     }
 }

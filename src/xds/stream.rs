@@ -4,7 +4,6 @@
 //! Invariant: whatever a client does, it costs its own stream: its requests are read one at a time, at most one
 //! response for each type waits to be written, and an error ends this stream alone.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,10 +11,13 @@ use tokio::sync::mpsc;
 use tonic::Status;
 use tracing::{info, warn};
 
+use super::access::Access;
 use super::client::ClientName;
-use super::grpc::{MessageReader, Outgoing, Written};
+use super::connection::{Bounds, Peer};
+use super::grpc::{MessageReader, Outgoing, Taken, Written};
 use super::hub::{Hub, Published, Seat, now};
 use super::message::Request;
+use super::pace::{Pace, Unread};
 use super::session::{Answer, Limits, Refusal, Session};
 use super::wire::{self, DiscoveryMessage};
 use crate::metrics;
@@ -30,8 +32,14 @@ pub struct Settings {
     pub patience: Duration,
     /// How long an opened stream may stay without its first request.
     pub first_request: Duration,
+    /// The longest that a client may leave what it was sent unread.
+    pub unread: Duration,
+    /// Requests a second that are read of a stream, and ten times as many at once; more are read later.
+    pub requests_per_second: u32,
     /// Bounds of the session.
     pub session: Limits,
+    /// Bounds of connections.
+    pub connection: Bounds,
 }
 
 impl Default for Settings {
@@ -41,7 +49,11 @@ impl Default for Settings {
             max_request: 16 << 20,
             patience: Duration::from_secs(5),
             first_request: Duration::from_secs(30),
+            unread: Duration::from_secs(60),
+            // An Envoy answers each response once, and asks for names as clusters come.
+            requests_per_second: 200,
             session: Limits::default(),
+            connection: Bounds::default(),
         }
     }
 }
@@ -50,9 +62,11 @@ impl Default for Settings {
 pub(super) struct Stream {
     pub(super) hub: Arc<Hub>,
     pub(super) settings: Settings,
-    pub(super) peer: SocketAddr,
+    pub(super) access: Arc<Access>,
+    pub(super) peer: Peer,
     pub(super) reader: MessageReader,
     pub(super) queue: mpsc::Sender<Written>,
+    pub(super) taken: Taken,
 }
 
 /// The most that waits to be written: one response for each type, and the end.
@@ -66,8 +80,10 @@ impl Stream {
             ended = self.serve::<M>() => ended.err().unwrap_or_else(|| Status::ok("")),
             () = queue.closed() => return,
         };
-        // Fails only if the client has gone.
-        let _ = self.queue.send(Written::End(status)).await;
+        // Fails only if the client has gone, or does not read.
+        if tokio::time::timeout(self.settings.unread, self.queue.send(Written::End(status))).await.is_err() {
+            self.peer.cut_off();
+        }
     }
 
     async fn serve<M: DiscoveryMessage>(&mut self) -> Result<(), Status> {
@@ -76,13 +92,16 @@ impl Stream {
             return Ok(());
         };
         let name = ClientName::from_node(first.take_node()).inspect_err(|_| metrics::stream_unserved("bad_node"))?;
+        self.access.permits(&self.peer.identity, &name.gateway)?;
         let first = first.into_request()?;
         self.hub.complete(self.settings.patience).await?;
-        let seat = self.hub.join(name.clone(), M::VARIANT, self.peer, now())?;
-        let (node_id, gateway, peer, variant) = (name.node_id, name.gateway, self.peer, M::VARIANT.as_str());
+        let peer = self.peer.address;
+        let seat = self.hub.join(name.clone(), M::VARIANT, peer, now())?;
+        let (node_id, gateway, variant) = (name.node_id, name.gateway, M::VARIANT.as_str());
         let stream = seat.stream;
         info!(%node_id, %gateway, %peer, variant, stream, "stream opened");
-        let mut live = Live::new(seat, M::VARIANT, self.settings.session, self.queue.clone());
+        let unread = Unread::new(self.settings.unread, self.taken.clone());
+        let mut live = Live::new(seat, M::VARIANT, self.settings.session, self.queue.clone(), unread);
         let ended = self.follow::<M>(&mut live, first).await;
         let reason = ended.as_ref().err().map_or("ended by the client", |status| status.message());
         info!(%node_id, %gateway, stream, reason, seconds = live.opened.elapsed().as_secs(), "stream closed");
@@ -96,8 +115,14 @@ impl Stream {
         let hub = self.hub.clone();
         let drained = hub.drained(live.seat.stream);
         tokio::pin!(drained);
+        let mut pace = Pace::new(self.settings.requests_per_second, now());
         loop {
-            let deadline = live.deadline();
+            if live.unread.is_over(now()) {
+                self.peer.cut_off();
+                return Err(Status::deadline_exceeded("what was sent is not read"));
+            }
+            let paused = pace.paused(now());
+            let deadline = live.deadline().into_iter().chain(paused).min();
             let tick = async {
                 match deadline {
                     Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -105,7 +130,8 @@ impl Stream {
                 }
             };
             tokio::select! {
-                request = self.reader.next::<M>() => {
+                request = self.reader.next::<M>(), if paused.is_none() => {
+                    pace.count(now());
                     let Some(request) = request? else { return Ok(()) };
                     if let Some(request) = request.into_request()? {
                         live.on_request(request).await?;
@@ -114,6 +140,7 @@ impl Stream {
                 () = live.seat.changed() => live.on_update().await?,
                 () = tick => live.on_tick().await?,
                 () = &mut drained => return Err(Status::unavailable("this replica is shutting down")),
+                () = self.peer.too_old() => return Err(Status::unavailable("this connection is old: open another one")),
             }
         }
     }
@@ -124,6 +151,7 @@ struct Live {
     session: Session,
     seat: Seat,
     queue: mpsc::Sender<Written>,
+    unread: Unread,
     opened: Instant,
     /// When the Gateway, which is deleted, is emptied.
     ends: Option<Instant>,
@@ -134,16 +162,32 @@ struct Live {
 }
 
 impl Live {
-    fn new(mut seat: Seat, variant: super::message::Variant, limits: Limits, queue: mpsc::Sender<Written>) -> Live {
+    fn new(
+        mut seat: Seat,
+        variant: super::message::Variant,
+        limits: Limits,
+        queue: mpsc::Sender<Written>,
+        unread: Unread,
+    ) -> Live {
         metrics::stream_opened(variant.as_str());
         let doubts = seat.take_doubts();
         let Published { snapshot, ends, .. } = seat.current().expect("a seat has its channel until it is dropped");
         let session = Session::new(variant, seat.nonce_prefix(), &snapshot, limits, doubts);
-        Live { session, seat, queue, opened: now(), ends, gateway: snapshot, arrived: None, acknowledged: false }
+        Live {
+            session,
+            seat,
+            queue,
+            unread,
+            opened: now(),
+            ends,
+            gateway: snapshot,
+            arrived: None,
+            acknowledged: false,
+        }
     }
 
     fn deadline(&self) -> Option<Instant> {
-        [self.session.next_deadline(now()), self.ends].into_iter().flatten().min()
+        [self.session.next_deadline(now()), self.ends, self.unread.deadline()].into_iter().flatten().min()
     }
 
     async fn on_request(&mut self, request: Request) -> Result<(), Status> {
@@ -192,10 +236,14 @@ impl Live {
         for response in self.session.poll_responses() {
             let frames = wire::encode(&response)?;
             let bytes = frames.iter().map(bytes::Bytes::len).sum();
+            self.unread.wrote(frames.len(), now());
             metrics::pushed(response.kind.short(), bytes, response.resources().len());
             let outgoing = Outgoing { kind: response.kind, frames, arrived };
-            if self.queue.send(Written::Response(outgoing)).await.is_err() {
-                return Err(Status::cancelled("the client has gone"));
+            let sent = tokio::time::timeout(self.unread.limit, self.queue.send(Written::Response(outgoing))).await;
+            match sent {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Err(Status::cancelled("the client has gone")),
+                Err(_) => return Err(Status::deadline_exceeded("what was sent is not read")),
             }
         }
         Ok(())

@@ -1,5 +1,7 @@
 //! A served hub for tests: one Gateway's world, on a port of its own.
 
+#![allow(dead_code, reason = "each test uses its part")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +11,7 @@ use syncgate::admin::bind;
 use syncgate::readiness::Readiness;
 use syncgate::resource::Resource;
 use syncgate::snapshot::{Change, World};
-use syncgate::xds::{Hub, Settings, serve};
+use syncgate::xds::{Guard, Hub, Settings, serve};
 use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinHandle;
 
@@ -35,6 +37,10 @@ impl Served {
     }
 
     pub(crate) async fn on(address: SocketAddr, settings: Settings, readiness: Readiness) -> Served {
+        Served::guarded(address, Guard::default(), settings, readiness).await
+    }
+
+    pub(crate) async fn guarded(address: SocketAddr, guard: Guard, settings: Settings, readiness: Readiness) -> Served {
         let listener = bind(address).await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let hub = Arc::new(Hub::new(readiness.clone()));
@@ -44,7 +50,7 @@ impl Served {
             let stopped = async {
                 let _ = stopped.await;
             };
-            serve(listener, served, gate, settings, DRAIN, stopped).await.expect("serves");
+            serve(listener, guard, served, gate, settings, DRAIN, stopped).await;
         });
         Served { hub, address, world: Mutex::new(World::new()), stop: Some(stop), task }
     }

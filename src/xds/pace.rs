@@ -1,0 +1,107 @@
+//! How fast a client asks, and whether it reads: two clocks of a stream.
+
+use std::time::{Duration, Instant};
+
+use super::grpc::Taken;
+use crate::metrics;
+
+/// How many seconds' worth of requests may come at once: a reconnect asks for everything.
+const BURST: f64 = 10.0;
+
+/// Requests of a stream: as many a second as allowed, and some at once. Who asks more is read later, and by HTTP/2's
+/// windows cannot even send more.
+#[derive(Debug)]
+pub(super) struct Pace {
+    per_second: f64,
+    left: f64,
+    at: Instant,
+}
+
+impl Pace {
+    pub(super) fn new(per_second: u32, now: Instant) -> Self {
+        let per_second = f64::from(per_second.max(1));
+        Self { per_second, left: per_second * BURST, at: now }
+    }
+
+    /// A request was read.
+    pub(super) fn count(&mut self, now: Instant) {
+        self.refill(now);
+        self.left -= 1.0;
+        if self.left < 1.0 {
+            metrics::requests_delayed();
+        }
+    }
+
+    /// Until when no request is to be read, if that is so.
+    pub(super) fn paused(&mut self, now: Instant) -> Option<Instant> {
+        self.refill(now);
+        // A little more than the time until there is one again, so that rounding never wakes anyone in vain.
+        let wait = || Duration::from_secs_f64((1.0 - self.left) / self.per_second) + Duration::from_millis(1);
+        (self.left < 1.0).then(|| now + wait())
+    }
+
+    fn refill(&mut self, now: Instant) {
+        let since = now.saturating_duration_since(self.at).as_secs_f64();
+        self.left = (self.left + since * self.per_second).min(self.per_second * BURST);
+        self.at = now;
+    }
+}
+
+/// What was written and not taken to the socket.
+#[derive(Debug)]
+pub(super) struct Unread {
+    /// The longest that nothing may be taken.
+    pub(super) limit: Duration,
+    taken: Taken,
+    written: u64,
+    /// How much was taken when it was looked last, and when that was first seen.
+    seen: (u64, Instant),
+}
+
+impl Unread {
+    pub(super) fn new(limit: Duration, taken: Taken) -> Self {
+        Self { limit, taken, written: 0, seen: (0, super::hub::now()) }
+    }
+
+    /// So many frames were written.
+    pub(super) fn wrote(&mut self, frames: usize, now: Instant) {
+        if self.taken.count() == self.written {
+            self.seen = (self.written, now);
+        }
+        self.written += frames as u64;
+    }
+
+    /// Whether the client has left unread what it was sent, for too long.
+    pub(super) fn is_over(&mut self, now: Instant) -> bool {
+        let taken = self.taken.count();
+        if taken != self.seen.0 {
+            self.seen = (taken, now);
+        }
+        taken < self.written && now.saturating_duration_since(self.seen.1) >= self.limit
+    }
+
+    /// When that may be so, if nothing is taken until then.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        (self.taken.count() < self.written).then(|| self.seen.1 + self.limit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_is_read_at_once_and_the_rest_at_the_pace() {
+        let start = Instant::now();
+        let mut pace = Pace::new(2, start);
+        for _ in 0..20 {
+            assert_eq!(pace.paused(start), None);
+            pace.count(start);
+        }
+        let until = pace.paused(start).expect("as many as allowed");
+        assert_eq!(until - start, Duration::from_millis(501));
+        assert_eq!(pace.paused(until), None);
+        pace.count(until);
+        assert!(pace.paused(until).is_some());
+    }
+}

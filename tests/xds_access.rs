@@ -1,0 +1,348 @@
+//! Connections: who is let in and to which Gateway, renewed certificates, and clients that hold what they do not use.
+
+mod xds_support;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use envoy_types::pb::envoy::config::core::v3::Node;
+use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
+use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
+use hyper_util::rt::TokioIo;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use syncgate::readiness::Readiness;
+use syncgate::resource::{Parts, Resource, ResourceType as T};
+use syncgate::xds::{Access, Bounds, Guard, Settings, Tls, TlsFiles};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio_rustls::TlsConnector;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::{Code, Status, Streaming};
+
+use xds_support::{GATEWAY, Served};
+
+const SERVER: &str = "syncgate.example";
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// An authority of certificates.
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: CertificateDer<'static>,
+    pem: String,
+}
+
+/// A certificate with its key.
+struct Pair {
+    pem: String,
+    key_pem: String,
+    der: CertificateDer<'static>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.self_signed(&key).expect("signs");
+        let (pem, der) = (certificate.pem(), certificate.der().clone());
+        Self { issuer: Issuer::new(params, key), certificate: der, pem }
+    }
+
+    fn sign(&self, params: &CertificateParams) -> Pair {
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.signed_by(&key, &self.issuer).expect("signs");
+        let der = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
+        Pair { pem: certificate.pem(), key_pem: key.serialize_pem(), der: certificate.der().clone(), key: der }
+    }
+
+    fn server(&self) -> Pair {
+        self.sign(&CertificateParams::new(vec![SERVER.to_owned()]).expect("valid"))
+    }
+
+    fn client(&self, uri: &str) -> Pair {
+        self.sign(&named(uri))
+    }
+
+    /// A client that trusts this authority, with a certificate if it has one.
+    fn trust(&self, certificate: Option<Pair>) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate.clone()).expect("an authority");
+        let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots);
+        let mut config = match certificate {
+            Some(pair) => builder.with_client_auth_cert(vec![pair.der], pair.key).expect("a pair"),
+            None => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Arc::new(config)
+    }
+}
+
+fn named(uri: &str) -> CertificateParams {
+    let mut params = CertificateParams::new(Vec::new()).expect("valid");
+    params.subject_alt_names.push(SanType::URI(uri.try_into().expect("ASCII")));
+    params
+}
+
+fn write(dir: &Path, pair: &Pair, authorities: &str) -> TlsFiles {
+    let path = |name: &str| dir.join(name);
+    for (name, text) in [("tls.crt", &*pair.pem), ("tls.key", &pair.key_pem), ("ca.crt", authorities)] {
+        std::fs::write(path(name), text).expect("written");
+    }
+    TlsFiles { certificate: path("tls.crt"), key: path("tls.key"), client_authorities: Some(path("ca.crt")) }
+}
+
+/// A server with TLS, and the authority of its own certificate and of its clients'.
+struct Secure {
+    served: Served,
+    authority: Authority,
+    dir: tempfile::TempDir,
+}
+
+impl Secure {
+    async fn start(access: Access) -> Secure {
+        let (authority, dir) = (Authority::new(), tempfile::tempdir().expect("a folder"));
+        let tls = Tls::load(write(dir.path(), &authority.server(), &authority.pem)).expect("usable");
+        let guard = Guard { tls: Some(Arc::new(tls)), access };
+        let local = ([127, 0, 0, 1], 0).into();
+        let served = Served::guarded(local, guard, Settings::default(), Readiness::new(|_| {})).await;
+        served.publish([word("a", "1")]).await;
+        Secure { served, authority, dir }
+    }
+
+    async fn with(&self, uri: &str) -> Result<Client, String> {
+        let config = self.authority.trust(Some(self.authority.client(uri)));
+        Client::open(secure(self.served.address, config).await?).await.map_err(|status| status.to_string())
+    }
+}
+
+fn word(name: &str, word: &str) -> Resource {
+    Resource::new(T::Cluster, name, Parts::leaf(word.to_owned()), [])
+}
+
+async fn secure(address: SocketAddr, config: Arc<ClientConfig>) -> Result<Channel, String> {
+    let connector = tower::service_fn(move |_: Uri| {
+        let config = config.clone();
+        async move {
+            let name = ServerName::try_from(SERVER).expect("a name");
+            let tcp = TcpStream::connect(address).await?;
+            TlsConnector::from(config).connect(name, tcp).await.map(TokioIo::new)
+        }
+    });
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("valid");
+    endpoint.connect_with_connector(connector).await.map_err(|error| format!("{error:?}"))
+}
+
+async fn plain(address: SocketAddr) -> Channel {
+    Endpoint::from_shared(format!("http://{address}")).expect("valid").connect().await.expect("connects")
+}
+
+struct Client {
+    _send: mpsc::Sender<DeltaDiscoveryRequest>,
+    responses: Streaming<DeltaDiscoveryResponse>,
+}
+
+impl Client {
+    async fn open(channel: Channel) -> Result<Client, Status> {
+        let (send, requests) = mpsc::channel(8);
+        let node = Node { id: "envoy-1".into(), cluster: GATEWAY.into(), ..Default::default() };
+        let type_url = T::Cluster.type_url().to_owned();
+        let first = DeltaDiscoveryRequest { node: Some(node), type_url, ..Default::default() };
+        send.send(first).await.expect("open");
+        let mut client = AggregatedDiscoveryServiceClient::new(channel).max_decoding_message_size(64 << 20);
+        let responses = client.delta_aggregated_resources(ReceiverStream::new(requests)).await?.into_inner();
+        Ok(Client { _send: send, responses })
+    }
+
+    async fn next(&mut self) -> Result<DeltaDiscoveryResponse, Status> {
+        let next = tokio::time::timeout(PATIENCE, self.responses.message()).await.expect("in time")?;
+        next.ok_or_else(|| Status::ok("ended"))
+    }
+}
+
+#[tokio::test]
+async fn own_only_a_certificate_has_the_gateways_of_its_namespace() {
+    let secure = Secure::start(Access::default()).await;
+    for uri in ["spiffe://cluster.local/ns/ns/sa/envoy", "spiffe://cluster.local/gateway/ns/gw"] {
+        let mut client = secure.with(uri).await.expect("opens");
+        assert_eq!(client.next().await.expect("served").resources.len(), 1, "{uri}");
+    }
+    for uri in ["spiffe://cluster.local/ns/other/sa/envoy", "spiffe://cluster.local/gateway/ns/gw2", "spiffe://d/x"] {
+        let mut client = secure.with(uri).await.expect("opens");
+        let refused = client.next().await.expect_err(uri);
+        assert_eq!(refused.code(), Code::PermissionDenied, "{uri}");
+        assert!(refused.message().contains("may not have Gateway ns/gw: it needs the URI spiffe://"), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn own_only_a_fleet_has_every_gateway() {
+    let access = Access { fleets: ["envoy-system/envoy".into()].into(), ..Access::default() };
+    let secure = Secure::start(access).await;
+    let mut client = secure.with("spiffe://cluster.local/ns/envoy-system/sa/envoy").await.expect("opens");
+    assert_eq!(client.next().await.expect("served").resources.len(), 1);
+}
+
+#[tokio::test]
+async fn certificates_of_others_and_expired_ones_do_not_even_connect() {
+    let server = Secure::start(Access::default()).await;
+    let address = server.served.address;
+    let uri = "spiffe://cluster.local/ns/ns/sa/envoy";
+    let foreign = Authority::new().client(uri);
+    let mut expired = named(uri);
+    expired.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    for certificate in [foreign, server.authority.sign(&expired)] {
+        let config = server.authority.trust(Some(certificate));
+        // With TLS 1.3 a client learns of it after its own part of the handshake.
+        let opened = match secure(address, config).await {
+            Ok(channel) => Client::open(channel).await,
+            Err(_) => continue,
+        };
+        assert!(opened.is_err(), "a stream was opened");
+    }
+    let mut neighbour = server.with(uri).await.expect("opens");
+    assert!(neighbour.next().await.is_ok());
+}
+
+#[tokio::test]
+async fn loopback_needs_no_certificate_with_or_without_tls() {
+    let server = Secure::start(Access::default()).await;
+    let mut client = Client::open(plain(server.served.address).await).await.expect("opens");
+    assert!(client.next().await.is_ok());
+    let channel = secure(server.served.address, server.authority.trust(None)).await.expect("connects");
+    let mut client = Client::open(channel).await.expect("opens");
+    assert!(client.next().await.is_ok());
+}
+
+#[tokio::test]
+async fn renewed_certificates_are_used_from_the_next_handshake_on() {
+    let server = Secure::start(Access::default()).await;
+    let uri = "spiffe://cluster.local/ns/ns/sa/envoy";
+    let mut before = server.with(uri).await.expect("opens");
+    before.next().await.expect("served");
+
+    let renewed = Authority::new();
+    write(server.dir.path(), &renewed.server(), &renewed.pem);
+    let config = renewed.trust(Some(renewed.client(uri)));
+    let since = std::time::Instant::now();
+    let channel = loop {
+        match secure(server.served.address, config.clone()).await {
+            Ok(channel) => break channel,
+            Err(error) => assert!(since.elapsed() < PATIENCE, "still the old certificate: {error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    let mut after = Client::open(channel).await.expect("opens");
+    after.next().await.expect("served");
+    assert!(server.with(uri).await.is_err(), "the old authority is trusted no more");
+
+    server.served.publish([word("a", "2"), word("b", "1")]).await;
+    assert!(before.next().await.is_ok(), "a stream that was open goes on");
+}
+
+async fn bounded(connection: Bounds, settings: Settings) -> Served {
+    let settings = Settings { connection, ..settings };
+    let served = Served::start(settings).await;
+    served.publish([word("a", "1")]).await;
+    served
+}
+
+#[tokio::test]
+async fn bounded_connections_are_turned_away_and_make_room() {
+    let served = bounded(Bounds { connections: 1, ..Bounds::default() }, Settings::default()).await;
+    let channel = plain(served.address).await;
+    let mut client = Client::open(channel).await.expect("opens");
+    client.next().await.expect("served");
+    let mut second = TcpStream::connect(served.address).await.expect("the kernel accepts");
+    assert_eq!(ended(&mut second).await, 0, "turned away");
+    drop(client);
+    let since = std::time::Instant::now();
+    loop {
+        let endpoint = Endpoint::from_shared(format!("http://{}", served.address)).expect("valid");
+        if let Ok(channel) = endpoint.connect().await
+            && let Ok(mut client) = Client::open(channel).await
+        {
+            client.next().await.expect("served");
+            break;
+        }
+        assert!(since.elapsed() < PATIENCE, "the place is not free");
+    }
+}
+
+/// Reads until the other side ends; gives how much came.
+async fn ended(tcp: &mut TcpStream) -> usize {
+    let mut all = Vec::new();
+    // A reset is an end too.
+    let _ = tokio::time::timeout(PATIENCE, tcp.read_to_end(&mut all)).await.expect("ends in time");
+    all.len()
+}
+
+#[tokio::test]
+async fn bounded_handshakes_and_idle_connections_end() {
+    let handshake = Duration::from_millis(300);
+    let authority = Authority::new();
+    let dir = tempfile::tempdir().expect("a folder");
+    let tls = Tls::load(write(dir.path(), &authority.server(), &authority.pem)).expect("usable");
+    let guard = Guard { tls: Some(Arc::new(tls)), access: Access::default() };
+    let connection = Bounds { handshake, idle: Duration::from_millis(300), ..Bounds::default() };
+    let settings = Settings { connection, ..Settings::default() };
+    let served = Served::guarded(([127, 0, 0, 1], 0).into(), guard, settings, Readiness::new(|_| {})).await;
+    served.publish([word("a", "1")]).await;
+
+    let mut silent = TcpStream::connect(served.address).await.expect("connects");
+    assert_eq!(ended(&mut silent).await, 0, "a client that says nothing");
+    let mut slow = TcpStream::connect(served.address).await.expect("connects");
+    slow.write_all(&[0x16, 3, 1]).await.expect("written");
+    assert_eq!(ended(&mut slow).await, 0, "a client that begins a handshake");
+    let mut idle = TcpStream::connect(served.address).await.expect("connects");
+    idle.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.expect("written");
+    assert!(ended(&mut idle).await > 0, "a connection without a stream gets its GOAWAY");
+
+    let mut client = Client::open(plain(served.address).await).await.expect("opens");
+    client.next().await.expect("served");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    served.publish([word("a", "2")]).await;
+    assert!(client.next().await.is_ok(), "a connection with a stream stays");
+}
+
+#[tokio::test]
+async fn rule_35_an_old_connection_ends_and_the_next_one_resumes() {
+    let age = Duration::from_millis(500);
+    let served = bounded(Bounds { age, ..Bounds::default() }, Settings::default()).await;
+    let mut client = Client::open(plain(served.address).await).await.expect("opens");
+    client.next().await.expect("served");
+    let ended = client.next().await.expect_err("old");
+    assert_eq!((ended.code(), ended.message()), (Code::Unavailable, "this connection is old: open another one"));
+    let mut client = Client::open(plain(served.address).await).await.expect("opens");
+    client.next().await.expect("served");
+}
+
+#[tokio::test]
+async fn one_harms_one_a_client_that_does_not_read_is_cut_off() {
+    let unread = Duration::from_millis(500);
+    let served = bounded(Bounds::default(), Settings { unread, ..Settings::default() }).await;
+    // Larger than every buffer on the way.
+    let leaves = std::iter::repeat_with(|| Parts::leaf(vec![0; 64 << 10]));
+    let large = Resource::new(T::Cluster, "large", Parts::concat(leaves.take(256)), []);
+    served.publish([word("a", "1"), large]).await;
+    let mut neighbour = Client::open(plain(served.address).await).await.expect("opens");
+    let stuck = Client::open(plain(served.address).await).await.expect("opens");
+    neighbour.next().await.expect("served");
+    let since = std::time::Instant::now();
+    while served.hub.clients().len() > 1 {
+        assert!(since.elapsed() < PATIENCE, "it is still there");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    drop(stuck);
+    served.publish([word("a", "2"), word("b", "1")]).await;
+    assert!(neighbour.next().await.is_ok());
+}
