@@ -109,20 +109,38 @@ impl Bed {
 
     /// Starts syncgate on the folder (or again, after it was ended) without waiting for anything.
     pub fn start_syncgate(&mut self) -> Result<&mut Syncgate> {
+        self.start_syncgate_with(Vec::new())
+    }
+
+    /// Starts syncgate on the folder with more flags, without waiting for anything.
+    pub fn start_syncgate_with(&mut self, flags: Vec<String>) -> Result<&mut Syncgate> {
         let log = self.home.join("syncgate.log");
-        let source = Source::Folder(self.folder.path().to_owned());
+        let source = Source::FolderWith(self.folder.path().to_owned(), flags);
         let started = Syncgate::start(&self.setup.syncgate, &source, self.addresses(), &log)?;
         Ok(self.syncgate.insert(started))
     }
 
-    /// Starts an Envoy of the Gateway and waits until its admin interface answers.
-    pub async fn start_envoy(&mut self) -> Result<&mut Envoy> {
+    /// Where syncgate serves ADS.
+    #[must_use]
+    pub fn xds(&self) -> SocketAddr {
+        self.net.xds()
+    }
+
+    /// Starts an Envoy of the Gateway whose bootstrap is made with more flags, and waits until its admin interface answers.
+    pub async fn start_envoy_with(&mut self, flags: &[String]) -> Result<&mut Envoy> {
         let admin = self.net.envoy_admin();
-        let bootstrap =
-            syncgate::bootstrap(&self.setup.syncgate, GATEWAY, self.net.xds(), self.setup.variant, admin).await?;
+        let Setup { syncgate, variant, .. } = &self.setup;
+        let bootstrap = syncgate::bootstrap_with(syncgate, GATEWAY, self.net.xds(), *variant, admin, flags).await?;
+        // The one before has to be gone: they share an address.
+        self.envoy = None;
         let envoy = self.envoy.insert(Envoy::start(&self.setup.envoy, &bootstrap, admin, &self.home)?);
         envoy.answers(PATIENCE).await?;
         Ok(envoy)
+    }
+
+    /// Starts an Envoy of the Gateway and waits until its admin interface answers.
+    pub async fn start_envoy(&mut self) -> Result<&mut Envoy> {
+        self.start_envoy_with(&[]).await
     }
 
     /// Starts both and waits until Envoy is ready.
@@ -134,6 +152,12 @@ impl Bed {
     /// The running syncgate.
     pub fn syncgate(&mut self) -> Result<&mut Syncgate> {
         self.syncgate.as_mut().context("syncgate was not started")
+    }
+
+    /// One series of syncgate's metrics; 0 if there is none.
+    pub async fn metric(&self, series: &str) -> Result<f64> {
+        let syncgate = self.syncgate.as_ref().context("syncgate was not started")?;
+        Ok(syncgate.metrics().await?.get(series).copied().unwrap_or_default())
     }
 
     /// The running Envoy.

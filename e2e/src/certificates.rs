@@ -1,9 +1,11 @@
 //! A certificate authority for one run, and the Secrets that it fills. No key of it is ever kept.
 
+use std::path::Path;
+
 use anyhow::Result;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType};
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
@@ -57,6 +59,15 @@ impl Authority {
         Ok(Certified { chain: certificate.pem(), key: key.serialize_pem() })
     }
 
+    /// A new key and a certificate for a client that is called by this URI.
+    pub fn client(&self, uri: &str) -> Result<Certified> {
+        let mut params = CertificateParams::new(Vec::new())?;
+        params.subject_alt_names.push(SanType::URI(uri.try_into()?));
+        let key = KeyPair::generate()?;
+        let certificate = params.signed_by(&key, &self.issuer)?;
+        Ok(Certified { chain: certificate.pem(), key: key.serialize_pem() })
+    }
+
     /// A `kubernetes.io/tls` Secret with a new key and a certificate for `host` alone.
     pub fn secret(&self, namespace: &str, name: &str, host: &str) -> Result<Value> {
         let Certified { chain, key } = self.certificate(host)?;
@@ -65,6 +76,16 @@ impl Authority {
             "type": "kubernetes.io/tls",
             "data": {"tls.crt": STANDARD.encode(chain), "tls.key": STANDARD.encode(key)},
         }))
+    }
+}
+
+impl Certified {
+    /// Writes both to `<name>.crt` and `<name>.key` in a folder. Gives the paths.
+    pub fn write(&self, folder: &Path, name: &str) -> Result<[String; 2]> {
+        let path = |ending: &str| folder.join(format!("{name}.{ending}"));
+        std::fs::write(path("crt"), &self.chain)?;
+        std::fs::write(path("key"), &self.key)?;
+        Ok([path("crt").display().to_string(), path("key").display().to_string()])
     }
 }
 

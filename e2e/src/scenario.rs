@@ -3,6 +3,7 @@
 
 mod changes;
 mod crash;
+mod identity;
 mod moves;
 mod refusal;
 mod start;
@@ -45,6 +46,8 @@ pub enum Scenario {
     EnvoyFirst,
     /// The folder cannot be read at first, then holds a broken file, then is whole.
     LateFolder,
+    /// An Envoy with a certificate of its own, certificates that are renewed under load, and one of another namespace.
+    Identity,
     /// Envoy refuses a response; the change is reverted, and later made again when its cause is gone.
     Nack,
 }
@@ -65,6 +68,7 @@ impl Scenario {
             Self::ReplaceRoute => moves::replace_route(setup).await,
             Self::EnvoyFirst => start::envoy_first(setup).await,
             Self::LateFolder => start::late_folder(setup).await,
+            Self::Identity => identity::identity(setup).await,
             Self::Nack => refusal::nack(setup).await,
         };
         let outcome = if result.is_ok() { "ok" } else { "FAILED" };

@@ -58,9 +58,21 @@ pub async fn bootstrap(
     variant: Variant,
     admin: SocketAddr,
 ) -> Result<String> {
+    bootstrap_with(program, gateway, xds, variant, admin, &[]).await
+}
+
+/// The same with more flags.
+pub async fn bootstrap_with(
+    program: &Path,
+    gateway: &str,
+    xds: SocketAddr,
+    variant: Variant,
+    admin: SocketAddr,
+    more: &[String],
+) -> Result<String> {
     let mut command = Command::new(program);
     command.args(["bootstrap", "--gateway", gateway, "--variant", variant.as_str()]);
-    command.args(["--xds", &xds.to_string(), "--envoy-admin-address", &admin.to_string()]);
+    command.args(["--xds", &xds.to_string(), "--envoy-admin-address", &admin.to_string()]).args(more);
     let output = command.output().await.with_context(|| format!("run {}", program.display()))?;
     ensure!(output.status.success(), "syncgate bootstrap: {}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?)
@@ -94,6 +106,8 @@ fn collect(tree: &Value, found: &mut Vec<Value>) {
 pub enum Source {
     /// A folder of manifests.
     Folder(PathBuf),
+    /// The same with more flags.
+    FolderWith(PathBuf, Vec<String>),
     /// The API server.
     Kubernetes {
         /// Who asks it.
@@ -106,10 +120,8 @@ pub enum Source {
 impl Source {
     fn flags(&self) -> Vec<String> {
         match self {
-            // Two seconds tell a graceful end from an abrupt one as well as the default twenty.
-            Source::Folder(folder) => {
-                vec![format!("--files={}", folder.display()), "--lame-duck=1s".to_owned(), "--drain=1s".to_owned()]
-            }
+            Source::Folder(folder) => of_folder(folder, &[]),
+            Source::FolderWith(folder, more) => of_folder(folder, more),
             Source::Kubernetes { kubeconfig, flags } => {
                 let mut all = vec!["--kubernetes".to_owned(), format!("--kubeconfig={}", kubeconfig.display())];
                 // Balancers of the test bed look once a second: nobody is sent to it any more when its streams close.
@@ -119,6 +131,13 @@ impl Source {
             }
         }
     }
+}
+
+fn of_folder(folder: &Path, more: &[String]) -> Vec<String> {
+    // Two seconds tell a graceful end from an abrupt one as well as the default twenty.
+    let mut all = vec![format!("--files={}", folder.display()), "--lame-duck=1s".to_owned(), "--drain=1s".to_owned()];
+    all.extend_from_slice(more);
+    all
 }
 
 /// A running `syncgate serve`.

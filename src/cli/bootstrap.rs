@@ -21,6 +21,28 @@ pub struct BootstrapArgs {
     #[arg(long, env = "SYNCGATE_XDS", default_value = "127.0.0.1:18000", value_name = "HOST:PORT")]
     pub xds: String,
 
+    /// Authorities that sign syncgate's certificate (PEM), as this Envoy finds the file. With it, TLS is spoken.
+    #[arg(long, env = "SYNCGATE_XDS_CA", value_name = "FILE")]
+    pub xds_ca: Option<String>,
+
+    /// The name in syncgate's certificate, if it is another than the host of --xds.
+    #[arg(long, env = "SYNCGATE_XDS_SERVER_NAME", value_name = "NAME", requires = "xds_ca")]
+    pub xds_server_name: Option<String>,
+
+    /// This Envoy's own certificate (PEM), by which syncgate knows which Gateways it may have.
+    #[arg(
+        long,
+        env = "SYNCGATE_CLIENT_CERTIFICATE",
+        value_name = "FILE",
+        requires = "xds_ca",
+        requires = "client_key"
+    )]
+    pub client_certificate: Option<String>,
+
+    /// The private key of that certificate (PEM).
+    #[arg(long, env = "SYNCGATE_CLIENT_KEY", value_name = "FILE", requires = "client_certificate")]
+    pub client_key: Option<String>,
+
     /// Variant of the xDS transport.
     #[arg(long, env = "SYNCGATE_XDS_VARIANT", value_enum, default_value_t)]
     pub variant: Variant,
@@ -94,7 +116,7 @@ pub fn bootstrap(args: &BootstrapArgs) -> anyhow::Result<Value> {
             "cds_config": ads,
             "lds_config": ads,
         },
-        "static_resources": { "clusters": [syncgate_cluster(&host, port)] },
+        "static_resources": { "clusters": [syncgate_cluster(args, &host, port)] },
         // Without a limit a flood of connections ends the process; Envoy itself warns about it.
         "overload_manager": { "resource_monitors": [{
             "name": "envoy.resource_monitors.global_downstream_max_connections",
@@ -107,7 +129,44 @@ pub fn bootstrap(args: &BootstrapArgs) -> anyhow::Result<Value> {
 }
 
 /// The one static cluster: syncgate itself.
-fn syncgate_cluster(host: &str, port: u16) -> Value {
+fn syncgate_cluster(args: &BootstrapArgs, host: &str, port: u16) -> Value {
+    let mut cluster = clear_text_cluster(host, port);
+    if let Some(authorities) = &args.xds_ca {
+        cluster["transport_socket"] = transport_socket(args, authorities, host);
+    }
+    cluster
+}
+
+/// TLS to syncgate, whose certificate has to name it, with a certificate of Envoy's own if there is one.
+fn transport_socket(args: &BootstrapArgs, authorities: &str, host: &str) -> Value {
+    let name = args.xds_server_name.as_deref().unwrap_or(host);
+    let is_address = name.parse::<std::net::IpAddr>().is_ok();
+    let file = |path: &str| json!({ "filename": path });
+    let own = args.client_certificate.as_deref().zip(args.client_key.as_deref());
+    let certificates =
+        own.map(|(certificate, key)| json!({ "certificate_chain": file(certificate), "private_key": file(key) }));
+    json!({
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            // A server name is never an address.
+            "sni": if is_address { "" } else { name },
+            "common_tls_context": {
+                "alpn_protocols": ["h2"],
+                "tls_certificates": certificates.into_iter().collect::<Vec<_>>(),
+                "validation_context": {
+                    "trusted_ca": file(authorities),
+                    "match_typed_subject_alt_names": [{
+                        "san_type": if is_address { "IP_ADDRESS" } else { "DNS" },
+                        "matcher": { "exact": name },
+                    }],
+                },
+            },
+        },
+    })
+}
+
+fn clear_text_cluster(host: &str, port: u16) -> Value {
     let discovery = if host.parse::<std::net::IpAddr>().is_ok() { "STATIC" } else { "STRICT_DNS" };
     json!({
         "name": "syncgate",
@@ -197,6 +256,21 @@ mod tests {
         let json = made("--gateway demo/web --xds syncgate.system:18000 --variant sotw").unwrap();
         assert_eq!(json["static_resources"]["clusters"][0]["type"], "STRICT_DNS");
         assert_eq!(json["dynamic_resources"]["ads_config"]["api_type"], "GRPC");
+    }
+
+    #[test]
+    fn tls_names_the_server_and_shows_the_clients_own_certificate() {
+        let json = made("--gateway demo/web --xds syncgate.system:18000 --xds-ca ca.crt").unwrap();
+        let socket = &json["static_resources"]["clusters"][0]["transport_socket"]["typed_config"];
+        assert_eq!(socket["sni"], "syncgate.system");
+        let context = &socket["common_tls_context"];
+        assert_eq!(context["validation_context"]["match_typed_subject_alt_names"][0]["san_type"], "DNS");
+        assert_eq!(context["tls_certificates"], json!([]));
+        let json = made("--gateway a/b --xds-ca ca.crt --client-certificate tls.crt --client-key tls.key").unwrap();
+        let socket = &json["static_resources"]["clusters"][0]["transport_socket"]["typed_config"];
+        assert_eq!(socket["sni"], "");
+        assert_eq!(socket["common_tls_context"]["tls_certificates"][0]["private_key"]["filename"], "tls.key");
+        assert!(made("--gateway a/b").unwrap()["static_resources"]["clusters"][0]["transport_socket"].is_null());
     }
 
     #[test]

@@ -1,0 +1,78 @@
+//! Who an Envoy is, by its certificate.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use tokio::time::sleep;
+
+use super::{REQUIRED_RATE, SCHEDULED_RATE};
+use crate::bed::{Bed, PATIENCE, Setup};
+use crate::certificates::Authority;
+use crate::load::{Allowed, Call};
+use crate::manifests::{self, HTTP_PORT, NAMESPACE, rule};
+use crate::wait::eventually;
+
+const HOST: &str = "shop.example.com";
+/// How long an Envoy that may have nothing is watched.
+const WATCHED: Duration = Duration::from_secs(3);
+
+/// An Envoy shows the certificate of a ServiceAccount in the Gateway's namespace and is served; all certificates are renewed while
+/// it runs; then one comes whose certificate is of another namespace.
+pub(super) async fn identity(setup: &Setup) -> Result<()> {
+    let mut bed = Bed::with_gateway(setup, "identity", &[HTTP_PORT])?;
+    bed.deploy("old").await?;
+    bed.deploy("new").await?;
+    write_route(&bed, "old")?;
+    let (home, host, authority) = (bed.home().to_owned(), bed.xds().ip().to_string(), Authority::new()?);
+    let authorities = home.join("ca.crt").display().to_string();
+    std::fs::write(&authorities, authority.pem())?;
+    let [certificate, key] = authority.certificate(&host)?.write(&home, "server")?;
+    let flags = [("tls-certificate", &certificate), ("tls-key", &key), ("client-ca", &authorities)];
+    let flags = flags.map(|(flag, file)| format!("--xds-{flag}={file}"));
+    bed.start_syncgate_with(flags.to_vec())?.ready(PATIENCE).await?;
+
+    let own = of(&authority, "own", NAMESPACE, &home, &authorities)?;
+    bed.start_envoy_with(&own).await?.ready(PATIENCE).await?;
+    bed.answered_by(HOST, "/", "old").await?;
+    let allowed = Allowed::only(["old"]);
+    let load = bed.load(SCHEDULED_RATE, vec![Call { host: HOST.into(), path: "/".into(), allowed: allowed.clone() }]);
+    let load = load.await?;
+    let renewed = Authority::new()?;
+    std::fs::write(&authorities, renewed.pem())?;
+    renewed.certificate(&host)?.write(&home, "server")?;
+    eventually("the renewed certificates to be in use", PATIENCE, async || {
+        let reloads = bed.metric("syncgate_tls_reloads_total{outcome=\"used\"}").await?;
+        ensure!(reloads >= 1.0, "not read yet");
+        Ok(())
+    })
+    .await?;
+    allowed.set(["old", "new"]);
+    write_route(&bed, "new")?;
+    bed.answered_by(HOST, "/", "new").await?;
+    let connections = bed.envoy()?.stats("^cluster[.]syncgate[.]upstream_cx_total$").await?;
+    ensure!(connections.values().sum::<u64>() == 1, "the stream did not outlive the renewal: {connections:?}");
+    load.stop().await?.ensure_clean(REQUIRED_RATE).map_err(|reason| bed.with_logs(reason))?;
+
+    let foreign = of(&renewed, "foreign", "elsewhere", &home, &authorities)?;
+    bed.start_envoy_with(&foreign).await?;
+    sleep(WATCHED).await;
+    let envoy = bed.envoy()?;
+    ensure!(envoy.ready_status().await? != 200, "an Envoy of another namespace is ready");
+    ensure!(envoy.running().await?.is_empty(), "an Envoy of another namespace has a configuration");
+    let refused = bed.metric("syncgate_streams_unserved_total{reason=\"foreign_gateway\"}").await?;
+    ensure!(refused >= 1.0, "no refusal was counted");
+    Ok(())
+}
+
+/// The flags of a bootstrap with a certificate for a ServiceAccount of this namespace.
+fn of(authority: &Authority, name: &str, namespace: &str, home: &Path, authorities: &str) -> Result<Vec<String>> {
+    let uri = format!("spiffe://cluster.local/ns/{namespace}/sa/envoy");
+    let [certificate, key] = authority.client(&uri)?.write(home, name).context("the client's certificate")?;
+    let flags = [("xds-ca", authorities), ("client-certificate", &certificate), ("client-key", &key)];
+    Ok(flags.map(|(flag, file)| format!("--{flag}={file}")).to_vec())
+}
+
+fn write_route(bed: &Bed, backend: &str) -> Result<()> {
+    bed.folder().write("route.yaml", &[manifests::route("shop", HOST, &[rule("/", backend)])])
+}
