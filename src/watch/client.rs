@@ -310,3 +310,6 @@ async fn configure(origin: &Origin) -> Result<kube::Config, ClientError> {
         }),
     }
 }
+
+#[cfg(test)]
+mod tests;
