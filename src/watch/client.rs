@@ -27,7 +27,7 @@ use tracing::{info, warn};
 pub use ceiling::Limits;
 
 use self::ceiling::Ceiling;
-use self::pool::{Broken, Lease, Pool};
+use self::pool::{Lease, Pool};
 use self::warnings::Warnings;
 use super::fault::Fault;
 use super::wire;
@@ -71,6 +71,40 @@ pub enum ClientError {
 
 type Sent = Response<(Incoming, Lease)>;
 type Stack = BoxCloneSyncService<Request<Full<Bytes>>, Sent, BoxError>;
+
+/// What broke on the way.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    /// One answer: the server gave it up (RST_STREAM), as it does when a request takes too long or a handler panics. The connection, and
+    /// everything else on it, lives on.
+    #[error("{0}")]
+    Stream(String),
+    /// The connection, or there was none.
+    #[error("{0}")]
+    Connection(String),
+}
+
+impl Broken {
+    fn of(error: &hyper::Error) -> Self {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+        while let Some(error) = cause {
+            if error.downcast_ref::<h2::Error>().is_some_and(h2::Error::is_reset) {
+                return Self::Stream(pool::text(error));
+            }
+            cause = error.source();
+        }
+        Self::Connection(pool::text(error))
+    }
+}
+
+impl From<Broken> for Fault {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Stream(why) => Self::Reset(why),
+            Broken::Connection(why) => Self::Unreachable(why),
+        }
+    }
+}
 
 /// Asks the API server. Clones share everything.
 #[derive(Clone)]
@@ -163,7 +197,11 @@ impl Client {
         let mut stack = Stack::clone(&self.shared.stack.load());
         let sent = async { stack.ready().await?.call(request).await };
         let sent = tokio::time::timeout(HEADERS, sent).await.map_err(|_| Fault::Silent(HEADERS))?;
-        let (parts, (body, lease)) = sent.map_err(unsent)?.into_parts();
+        let broken = |error: BoxError| match error.downcast::<Broken>() {
+            Ok(broken) => Fault::from(*broken),
+            Err(other) => Fault::Unreachable(other.to_string()),
+        };
+        let (parts, (body, lease)) = sent.map_err(broken)?.into_parts();
         self.shared.warnings.hear(&parts.headers);
         let content_type = text(&parts.headers, header::CONTENT_TYPE).unwrap_or_default().to_owned();
         let answer = Answer { content_type, body, _lease: lease, _permit: permit };
@@ -223,7 +261,7 @@ impl Answer {
             let frame = tokio::time::timeout(patience, self.body.frame()).await.map_err(|_| Fault::Silent(patience))?;
             match frame {
                 None => return Ok(None),
-                Some(Err(error)) => return Err(Fault::Broken(error.to_string())),
+                Some(Err(error)) => return Err(Broken::of(&error).into()),
                 // Trailers say nothing.
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
@@ -247,14 +285,6 @@ impl Answer {
     }
 }
 
-/// Why there is no answer. What does not come from a connection, such as a token that cannot be made, is mended by no other one.
-fn unsent(error: BoxError) -> Fault {
-    match error.downcast::<Broken>() {
-        Ok(broken) => Fault::Broken(broken.0),
-        Err(error) => Fault::Unreachable(error.to_string()),
-    }
-}
-
 fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
 }
@@ -267,7 +297,7 @@ async fn build(origin: &Origin) -> Result<Stack, ClientError> {
     let pool = Arc::new(pool.map_err(ClientError::Unusable)?);
     let send = tower::service_fn(move |request| {
         let pool = Arc::clone(&pool);
-        async move { pool.send(request).await }
+        async move { pool.send(request).await.map_err(BoxError::from) }
     });
     let mut stack = Stack::new(send);
     if let Some(authorize) = config.auth_layer().map_err(unusable)? {
@@ -299,3 +329,6 @@ async fn configure(origin: &Origin) -> Result<kube::Config, ClientError> {
         }),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{info, warn};
 
 use super::client::Client;
@@ -89,10 +89,14 @@ impl Outage {
 
     /// Asks the server whenever it is away, for ever.
     pub(super) async fn probe(self) {
-        let mut away = self.since.subscribe();
+        let (mut away, mut returned) = (self.since.subscribe(), None::<Instant>);
         loop {
             let Ok(since) = away.wait_for(Option::is_some).await.map(|since| *since) else { return };
             let since = since.unwrap_or_else(Instant::now);
+            // A server that comes and goes is one that is away now and then, not hundreds of outages.
+            if let Some(returned) = returned {
+                sleep_until(returned + PROBE).await;
+            }
             while !self.answers(since).await {
                 sleep(PROBE).await;
             }
@@ -101,6 +105,7 @@ impl Outage {
             metrics::api_outage(away_for);
             info!(?away_for, "the API server is reached again");
             self.back();
+            returned = Some(Instant::now());
         }
     }
 

@@ -315,3 +315,6 @@ impl Blind {
         self.told.clone_from(wanted);
     }
 }
+
+#[cfg(test)]
+mod tests;

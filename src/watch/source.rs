@@ -40,6 +40,10 @@ const QUIET: Duration = Duration::from_secs(20);
 const WATCH_LISTS: u32 = 2;
 /// Objects that cannot be read and are told of by name.
 const UNREADABLE: usize = 100;
+/// How long a watch that begins with the list may take until its end, and how much longer for each object. Changes that follow do not make it
+/// longer: where pods come and go all the time it would never be given up.
+const UNENDED: Duration = Duration::from_secs(10);
+const EACH_OBJECT: Duration = Duration::from_millis(1);
 /// How much longer than its own time-out a watch may stay open.
 const OVERDUE: Duration = Duration::from_secs(15);
 /// The longest between looks whether the right cluster answers again, or whether a right is there.
@@ -204,7 +208,13 @@ impl Source {
         let mut stream = self.open(Ask::WatchList).await?;
         let mut gathering = Gathering::default();
         loop {
-            let Batch { changes, arrived } = stream.next(self.cx.settings.list_pause, &self.cx.pool).await?;
+            let objects = u32::try_from(gathering.len()).unwrap_or(u32::MAX);
+            let left = (UNENDED + EACH_OBJECT * objects).saturating_sub(stream.opened.elapsed());
+            let next = stream.next(left.min(self.cx.settings.list_pause), &self.cx.pool).await;
+            let Batch { changes, arrived } = next.map_err(|fault| match fault {
+                Fault::Silent(_) => Fault::Unended,
+                fault => fault,
+            })?;
             let (mut items, mut end, mut later) = (Vec::new(), None, Vec::new());
             for change in changes {
                 match change {

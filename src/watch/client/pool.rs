@@ -18,8 +18,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tower::BoxError;
 
+use super::Broken;
 use crate::metrics;
 
 /// Streams on one connection, or fewer if the server says so: kube-apiserver's default is 100, and a request beyond its limit
@@ -34,11 +34,6 @@ const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
 
 type Body = Full<Bytes>;
-
-/// A connection was there, and broke.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct Broken(pub(super) String);
 
 /// The open connections to one server.
 pub(super) struct Pool {
@@ -123,10 +118,7 @@ impl Pool {
     }
 
     /// Sends a request on a connection that has room.
-    ///
-    /// # Errors
-    /// [`Broken`], or else why there is no connection.
-    pub(super) async fn send(&self, request: Request<Body>) -> Result<Response<(Incoming, Lease)>, BoxError> {
+    pub(super) async fn send(&self, request: Request<Body>) -> Result<Response<(Incoming, Lease)>, Broken> {
         if let Some(connection) = self.roomy() {
             return self.on(connection, request).await;
         }
@@ -134,7 +126,7 @@ impl Pool {
             let _opening = self.opening.lock().await;
             match self.roomy() {
                 Some(connection) => Fresh::H2(connection),
-                None => self.connect().await?,
+                None => self.connect().await.map_err(Broken::Connection)?,
             }
         };
         match fresh {
@@ -143,9 +135,9 @@ impl Pool {
                 let (mut parts, body) = request.into_parts();
                 parts.headers.insert(http::header::HOST, self.authority());
                 let uri = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-                parts.uri = uri.parse().map_err(|error| format!("{uri}: {error}"))?;
+                parts.uri = uri.parse().map_err(|error| Broken::Connection(format!("{uri}: {error}")))?;
                 let sent = sender.send_request(Request::from_parts(parts, body)).await;
-                let response = sent.map_err(|error| Broken(text(error)))?;
+                let response = sent.map_err(|error| Broken::of(&error))?;
                 Ok(response.map(|body| (body, Lease(None))))
             }
         }
@@ -155,14 +147,13 @@ impl Pool {
         &self,
         connection: Arc<Connection>,
         request: Request<Body>,
-    ) -> Result<Response<(Incoming, Lease)>, BoxError> {
+    ) -> Result<Response<(Incoming, Lease)>, Broken> {
         let lease = Lease(Some((Arc::clone(&connection), Arc::clone(&self.open))));
-        let sent = connection.sender.clone().send_request(request).await;
-        if sent.is_err() {
+        let sent = connection.sender.clone().send_request(request).await.map_err(|error| Broken::of(&error));
+        if matches!(sent, Err(Broken::Connection(_))) {
             connection.broken.store(true, Ordering::Relaxed);
         }
-        let response = sent.map_err(|error| Broken(text(error)))?;
-        Ok(response.map(|body| (body, lease)))
+        sent.map(|response| response.map(|body| (body, lease)))
     }
 
     /// A connection with a free place, which is taken.
@@ -231,7 +222,7 @@ where
 }
 
 /// An error with its causes: hyper's own first line says little.
-fn text(error: impl std::error::Error) -> String {
+pub(super) fn text(error: impl std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

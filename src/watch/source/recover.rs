@@ -49,6 +49,9 @@ impl Source {
         match action {
             Action::Resume => return self.resume(&fault, lasted).await,
             Action::PlainList => {
+                if fault == Fault::Unended {
+                    self.lost(&fault);
+                }
                 self.dialect.plain = true;
                 return Next::List;
             }
@@ -133,7 +136,8 @@ impl Source {
         match action {
             // Of a server that merely is busy, or speaks otherwise.
             Action::Pause => matches!(fault, Fault::Answer(status) if status.code >= 500),
-            Action::PlainList | Action::Json => false,
+            Action::PlainList => *fault == Fault::Unended,
+            Action::Json => false,
             Action::Resume => *fault != Fault::Ended,
             // Asked once, not with every look for what is missing.
             Action::Denied | Action::Authenticate => self.denials == 0,

@@ -1,47 +1,13 @@
 //! What a source does about faults, and what it believes, against a server of a few lines.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Mutex;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
 use super::*;
-use crate::model::{Delta, Event, Kind};
-use crate::watch::apis::Apis;
-use crate::watch::board::Board;
-use crate::watch::client::{Client, Limits, Origin};
-use crate::watch::cluster::Cluster;
-use crate::watch::outage::Outage;
-use crate::watch::{Settings, wire};
-
-/// Everything that was said to the door.
-type Said = Arc<Mutex<Vec<Delta>>>;
-
-/// What the sources of a test have at hand, to ask the server at this address.
-async fn context(server: SocketAddr) -> (Context, Said) {
-    let config = std::env::temp_dir().join(format!("syncgate-source-{}-{}", std::process::id(), server.port()));
-    let text = format!(
-        "{{apiVersion: v1, kind: Config, current-context: test, contexts: [{{name: test, context: {{cluster: test, user: test}}}}], \
-         clusters: [{{name: test, cluster: {{server: 'http://{server}'}}}}], users: [{{name: test, user: {{token: secret}}}}]}}"
-    );
-    std::fs::write(&config, text).unwrap();
-    let origin = Origin { kubeconfig: Some(config.clone()), context: None };
-    let client = Client::new(origin, Limits::default()).await.unwrap();
-    std::fs::remove_file(config).unwrap();
-    let said = Said::default();
-    let sink: crate::watch::scope::Sink = {
-        let said = said.clone();
-        Arc::new(move |delta| said.lock().unwrap().push(delta))
-    };
-    let board = Board::new(BTreeMap::new(), sink.clone());
-    let (outage, cluster) = (Outage::new(client.clone()), Arc::new(Cluster::new(client.clone())));
-    let pool = Arc::<wire::Pool>::default();
-    let apis = Arc::new(Apis::new(client.clone()));
-    (Context { client, outage, cluster, apis, pool, board, sink, settings: Settings::default() }, said)
-}
+use crate::model::{Event, Kind};
+use crate::watch::fake::{Answers, HONEST, Said, context, server};
+use crate::watch::wire;
 
 fn source(cx: &Context) -> Source {
     let target = Target::all(Kind::Service, None);
@@ -163,72 +129,6 @@ async fn a_bookmark_that_went_back_is_noticed() {
     assert_eq!(source.apply(bookmark(10)), Ok(false));
     assert_eq!(source.apply(bookmark(5)), Ok(true));
     assert_eq!(source.revision, Some(10), "what was seen is compared with");
-}
-
-/// What the server answers.
-#[derive(Clone, Copy)]
-struct Answers {
-    /// Who it is.
-    uid: &'static str,
-    /// A watch begins with nothing, as if everything were gone.
-    empty: bool,
-    /// A list holds nothing either.
-    gone: bool,
-    /// A watch that begins with the list never says that this is whole.
-    endless: bool,
-    /// There is no such API.
-    absent: bool,
-}
-
-const HONEST: Answers = Answers { uid: "one", empty: false, gone: false, endless: false, absent: false };
-const SERVICE: &str = r#"{"apiVersion": "v1", "kind": "Service", "metadata":
-    {"name": "web", "namespace": "shop", "uid": "1", "resourceVersion": "7"}, "spec": {"ports": [{"port": 80}]}}"#;
-const END: &str = r#"{"type": "BOOKMARK", "object": {"apiVersion": "v1", "kind": "Service", "metadata":
-    {"resourceVersion": "9", "annotations": {"k8s.io/initial-events-end": "true"}}}}"#;
-
-impl Answers {
-    fn to(self, path: &str) -> String {
-        if path == "/api/v1/namespaces/kube-system" {
-            return format!(r#"{{"metadata": {{"uid": "{}"}}}}"#, self.uid);
-        }
-        if path == "/api/v1" {
-            return format!(r#"{{"resources": [{}]}}"#, if self.absent { "" } else { r#"{"name": "services"}"# });
-        }
-        if path.contains("watch=true") {
-            let added = format!(r#"{{"type": "ADDED", "object": {SERVICE}}}"#);
-            let mut events = if self.empty { vec![] } else { vec![added.as_str()] };
-            events.extend((!self.endless).then_some(END));
-            return events.iter().map(|event| event.replace('\n', " ") + "\n").collect();
-        }
-        let items = if self.gone { "" } else { SERVICE };
-        format!(
-            r#"{{"apiVersion": "v1", "kind": "ServiceList", "metadata": {{"resourceVersion": "9"}}, "items": [{items}]}}"#
-        )
-    }
-}
-
-/// A server that answers every request by its path, each on a connection of its own, and what a source of it has at hand.
-async fn server() -> (Arc<Mutex<Answers>>, Context, Said) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let answers = Arc::new(Mutex::new(HONEST));
-    let (cx, said) = context(listener.local_addr().unwrap()).await;
-    let told = answers.clone();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(answer(stream, told.clone()));
-        }
-    });
-    cx.cluster.meet().await.unwrap();
-    (answers, cx, said)
-}
-
-async fn answer(mut stream: TcpStream, answers: Arc<Mutex<Answers>>) {
-    let mut request = vec![0; 4096];
-    let length = stream.read(&mut request).await.unwrap();
-    let request = String::from_utf8_lossy(&request[..length]).into_owned();
-    let body = answers.lock().unwrap().to(request.split_whitespace().nth(1).unwrap_or_default());
-    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
-    stream.write_all((head + &body).as_bytes()).await.unwrap();
 }
 
 /// How many objects were put and deleted.

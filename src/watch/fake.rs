@@ -1,0 +1,118 @@
+//! An API server of a few lines, for tests of what is asked and believed.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::apis::Apis;
+use super::board::Board;
+use super::client::{Client, Limits, Origin};
+use super::cluster::Cluster;
+use super::outage::Outage;
+use super::scope::Sink;
+use super::{Context, Settings, wire};
+use crate::model::Delta;
+
+/// Everything that was said to the door.
+pub(super) type Said = Arc<Mutex<Vec<Delta>>>;
+
+/// What the sources of a test have at hand, to ask the server at this address.
+pub(super) async fn context(server: SocketAddr) -> (Context, Said) {
+    let config = std::env::temp_dir().join(format!("syncgate-source-{}-{}", std::process::id(), server.port()));
+    let text = format!(
+        "{{apiVersion: v1, kind: Config, current-context: test, contexts: [{{name: test, context: {{cluster: test, user: test}}}}], \
+         clusters: [{{name: test, cluster: {{server: 'http://{server}'}}}}], users: [{{name: test, user: {{token: secret}}}}]}}"
+    );
+    std::fs::write(&config, text).unwrap();
+    let origin = Origin { kubeconfig: Some(config.clone()), context: None };
+    let client = Client::new(origin, Limits::default()).await.unwrap();
+    std::fs::remove_file(config).unwrap();
+    let said = Said::default();
+    let sink: Sink = {
+        let said = said.clone();
+        Arc::new(move |delta| said.lock().unwrap().push(delta))
+    };
+    let board = Board::new(BTreeMap::new(), sink.clone());
+    let (outage, cluster) = (Outage::new(client.clone()), Arc::new(Cluster::new(client.clone())));
+    let (pool, apis) = (Arc::<wire::Pool>::default(), Arc::new(Apis::new(client.clone())));
+    (Context { client, outage, cluster, apis, pool, board, sink, settings: Settings::default() }, said)
+}
+
+/// What the server answers.
+#[derive(Clone, Copy)]
+pub(super) struct Answers {
+    /// Who it is.
+    pub(super) uid: &'static str,
+    /// A watch begins with nothing, as if everything were gone.
+    pub(super) empty: bool,
+    /// A list holds nothing either.
+    pub(super) gone: bool,
+    /// There is a namespace `shop`.
+    pub(super) shop: bool,
+    /// A watch that begins with the list ends before it says that this is whole.
+    pub(super) endless: bool,
+    /// There is no such API.
+    pub(super) absent: bool,
+}
+
+pub(super) const HONEST: Answers =
+    Answers { uid: "one", empty: false, gone: false, shop: true, endless: false, absent: false };
+const SERVICE: &str = r#"{"apiVersion": "v1", "kind": "Service", "metadata":
+    {"name": "web", "namespace": "shop", "uid": "1", "resourceVersion": "7"}, "spec": {"ports": [{"port": 80}]}}"#;
+const END: &str = r#"{"type": "BOOKMARK", "object": {"apiVersion": "v1", "kind": "Service", "metadata":
+    {"resourceVersion": "9", "annotations": {"k8s.io/initial-events-end": "true"}}}}"#;
+
+impl Answers {
+    fn to(self, path: &str) -> Option<String> {
+        if path == "/api/v1/namespaces/shop" {
+            let shop = r#"{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "uid": "1", "resourceVersion": "7"}}"#;
+            return self.shop.then(|| shop.to_owned());
+        }
+        if path == "/api/v1/namespaces/kube-system" {
+            return Some(format!(r#"{{"metadata": {{"uid": "{}"}}}}"#, self.uid));
+        }
+        if path == "/api/v1" {
+            let services = if self.absent { "" } else { r#"{"name": "services"}"# };
+            return Some(format!(r#"{{"resources": [{services}]}}"#));
+        }
+        if path.contains("watch=true") {
+            let added = format!(r#"{{"type": "ADDED", "object": {SERVICE}}}"#);
+            let mut events = if self.empty { vec![] } else { vec![added.as_str()] };
+            events.extend((!self.endless).then_some(END));
+            return Some(events.iter().map(|event| event.replace('\n', " ") + "\n").collect());
+        }
+        let items = if self.gone { "" } else { SERVICE };
+        Some(format!(
+            r#"{{"apiVersion": "v1", "kind": "ServiceList", "metadata": {{"resourceVersion": "9"}}, "items": [{items}]}}"#
+        ))
+    }
+}
+
+/// A server that answers every request by its path, each on a connection of its own, and what a source of it has at hand.
+pub(super) async fn server() -> (Arc<Mutex<Answers>>, Context, Said) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let answers = Arc::new(Mutex::new(HONEST));
+    let (cx, said) = context(listener.local_addr().unwrap()).await;
+    let told = answers.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(answer(stream, told.clone()));
+        }
+    });
+    cx.cluster.meet().await.unwrap();
+    (answers, cx, said)
+}
+
+async fn answer(mut stream: TcpStream, answers: Arc<Mutex<Answers>>) {
+    let mut request = vec![0; 4096];
+    let length = stream.read(&mut request).await.unwrap();
+    let request = String::from_utf8_lossy(&request[..length]).into_owned();
+    let body = answers.lock().unwrap().to(request.split_whitespace().nth(1).unwrap_or_default());
+    let (status, body) = body.map_or(("404 Not Found", String::new()), |body| ("200 OK", body));
+    let length = body.len();
+    let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n");
+    stream.write_all((head + &body).as_bytes()).await.unwrap();
+}
