@@ -33,7 +33,7 @@ pub use key::{Kind, ObjectKey, ObjectRef};
 pub use meta::{LabelSelector, Labels, Meta, Requirement, SelectorOperator};
 pub use namespace::Namespace;
 pub use object::Object;
-pub use pod::{Pod, PodPort};
+pub use pod::{Pod, PodIps, PodPort, PodPorts};
 pub use problem::{FieldProblem, Problem};
 pub use reference_grant::{GrantFrom, GrantTo, ReferenceGrant};
 pub use route::{

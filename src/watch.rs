@@ -56,7 +56,7 @@ use apis::Apis;
 use cluster::Cluster;
 use lives::{KINDS, Lives, Seen};
 use outage::Outage;
-use scope::{Scope, Sink};
+use scope::{First, Scope, Sink};
 use sight::Sight;
 use source::Source;
 use wants::Demands;
@@ -245,7 +245,7 @@ fn start_cluster(cx: &Context, tasks: &mut JoinSet<()>) {
     (cx.sink)(Delta::new(std::time::Instant::now(), vec![Event::Covers(coverage)]));
     let kinds = KINDS.into_iter().chain([Kind::GatewayClass, Kind::Namespace]);
     let targets: Vec<_> = kinds.map(|kind| Target::all(kind, None)).collect();
-    let scope = Scope::new(cx.sink.clone(), cx.board.clone(), &targets, false);
+    let scope = Scope::new(cx.sink.clone(), cx.board.clone(), &targets, First::Early);
     targets.iter().for_each(|target| cx.board.add(target, true));
     cx.board.seal();
     for target in targets {
@@ -262,7 +262,7 @@ async fn start_namespaces(
     tasks: &mut JoinSet<()>,
 ) {
     let class = Target::all(Kind::GatewayClass, None);
-    let scope = Scope::new(cx.sink.clone(), cx.board.clone(), std::slice::from_ref(&class), false);
+    let scope = Scope::new(cx.sink.clone(), cx.board.clone(), std::slice::from_ref(&class), First::Whole);
     cx.board.add(&class, true);
     tasks.spawn(Source::new(class, scope.clone(), cx.clone()).run());
     let sight = loop {

@@ -18,6 +18,11 @@ struct Drawn {
     endpoints: Endpoints,
 }
 
+fn labels_in(app: u32, zone: u32) -> Labels {
+    let zone = ("topology.kubernetes.io/zone".into(), arcstr::format!("zone-{zone}"));
+    labels(app).iter().cloned().chain([zone]).collect()
+}
+
 fn labels(app: u32) -> Labels {
     let pair = |k: &str, v: String| (k.into(), v.into());
     [pair("app", format!("app-{app}")), pair("pod-template-hash", "0123456789".into())].into_iter().collect()
@@ -42,10 +47,9 @@ fn pod_key(app: u32, n: u32) -> ObjectKey {
 
 fn pod(app: u32, n: u32) -> Pod {
     Pod {
-        labels: labels(app),
-        ips: vec![Ipv4Addr::from_bits(0x0a00_0000 + app * 0x1_0000 + n).into()],
+        labels: labels_in(app, n % 3),
+        ips: [Ipv4Addr::from_bits(0x0a00_0000 + app * 0x1_0000 + n).into()].into_iter().collect(),
         ready: true,
-        zone: Some(arcstr::format!("zone-{}", n % 3)),
         ..Pod::default()
     }
 }
@@ -138,7 +142,8 @@ fn a_status_change_that_moves_no_endpoint_changes_nothing() {
     let before = drawn.assignment(0);
     let pods = drawn.pods;
     // Another label, which no Service selects by, and an unready pod that turns terminating.
-    let relabelled = Pod { labels: labels(0).iter().cloned().chain([("x".into(), "y".into())]).collect(), ..pod(0, 5) };
+    let relabelled =
+        Pod { labels: labels_in(0, 2).iter().cloned().chain([("x".into(), "y".into())]).collect(), ..pod(0, 5) };
     let unready = Pod { labels: Labels::default(), ready: false, ..pod(0, 11) };
     drawn.graph.epoch(|batch| batch.put(pods, pod_key(0, 11), unready.clone().into()));
     let terminating = Pod { terminating: true, ..unready };

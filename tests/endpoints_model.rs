@@ -116,7 +116,7 @@ fn naive(world: &World) -> Model {
                     }
                 };
                 let Some(number) = number else { continue };
-                let mut ips: Vec<IpAddr> = pod.ips.clone();
+                let mut ips: Vec<IpAddr> = pod.ips.iter().collect();
                 ips.retain(|ip| match service.families {
                     IpFamilies::Any => true,
                     IpFamilies::V4 => ip.is_ipv4(),
@@ -124,7 +124,7 @@ fn naive(world: &World) -> Model {
                 });
                 let Some(first) = ips.first().copied() else { continue };
                 let other = ips.iter().find(|ip| ip.is_ipv6() != first.is_ipv6()).copied();
-                let zone = pod.zone.as_deref().unwrap_or("").to_owned();
+                let zone = pod.zone().map_or("", |zone| zone.as_str()).to_owned();
                 found.entry((first, number)).or_insert((zone, other));
             }
             for (slice_key, slice) in &world.slices {

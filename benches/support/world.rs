@@ -205,7 +205,7 @@ fn service(at: usize) -> Arc<Service> {
 fn pod(service: usize, at: usize, ready: bool) -> Arc<Pod> {
     let number = u32::try_from(service * 16_384 + at).expect("small worlds");
     let ip = IpAddr::from((0x0a00_0000 + number).to_be_bytes());
-    Arc::new(Pod { labels: labels(service), ips: vec![ip], ready, ..Pod::default() })
+    Arc::new(Pod { labels: labels(service), ips: [ip].into_iter().collect(), ready, ..Pod::default() })
 }
 
 fn route(at: usize, gateway: usize, service: usize) -> Arc<HttpRoute> {

@@ -123,18 +123,39 @@ impl<Q: Key> Log<Q> {
 #[derive(Debug)]
 pub struct Out<K, V> {
     pub(crate) rows: Vec<(K, Arc<V>)>,
+    /// Small values that were put last.
+    recent: [Option<Arc<V>>; RECENT],
+    next: usize,
 }
+
+/// So many small values are remembered, in case that they are put again: the endpoints of a Service say little, and the
+/// same of each zone.
+const RECENT: usize = 4;
+/// A value of up to this many bytes is small: beside what it takes to keep one apart, it is nothing.
+const SMALL: usize = 32;
 
 impl<K, V> Default for Out<K, V> {
     fn default() -> Self {
-        Self { rows: Vec::new() }
+        Self { rows: Vec::new(), recent: [const { None }; RECENT], next: 0 }
     }
 }
 
 impl<K: Key, V: Value> Out<K, V> {
     /// Emits a row. A second row of the same key by the same run replaces the first.
     pub fn put(&mut self, key: K, value: V) {
-        self.put_arc(key, Arc::new(value));
+        let shared = if size_of::<V>() <= SMALL { self.shared(value) } else { Arc::new(value) };
+        self.put_arc(key, shared);
+    }
+
+    /// The value, once for several rows that say the same.
+    fn shared(&mut self, value: V) -> Arc<V> {
+        if let Some(known) = self.recent.iter().flatten().find(|known| ***known == value) {
+            return known.clone();
+        }
+        let new = Arc::new(value);
+        self.recent[self.next % RECENT] = Some(new.clone());
+        self.next += 1;
+        new
     }
 
     /// Emits a row that exists already, shared.

@@ -22,7 +22,7 @@ use arcstr::ArcStr;
 use serde_json::Value;
 
 use self::cursor::{Cursor, Problems};
-use super::{FieldProblem, Kind, Labels, Meta, Object, ObjectKey, ObjectRef};
+use super::{FieldProblem, Kind, Labels, Meta, Object, ObjectKey, ObjectRef, PodPort, PodPorts};
 
 /// One object with everything that is wrong with it.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,6 +74,8 @@ pub trait Strings {
     fn string(&self, text: &str) -> ArcStr;
     /// A label set that is equal to `labels`.
     fn labels(&self, labels: Labels) -> Labels;
+    /// A list of ports that is equal to `ports`.
+    fn ports(&self, ports: Vec<PodPort>) -> PodPorts;
 }
 
 /// Each value has its own.
@@ -86,6 +88,10 @@ impl Strings for Fresh {
 
     fn labels(&self, labels: Labels) -> Labels {
         labels
+    }
+
+    fn ports(&self, ports: Vec<PodPort>) -> PodPorts {
+        ports.into_iter().collect()
     }
 }
 

@@ -32,6 +32,7 @@
 //! Must not know: routes, Gateways, and which of these clusters anyone uses.
 
 mod assignment;
+mod claims;
 pub mod judge;
 mod pods;
 mod ports;
@@ -46,7 +47,7 @@ use crate::model::{EndpointSlice, ObjectKey, Pod, Service};
 use crate::resource::Resource;
 
 use super::clusters;
-use super::keys::ClusterKey;
+use super::keys::{AppProtocol, ClusterKey};
 use assignment::LoadAssignment;
 pub use assignment::has_endpoints;
 pub use ports::{PortFacts, usable as usable_ports};
@@ -76,19 +77,50 @@ pub fn build(
     let assignments = graph
         .fold::<LoadAssignment, _>("load assignments")
         .from(ports, |key, _| key.clone())
-        .from(members, |member, _| member.cluster.clone())
-        .from(slice_members, |member, _| member.cluster.clone())
+        .from(members, |member, _| member.cluster())
+        .from(slice_members, |member, _| member.cluster())
         .rows();
     let clusters = graph.derive("clusters", ports).rows(clusters::of_port);
     Endpoints { ports, clusters, assignments }
 }
 
 /// One claim to be an endpoint of a cluster.
+///
+/// There are as many of them as there are pods, so its fields lie side by side: the parts that it is made of would have
+/// gaps between them. The order is that of cluster, address and source.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct MemberKey {
-    pub(crate) cluster: ClusterKey,
-    pub(crate) address: Address,
-    pub(crate) source: Source,
+    service: ObjectKey,
+    service_port: u16,
+    protocol: AppProtocol,
+    ip: IpAddr,
+    port: u16,
+    origin: Origin,
+    name: ArcStr,
+}
+
+impl MemberKey {
+    pub(crate) fn new(cluster: ClusterKey, address: Address, source: Source) -> Self {
+        let ClusterKey { service, port: service_port, protocol } = cluster;
+        let Address { ip, port } = address;
+        let Source { origin, name } = source;
+        Self { service, service_port, protocol, ip, port, origin, name }
+    }
+
+    /// What it is an endpoint of.
+    pub(crate) fn cluster(&self) -> ClusterKey {
+        ClusterKey::new(self.service.clone(), self.service_port, self.protocol)
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> Address {
+        Address { ip: self.ip, port: self.port }
+    }
+
+    /// Who says so.
+    pub(crate) fn source(&self) -> Source {
+        Source { origin: self.origin, name: self.name.clone() }
+    }
 }
 
 /// Where an endpoint listens. Two claims to one address in one cluster are one endpoint.
@@ -101,16 +133,33 @@ pub(crate) struct Address {
 /// Who says that there is an endpoint. Of several claims to one address the first in this order counts: a pod's
 /// before a slice's, then by name. The namespace is the Service's.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Source {
-    /// A Pod of this name.
-    Pod(ArcStr),
-    /// An EndpointSlice of this name.
-    Slice(ArcStr),
+pub(crate) struct Source {
+    pub(crate) origin: Origin,
+    pub(crate) name: ArcStr,
+}
+
+/// What says that there is an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Origin {
+    /// A Pod.
+    Pod,
+    /// An EndpointSlice.
+    Slice,
 }
 
 impl Source {
     /// Not after any other: names are not empty.
-    pub(crate) const FIRST: Source = Source::Pod(ArcStr::new());
+    pub(crate) const FIRST: Source = Source { origin: Origin::Pod, name: ArcStr::new() };
+
+    /// The Pod of this name.
+    pub(crate) fn pod(name: ArcStr) -> Self {
+        Self { origin: Origin::Pod, name }
+    }
+
+    /// The EndpointSlice of this name.
+    pub(crate) fn slice(name: ArcStr) -> Self {
+        Self { origin: Origin::Slice, name }
+    }
 }
 
 /// What else is known of an endpoint.
@@ -118,8 +167,8 @@ impl Source {
 pub(crate) struct Endpoint {
     /// The zone; empty when unknown.
     pub(crate) zone: ArcStr,
-    /// The address of the other family, of a dual-stack pod.
-    pub(crate) additional: Option<IpAddr>,
+    /// The address of the other family, of a dual-stack pod. Few have one, so it is kept elsewhere.
+    pub(crate) additional: Option<Box<IpAddr>>,
 }
 
 #[cfg(test)]

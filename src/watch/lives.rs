@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use super::board::{Life, SourceStatus};
-use super::scope::Scope;
+use super::scope::{First, Scope};
 use super::sight::Sight;
 use super::source::Source;
 use super::target::Target;
@@ -248,7 +248,7 @@ impl Lives {
             return;
         }
         let targets: Vec<_> = KINDS.map(|kind| Target::all(kind, Some(name.clone()))).to_vec();
-        let scope = Scope::new(self.cx.sink.clone(), self.cx.board.clone(), &targets, true);
+        let scope = Scope::new(self.cx.sink.clone(), self.cx.board.clone(), &targets, First::Together);
         let mut tasks = JoinSet::new();
         for target in &targets {
             self.cx.board.add(target, true);

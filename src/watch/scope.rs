@@ -3,7 +3,8 @@
 //!
 //! Invariants: what leaves here goes in the order of its evidence; nothing leaves after [`Scope::end`] (a late event of an
 //! ended source is fenced, F14); the first lists of a staged scope leave together, so that no route is ever ahead of the pods
-//! it leads to.
+//! it leads to. Where nothing is served before all first lists are whole, pods leave while they are listed: a hundred thousand
+//! of them are not held here and then all translated at once.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +13,7 @@ use std::time::Instant;
 use super::board::Board;
 use super::target::Target;
 use super::wire::{Change, Gone, Item, Value};
-use crate::model::{Delta, Event, Object, ObjectKey, ObjectRef};
+use crate::model::{Delta, Event, Kind, Object, ObjectKey, ObjectRef};
 
 /// Takes deltas to the door. Never blocks.
 pub(super) type Sink = Arc<dyn Fn(Delta) + Send + Sync>;
@@ -24,8 +25,24 @@ pub(super) struct Scope {
     board: Board,
 }
 
+/// How the first lists of a scope leave it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum First {
+    /// Each when it is whole.
+    Whole,
+    /// All of them together.
+    Together,
+    /// Pods as they are read; only for the sources that the start waits for.
+    Early,
+}
+
+/// So many pods leave together while they are listed.
+const EARLY: usize = 512;
+
 struct Inner {
     ended: bool,
+    /// Pods may leave while they are listed.
+    early: bool,
     /// The first lists, until all of them are there.
     staged: Option<Staged>,
     books: BTreeMap<Target, Book>,
@@ -41,13 +58,18 @@ struct Staged {
 #[derive(Default)]
 struct Book {
     rows: HashMap<ObjectKey, u64>,
+    /// A list was whole and believed.
+    listed: bool,
 }
 
 /// A list while it is read: swapped in at its end.
 #[derive(Debug, Default)]
 pub(super) struct Gathering {
     seen: HashMap<ObjectKey, u64>,
-    puts: Vec<(ObjectKey, Object)>,
+    puts: Vec<(ObjectKey, u64, Object)>,
+    /// What leaves early is not seen twice: how many have left. `None` where everything waits for the end.
+    left: Option<usize>,
+    begun: bool,
     /// Objects that could not be read: what was known of them stays.
     unread: Vec<ObjectKey>,
 }
@@ -62,27 +84,21 @@ pub(super) struct Loss {
 impl Gathering {
     /// Objects read so far.
     pub(super) fn len(&self) -> usize {
-        self.seen.len()
-    }
-
-    /// An object went while the list was read.
-    pub(super) fn forget(&mut self, key: &ObjectKey) {
-        if self.seen.remove(key).is_some() {
-            self.puts.retain(|(put, _)| put != key);
-        }
+        self.left.map_or(self.seen.len(), |left| left + self.puts.len())
     }
 }
 
 impl Scope {
-    /// A scope of these targets. `staged`: what they deliver first leaves as one delta.
-    pub(super) fn new(sink: Sink, board: Board, targets: &[Target], staged: bool) -> Arc<Self> {
-        let staged = staged.then(|| Staged {
+    /// A scope of these targets.
+    pub(super) fn new(sink: Sink, board: Board, targets: &[Target], first: First) -> Arc<Self> {
+        let staged = (first == First::Together).then(|| Staged {
             arrived: Instant::now(),
             events: Vec::new(),
             lacking: targets.iter().cloned().collect(),
         });
         let books = targets.iter().map(|target| (target.clone(), Book::default())).collect();
-        Arc::new(Self { inner: Mutex::new(Inner { ended: false, staged, books }), sink, board })
+        let inner = Inner { ended: false, early: first == First::Early, staged, books };
+        Arc::new(Self { inner: Mutex::new(inner), sink, board })
     }
 
     /// Adds one more source.
@@ -92,14 +108,22 @@ impl Scope {
 
     /// Notes objects of a list that is being read. What is known already is not kept twice.
     pub(super) fn gather(&self, target: &Target, gathering: &mut Gathering, items: Vec<Item>) {
-        let inner = self.lock();
+        let mut inner = self.lock();
+        let inner = &mut *inner;
         let Some(book) = inner.books.get(target) else { return };
+        if !std::mem::replace(&mut gathering.begun, true) {
+            let early = inner.early && target.kind == Kind::Pod && book.rows.is_empty();
+            gathering.left = early.then_some(0);
+        }
         for Item { key, version, value, .. } in items {
-            let known = book.rows.get(&key).copied();
+            // The key that is known already: its strings are those that others hold.
+            let (key, known) =
+                book.rows.get_key_value(&key).map_or((key, None), |(known, version)| (known.clone(), Some(*version)));
             match value {
+                Value::Object(object, _) if gathering.left.is_some() => gathering.puts.push((key, version, object)),
                 Value::Object(object, _) => {
                     if known != Some(version) {
-                        gathering.puts.push((key.clone(), object));
+                        gathering.puts.push((key.clone(), version, object));
                     }
                     gathering.seen.insert(key, version);
                 }
@@ -107,12 +131,45 @@ impl Scope {
                 Value::Unreadable(_) => gathering.unread.extend(known.map(|_| key)),
             }
         }
+        // Ahead of the Services a pod would be looked at twice.
+        if gathering.left.is_some() && gathering.puts.len() >= EARLY && inner.knows_services() {
+            self.let_out(inner, target, gathering, Instant::now());
+        }
+    }
+
+    /// What was gathered leaves and is known from here on.
+    fn let_out(&self, inner: &mut Inner, target: &Target, gathering: &mut Gathering, arrived: Instant) {
+        let Some(book) = inner.live(target) else { return };
+        let mut events = Vec::with_capacity(gathering.puts.len());
+        for (key, version, object) in std::mem::take(&mut gathering.puts) {
+            book.rows.insert(key.clone(), version);
+            events.push(Event::Put(ObjectRef::new(target.kind, key), object));
+        }
+        gathering.left = gathering.left.map(|left| left + events.len());
+        self.say(inner, Delta::new(arrived, events));
+    }
+
+    /// An object went while the list was read.
+    pub(super) fn forget(&self, target: &Target, gathering: &mut Gathering, key: &ObjectKey) {
+        if gathering.seen.remove(key).is_some() || gathering.left.is_some() {
+            gathering.puts.retain(|(put, ..)| put != key);
+        }
+        let mut inner = self.lock();
+        if gathering.left.is_some()
+            && let Some(book) = inner.live(target)
+            && book.rows.remove(key).is_some()
+        {
+            gathering.left = gathering.left.map(|left| left.saturating_sub(1));
+            let gone = Event::Delete(ObjectRef::new(target.kind, key.clone()));
+            self.say(&mut inner, Delta::new(Instant::now(), vec![gone]));
+        }
     }
 
     /// What swapping the list in would take away.
     pub(super) fn loss(&self, target: &Target, gathering: &Gathering) -> Loss {
         let inner = self.lock();
-        let Some(book) = inner.books.get(target) else { return Loss { had: 0, lost: 0 } };
+        let known = inner.books.get(target).filter(|_| gathering.left.is_none());
+        let Some(book) = known else { return Loss { had: 0, lost: 0 } };
         let lost = book.rows.keys().filter(|key| !gathering.seen.contains_key(*key)).count();
         Loss { had: book.rows.len(), lost: lost.saturating_sub(gathering.unread.len()) }
     }
@@ -120,7 +177,15 @@ impl Scope {
     /// The list is whole and believed: from here on it is what the source holds.
     pub(super) fn swap(&self, target: &Target, mut gathering: Gathering, arrived: Instant) {
         let mut inner = self.lock();
+        if gathering.left.is_some() {
+            self.let_out(&mut inner, target, &mut gathering, arrived);
+        }
         let Some(book) = inner.live(target) else { return };
+        book.listed = true;
+        if gathering.left.is_some() {
+            self.board.rows(target, book.rows.len());
+            return self.settle_in(&mut inner, target);
+        }
         for key in gathering.unread {
             if let Some(version) = book.rows.get(&key) {
                 gathering.seen.insert(key, *version);
@@ -129,7 +194,7 @@ impl Scope {
         let gone = book.rows.keys().filter(|key| !gathering.seen.contains_key(*key));
         let mut events: Vec<_> = gone.map(|key| Event::Delete(ObjectRef::new(target.kind, key.clone()))).collect();
         let puts = gathering.puts.into_iter();
-        events.extend(puts.map(|(key, object)| Event::Put(ObjectRef::new(target.kind, key), object)));
+        events.extend(puts.map(|(key, _, object)| Event::Put(ObjectRef::new(target.kind, key), object)));
         book.rows = gathering.seen;
         self.board.rows(target, book.rows.len());
         self.say(&mut inner, Delta::new(arrived, events));
@@ -260,6 +325,12 @@ impl Inner {
             return None;
         }
         self.books.get_mut(target)
+    }
+
+    /// Whether every source of Services has delivered.
+    fn knows_services(&self) -> bool {
+        let mut services = self.books.iter().filter(|(target, _)| target.kind == Kind::Service);
+        services.all(|(_, book)| book.listed)
     }
 
     fn retract(&mut self, of: impl Fn(&Target) -> bool) -> Vec<Event> {

@@ -19,7 +19,7 @@ use tracing::{debug, info};
 use super::board::Board;
 use super::cluster::Who;
 use super::fault::Fault;
-use super::scope::Scope;
+use super::scope::{First, Scope};
 use super::source::Source;
 use super::target::Target;
 use super::{Context, Selection, rights};
@@ -175,7 +175,7 @@ fn named_target(name: &ArcStr) -> Target {
 
 impl Named {
     fn new(cx: &Context) -> Self {
-        let scope = Scope::new(cx.sink.clone(), cx.board.clone(), &[], false);
+        let scope = Scope::new(cx.sink.clone(), cx.board.clone(), &[], First::Whole);
         Self { cx: cx.clone(), scope, tasks: JoinSet::new(), running: BTreeMap::new() }
     }
 

@@ -223,7 +223,7 @@ impl Source {
                     Change::Error(status) => return Err(Fault::Answer(status)),
                     change if end.is_some() => later.push(change),
                     Change::Put(item) => items.push(item),
-                    Change::Delete(item) => gathering.forget(&item.key),
+                    Change::Delete(item) => self.scope.forget(&self.target, &mut gathering, &item.key),
                 }
             }
             self.note_unreadable(&items);

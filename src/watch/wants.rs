@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tracing::debug;
 
 use super::board::State;
-use super::scope::Scope;
+use super::scope::{First, Scope};
 use super::source::Source;
 use super::target::Target;
 use super::{Context, Selection};
@@ -148,7 +148,7 @@ impl Demands {
         for target in &targets {
             let shared = self.sources.entry(target.clone()).or_insert_with(|| {
                 let scope =
-                    Scope::new(self.cx.sink.clone(), self.cx.board.clone(), std::slice::from_ref(target), false);
+                    Scope::new(self.cx.sink.clone(), self.cx.board.clone(), std::slice::from_ref(target), First::Whole);
                 self.cx.board.add(target, false);
                 let mut tasks = JoinSet::new();
                 tasks.spawn(Source::new(target.clone(), scope.clone(), self.cx.clone()).run());

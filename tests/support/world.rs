@@ -143,14 +143,15 @@ fn pod(random: &mut Random) -> Pod {
         port: r.pick(&[8080, 8081]),
         protocol: protocol(r),
     };
+    let own = labels(random, 3);
+    let zone = zone(random).map(|zone| ("topology.kubernetes.io/zone".into(), zone));
     Pod {
-        labels: labels(random, 3),
+        labels: own.iter().cloned().chain(zone).collect(),
         ips: (0..random.pick(&[0, 1, 1, 1, 2, 2, 3])).map(|_| address(random)).collect(),
         named_ports: (0..random.below(4)).map(|_| port(random)).collect(),
         ready: !random.one_in(4),
         terminating: random.one_in(8),
         finished: random.one_in(8),
-        zone: zone(random),
     }
 }
 

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2::{self, SendRequest};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT};
 use hyper::{Method, Request};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject;
@@ -107,6 +107,17 @@ impl Api {
     /// Any request, with a JSON body; any answer is fine.
     pub async fn raw(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer> {
         self.send(method, path, "application/json", body).await
+    }
+
+    /// Any answer to a GET, in an encoding such as `application/vnd.kubernetes.protobuf`.
+    pub async fn get_as(&self, path: &str, accept: &'static str) -> Result<Answer> {
+        let request = Request::get(format!("https://{}{path}", self.0.server))
+            .header(AUTHORIZATION, self.0.bearer.clone())
+            .header(USER_AGENT, NAME)
+            .header(ACCEPT, accept)
+            .body(Full::default())?;
+        let answer = tokio::time::timeout(LIMIT, self.0.answer(request)).await;
+        answer.map_err(anyhow::Error::from).flatten().with_context(|| format!("GET {path} at {}", self.0.server))
     }
 
     /// One object.

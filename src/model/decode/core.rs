@@ -186,17 +186,18 @@ fn port_name(text: &str) -> Result<(), String> {
 
 pub(super) fn pod(root: &Cursor<'_>, metadata: &Cursor<'_>) -> Pod {
     let labels = metadata.get("labels").map(|l| l.labels()).unwrap_or_default();
-    let zone = labels.get("topology.kubernetes.io/zone").filter(|z| !z.is_empty()).cloned();
-    let mut pod = Pod { labels, zone, terminating: metadata.get("deletionTimestamp").is_some(), ..Pod::default() };
+    let mut pod = Pod { labels, terminating: metadata.get("deletionTimestamp").is_some(), ..Pod::default() };
     if let Some(spec) = root.section("spec") {
+        let mut named = Vec::new();
         for list in ["containers", "initContainers"] {
             let Some(containers) = spec.get(list) else { continue };
             for container in containers.items(UNBOUNDED) {
                 if list == "containers" || is_sidecar(&container) {
-                    container_ports(&container, &mut pod.named_ports);
+                    container_ports(&container, &mut named);
                 }
             }
         }
+        pod.named_ports = spec.shared_ports(named);
     }
     if let Some(status) = root.section("status") {
         pod_status(&status, &mut pod);

@@ -12,7 +12,7 @@ use arcstr::ArcStr;
 use serde_json::Value;
 
 use super::Strings;
-use crate::model::{FieldProblem, Labels};
+use crate::model::{FieldProblem, Labels, PodPort, PodPorts};
 
 /// The problems found so far, shared by all cursors of one object, and where its strings come from.
 pub(super) struct Problems<'s> {
@@ -248,5 +248,10 @@ impl<'a> Cursor<'a> {
         let strings = self.problems.strings;
         let pair = |(key, value): (&str, Cursor<'_>)| Some((strings.string(key), strings.string(value.str()?)));
         strings.labels(self.entries().into_iter().filter_map(pair).collect())
+    }
+
+    /// The ports that were found in this node.
+    pub(super) fn shared_ports(&self, ports: Vec<PodPort>) -> PodPorts {
+        self.problems.strings.ports(ports)
     }
 }

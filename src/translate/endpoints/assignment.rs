@@ -18,7 +18,8 @@ use crate::graph::{Fold, Member};
 use crate::resource::{Chunks, Parts, PartsBuilder, Resource, ResourceType, encode};
 
 use super::super::keys::ClusterKey;
-use super::{Address, Endpoint, MemberKey, PortFacts, Source};
+use super::claims::Claims;
+use super::{Address, Endpoint, MemberKey, PortFacts};
 
 /// With more claims than this, endpoints are kept encoded in chunks, so that a change costs one of them. Below it,
 /// encoding all of them costs about as much as one chunk does (64 rows), and the many Services with few endpoints need
@@ -41,7 +42,7 @@ pub(super) struct LoadAssignment {
     /// Whether the port exists.
     exists: bool,
     /// All claims. Of several to one address the first is the endpoint, and the others wait for it to go.
-    claims: BTreeMap<(Address, Source), Arc<Endpoint>>,
+    claims: Claims,
     /// The encoded endpoints while there are many claims.
     chunks: Option<Zones<Chunks<Address>>>,
 }
@@ -58,15 +59,13 @@ impl Member<ClusterKey, PortFacts> for LoadAssignment {
 
 impl Member<MemberKey, Endpoint> for LoadAssignment {
     fn put(&mut self, member: &MemberKey, endpoint: &Arc<Endpoint>) {
-        self.change(member.address, |claims| {
-            claims.insert((member.address, member.source.clone()), endpoint.clone());
-        });
+        let address = member.address();
+        self.change(address, |claims| claims.put(address, member.source(), endpoint.clone()));
     }
 
     fn del(&mut self, member: &MemberKey, _: &Arc<Endpoint>) {
-        self.change(member.address, |claims| {
-            claims.remove(&(member.address, member.source.clone()));
-        });
+        let address = member.address();
+        self.change(address, |claims| claims.del(address, member.source()));
     }
 }
 
@@ -94,23 +93,17 @@ pub fn has_endpoints(assignment: &Resource) -> bool {
 
 impl LoadAssignment {
     /// Changes the claims to an address, and the encoded endpoint with them.
-    fn change(&mut self, address: Address, change: impl FnOnce(&mut BTreeMap<(Address, Source), Arc<Endpoint>>)) {
-        let before = self.winner(address);
+    fn change(&mut self, address: Address, change: impl FnOnce(&mut Claims)) {
+        let before = self.claims.first(address).cloned();
         change(&mut self.claims);
         if self.claims.len() <= CHUNKED_ABOVE {
             self.chunks = None;
         } else if self.chunks.is_none() {
             self.chunks = Some(self.encode_zones());
         } else {
-            let after = self.winner(address);
+            let after = self.claims.first(address).cloned();
             self.replace(address, before, after);
         }
-    }
-
-    /// The endpoint at this address: the first claim to it.
-    fn winner(&self, address: Address) -> Option<Arc<Endpoint>> {
-        let first = (address, Source::FIRST);
-        self.claims.range(first..).next().filter(|((at, _), _)| *at == address).map(|(_, endpoint)| endpoint.clone())
     }
 
     /// Replaces the encoded endpoint at this address.
@@ -143,10 +136,8 @@ impl LoadAssignment {
     /// The endpoints in order: the first claim to each address.
     fn endpoints(&self) -> impl Iterator<Item = (Address, &Endpoint)> {
         let mut last = None;
-        self.claims
-            .iter()
-            .filter(move |((address, _), _)| last.replace(*address) != Some(*address))
-            .map(|((address, _), endpoint)| (*address, &**endpoint))
+        let first = self.claims.iter().filter(move |(address, _)| last.replace(*address) != Some(*address));
+        first.map(|(address, endpoint)| (address, &**endpoint))
     }
 }
 
@@ -161,6 +152,8 @@ fn whole<'a>(cluster_name: &[u8], endpoints: impl Iterator<Item = (Address, &'a 
     for zone in zones.values() {
         body.extend_from_slice(&encode::bytes_field(ENDPOINTS, zone));
     }
+    // In its exact size: it lives long, and there are many.
+    body.shrink_to_fit();
     Parts::leaf(body)
 }
 
@@ -190,7 +183,8 @@ fn locality(zone: &ArcStr) -> Vec<u8> {
 fn lb_endpoint(at: Address, endpoint: &Endpoint) -> bytes::Bytes {
     let additional = endpoint
         .additional
-        .map(|ip| envoy::endpoint::AdditionalAddress { address: Some(socket_address(Address { ip, port: at.port })) });
+        .as_deref()
+        .map(|&ip| envoy::endpoint::AdditionalAddress { address: Some(socket_address(Address { ip, port: at.port })) });
     let endpoint = envoy::Endpoint {
         address: Some(socket_address(at)),
         additional_addresses: additional.into_iter().collect(),

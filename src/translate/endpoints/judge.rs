@@ -64,7 +64,7 @@ pub fn exists(pod: &Pod) -> Result<(), NotEndpoint> {
 /// # Errors
 /// When the pod has none of the Service's families.
 pub fn addresses(service: &Service, pod: &Pod) -> Result<Addresses, NotEndpoint> {
-    let mut usable = pod.ips.iter().copied().filter(|ip| service.families.contains(*ip));
+    let mut usable = pod.ips.iter().filter(|ip| service.families.contains(*ip));
     let primary = usable.next().ok_or(NotEndpoint::OtherFamily)?;
     Ok(Addresses { primary, additional: usable.find(|ip| ip.is_ipv4() != primary.is_ipv4()) })
 }

@@ -49,9 +49,12 @@ pub(super) fn members(
             for (cluster, port) in ports::usable(&service_key, &service) {
                 let Ok(port) = judge::target_port(port, pod) else { continue };
                 let address = Address { ip: primary, port };
-                let source = Source::Pod(key.name.clone());
-                let endpoint = Endpoint { zone: pod.zone.clone().unwrap_or_default(), additional };
-                out.put(MemberKey { cluster, address, source }, endpoint);
+                let source = Source::pod(key.name.clone());
+                let zone = pod.zone().cloned().unwrap_or_default();
+                out.put(
+                    MemberKey::new(cluster, address, source),
+                    Endpoint { zone, additional: additional.map(Box::new) },
+                );
             }
         }
     }

@@ -23,9 +23,9 @@ pub(super) fn members(
         for endpoint in &slice.endpoints {
             let Ok(ip) = judge::slice_address(endpoint) else { continue };
             let address = Address { ip, port };
-            let source = Source::Slice(key.name.clone());
+            let source = Source::slice(key.name.clone());
             let zone = endpoint.zone.clone().unwrap_or_default();
-            out.put(MemberKey { cluster: cluster.clone(), address, source }, Endpoint { zone, additional: None });
+            out.put(MemberKey::new(cluster.clone(), address, source), Endpoint { zone, additional: None });
         }
     }
     Ok(())

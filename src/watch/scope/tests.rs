@@ -51,12 +51,12 @@ fn services() -> Target {
     Target::all(Kind::Service, Some("shop".into()))
 }
 
-fn scope(said: &Said, staged: bool) -> Arc<Scope> {
+fn scope(said: &Said, first: First) -> Arc<Scope> {
     let board = Board::new(BTreeMap::new(), said.sink());
     let targets = [pods(), services()];
     targets.iter().for_each(|target| board.add(target, true));
     board.seal();
-    Scope::new(said.sink(), board, &targets, staged)
+    Scope::new(said.sink(), board, &targets, first)
 }
 
 fn list(scope: &Scope, target: &Target, items: Vec<Item>) -> Loss {
@@ -70,7 +70,7 @@ fn list(scope: &Scope, target: &Target, items: Vec<Item>) -> Loss {
 #[test]
 fn a_second_list_says_only_what_changed() {
     let said = Said::default();
-    let scope = scope(&said, false);
+    let scope = scope(&said, First::Whole);
     list(&scope, &pods(), vec![item("a", 1), item("b", 2), item("c", 3)]);
     assert_eq!(said.take(), ["+a +b +c"]);
     let loss = list(&scope, &pods(), vec![item("a", 1), item("b", 5)]);
@@ -83,7 +83,7 @@ fn a_second_list_says_only_what_changed() {
 #[test]
 fn an_object_that_cannot_be_read_keeps_what_it_was() {
     let said = Said::default();
-    let scope = scope(&said, false);
+    let scope = scope(&said, First::Whole);
     list(&scope, &pods(), vec![item("a", 1)]);
     said.take();
     let unreadable = of_value("a", 2, Value::Unreadable(vec![]));
@@ -94,7 +94,7 @@ fn an_object_that_cannot_be_read_keeps_what_it_was() {
 #[test]
 fn the_first_lists_of_a_staged_scope_leave_together() {
     let said = Said::default();
-    let scope = scope(&said, true);
+    let scope = scope(&said, First::Together);
     list(&scope, &services(), vec![item("s", 1)]);
     scope.change(&services(), vec![Change::Put(item("t", 2))], Instant::now());
     assert_eq!(said.take(), [""; 0], "the pods are not there yet");
@@ -107,7 +107,7 @@ fn the_first_lists_of_a_staged_scope_leave_together() {
 #[test]
 fn what_is_staged_can_be_let_go_without_the_rest() {
     let said = Said::default();
-    let scope = scope(&said, true);
+    let scope = scope(&said, First::Together);
     list(&scope, &services(), vec![item("s", 1)]);
     scope.release();
     assert_eq!(said.take()[0], "+s");
@@ -120,7 +120,7 @@ fn what_is_staged_can_be_let_go_without_the_rest() {
 #[test]
 fn gone_is_gone_and_late_events_are_fenced() {
     let said = Said::default();
-    let scope = scope(&said, false);
+    let scope = scope(&said, First::Whole);
     list(&scope, &pods(), vec![item("a", 1)]);
     list(&scope, &services(), vec![item("s", 1)]);
     said.take();
@@ -134,7 +134,7 @@ fn gone_is_gone_and_late_events_are_fenced() {
 #[test]
 fn a_staged_scope_that_ends_was_never_said() {
     let said = Said::default();
-    let scope = scope(&said, true);
+    let scope = scope(&said, First::Together);
     list(&scope, &pods(), vec![item("a", 1)]);
     assert_eq!((scope.end(), said.take()), (0, vec![]));
 }
@@ -142,7 +142,7 @@ fn a_staged_scope_that_ends_was_never_said() {
 #[test]
 fn rows_of_some_sources_can_be_dropped_and_come_back() {
     let said = Said::default();
-    let scope = scope(&said, false);
+    let scope = scope(&said, First::Whole);
     list(&scope, &pods(), vec![item("a", 1)]);
     list(&scope, &services(), vec![item("s", 1)]);
     said.take();
@@ -155,7 +155,7 @@ fn rows_of_some_sources_can_be_dropped_and_come_back() {
 #[test]
 fn a_change_of_one_object_is_said_once_and_a_managed_slice_goes() {
     let said = Said::default();
-    let scope = scope(&said, false);
+    let scope = scope(&said, First::Whole);
     list(&scope, &services(), vec![]);
     let service = || Object::Service(Arc::new(Service::default()));
     let put = |version| Change::Put(of_value("s", version, Value::Object(service(), vec![])));
@@ -174,7 +174,7 @@ fn a_kind_is_listed_when_every_required_source_of_it_has_delivered() {
     let other = Target::all(Kind::Pod, Some("blog".into()));
     let scopes = [pods(), other.clone()].map(|target| {
         board.add(&target, true);
-        Scope::new(said.sink(), board.clone(), &[target], false)
+        Scope::new(said.sink(), board.clone(), &[target], First::Whole)
     });
     list(&scopes[0], &pods(), vec![]);
     assert_eq!(said.take(), [""; 0], "not sealed: more may be expected");
@@ -183,4 +183,29 @@ fn a_kind_is_listed_when_every_required_source_of_it_has_delivered() {
     list(&scopes[1], &other, vec![item("p", 1)]);
     assert_eq!(said.take(), ["+p", "=Pod"]);
     assert!(board.is_listed());
+}
+
+#[test]
+fn pods_leave_while_they_are_listed_once_the_services_are_there() {
+    let said = Said::default();
+    let scope = scope(&said, First::Early);
+    let many = || (0..EARLY).map(|n| item(&format!("p{n}"), 1)).collect::<Vec<_>>();
+    let mut cut = Gathering::default();
+    scope.gather(&pods(), &mut cut, many());
+    assert_eq!(said.take(), [""; 0], "the Services are not there yet");
+    list(&scope, &services(), vec![item("s", 1)]);
+    assert_eq!(said.take(), ["+s"]);
+    scope.gather(&pods(), &mut cut, vec![item("last", 1)]);
+    assert_eq!((said.take().len(), cut.len()), (1, EARLY + 1));
+    scope.gather(&pods(), &mut cut, vec![item("lost", 1)]);
+    scope.forget(&pods(), &mut cut, &ObjectKey::new("shop", "p0"));
+    assert_eq!((said.take(), cut.len()), (vec!["-p0".to_owned()], EARLY + 1));
+
+    // That list broke. The next one says what is missing, and what went meanwhile.
+    let mut items = many();
+    items.truncate(EARLY - 1);
+    items.push(item("last", 2));
+    items.push(item("lost", 1));
+    assert_eq!(list(&scope, &pods(), items).lost, 1);
+    assert_eq!(said.take(), [format!("+last +lost +p0 -p{}", EARLY - 1)]);
 }

@@ -3,17 +3,13 @@
 //! Invariant: what is built here is what `model::decode` makes of the same Pod. Whatever would be a problem to it is
 //! not built here at all, and goes the slow way.
 
-use std::net::IpAddr;
 use std::str::{FromStr, from_utf8};
 
 use bytes::Bytes;
 
 use super::pool::Strings;
 use super::{Item, Value, messages, version};
-use crate::model::{Labels, Object, ObjectKey, Pod, PodPort, Protocol};
-
-/// The label of a pod's own zone.
-const ZONE: &str = "topology.kubernetes.io/zone";
+use crate::model::{Labels, Object, ObjectKey, Pod, PodIps, PodPort, PodPorts, Protocol};
 
 /// The pod, when nothing about it is unusual.
 pub(super) fn plain(pod: &messages::Pod, strings: &Strings<'_>) -> Option<Item> {
@@ -24,12 +20,11 @@ pub(super) fn plain(pod: &messages::Pod, strings: &Strings<'_>) -> Option<Item> 
         Some(status) if !status.pod_ips.is_empty() => {
             status.pod_ips.iter().map(|entry| parsed(&entry.ip)).collect::<Option<_>>()?
         }
-        Some(status) if !status.pod_ip.is_empty() => vec![parsed::<IpAddr>(&status.pod_ip)?],
-        _ => Vec::new(),
+        Some(status) if !status.pod_ip.is_empty() => [parsed(&status.pod_ip)?].into_iter().collect(),
+        _ => PodIps::default(),
     };
     let status = pod.status.as_ref();
     let pod = Pod {
-        zone: labels.get(ZONE).filter(|zone| !zone.is_empty()).cloned(),
         labels,
         ips,
         named_ports: named_ports(pod.spec.as_ref(), strings)?,
@@ -45,7 +40,8 @@ pub(super) fn plain(pod: &messages::Pod, strings: &Strings<'_>) -> Option<Item> 
 /// A namespace and a name of letters, digits and '-'; others may be valid too.
 fn plain_key(meta: &messages::ObjectMeta, strings: &Strings<'_>) -> Option<ObjectKey> {
     let (namespace, name) = (label(&meta.namespace)?, label(&meta.name)?);
-    Some(ObjectKey { namespace: strings.share(namespace), name: strings.share(name) })
+    // No other object has the name: the pool would only hold it once more.
+    Some(ObjectKey { namespace: strings.share(namespace), name: name.into() })
 }
 
 fn label(text: &Bytes) -> Option<&str> {
@@ -68,8 +64,8 @@ fn labels(entries: &[messages::Entry], strings: &Strings<'_>) -> Option<Labels> 
 }
 
 /// The named ports of the containers that run while the pod serves.
-fn named_ports(spec: Option<&messages::PodSpec>, strings: &Strings<'_>) -> Option<Vec<PodPort>> {
-    let Some(spec) = spec else { return Some(Vec::new()) };
+fn named_ports(spec: Option<&messages::PodSpec>, strings: &Strings<'_>) -> Option<PodPorts> {
+    let Some(spec) = spec else { return Some(PodPorts::default()) };
     let sidecars = spec.init_containers.iter().filter(|container| &*container.restart_policy == b"Always");
     let mut found = Vec::new();
     for port in spec.containers.iter().chain(sidecars).flat_map(|container| &container.ports) {
@@ -86,7 +82,7 @@ fn named_ports(spec: Option<&messages::PodSpec>, strings: &Strings<'_>) -> Optio
         };
         found.push(PodPort { name: strings.share(name), port: number, protocol });
     }
-    Some(found)
+    Some(strings.share_ports(found))
 }
 
 fn parsed<T: FromStr>(text: &Bytes) -> Option<T> {

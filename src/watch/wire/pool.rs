@@ -1,4 +1,4 @@
-//! One copy of each string and of each label set, however many objects have it.
+//! One copy of each string, of each label set and of each list of ports, however many objects have it.
 //!
 //! A cluster's pods repeat a few thousand strings. Every source takes them from one pool, under one lock for a batch of
 //! objects, and a string that is known costs no allocation.
@@ -15,8 +15,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use arcstr::ArcStr;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use crate::model::Labels;
 use crate::model::decode;
+use crate::model::{Labels, PodPort, PodPorts};
 
 /// Small enough that the sweep of one shard of a pool of a million strings takes well under a millisecond.
 const SHARDS: usize = 64;
@@ -35,6 +35,8 @@ pub struct Held {
     pub strings: usize,
     /// Label sets, likewise.
     pub label_sets: usize,
+    /// Lists of named ports, likewise.
+    pub port_lists: usize,
 }
 
 impl Default for Pool {
@@ -62,15 +64,19 @@ impl Pool {
     pub fn held(&self) -> Held {
         let tables = self.tables();
         let sum = |len: fn(&Shard) -> usize| tables.shards.iter().map(len).sum();
-        Held { strings: sum(|shard| shard.strings.len()), label_sets: sum(|shard| shard.labels.len()) }
+        Held {
+            strings: sum(|shard| shard.strings.len()),
+            label_sets: sum(|shard| shard.labels.len()),
+            port_lists: sum(|shard| shard.ports.len()),
+        }
     }
 
     /// Drops everything that nobody else holds, as after the end of a scope.
     pub fn sweep(&self) {
         let mut tables = self.tables();
         let Tables { hasher, shards } = &mut *tables;
-        // Label sets hold strings of any shard.
-        shards.iter_mut().for_each(|shard| shard.sweep_labels(hasher));
+        // Label sets and lists of ports hold strings of any shard.
+        shards.iter_mut().for_each(|shard| shard.sweep_sets(hasher));
         shards.iter_mut().for_each(|shard| shard.sweep_strings(hasher));
     }
 
@@ -95,6 +101,7 @@ struct Tables {
 struct Shard {
     strings: HashTable<ArcStr>,
     labels: HashTable<Labels>,
+    ports: HashTable<PodPorts>,
     /// How many more uses before it is swept: as many as the last sweep left entries, and a few.
     uses_left: usize,
 }
@@ -106,9 +113,9 @@ impl Tables {
         match shard.uses_left.checked_sub(1) {
             Some(left) => shard.uses_left = left,
             None => {
-                shard.sweep_labels(&self.hasher);
+                shard.sweep_sets(&self.hasher);
                 shard.sweep_strings(&self.hasher);
-                shard.uses_left = SPARE + shard.strings.len() + shard.labels.len();
+                shard.uses_left = SPARE + shard.strings.len() + shard.labels.len() + shard.ports.len();
             }
         }
         shard
@@ -136,6 +143,18 @@ impl Tables {
         self.shard(hash).labels.find(hash, same).cloned()
     }
 
+    fn ports(&mut self, ports: Vec<PodPort>) -> PodPorts {
+        let hasher = self.hasher.clone();
+        let hash = hasher.hash_one(&ports);
+        let shard = self.shard(hash);
+        if let Some(found) = shard.ports.find(hash, |other| **other == ports[..]) {
+            return found.clone();
+        }
+        let new: PodPorts = ports.into_iter().collect();
+        shard.ports.insert_unique(hash, new.clone(), |other| hasher.hash_one(&**other));
+        new
+    }
+
     fn insert_labels(&mut self, labels: &Labels) {
         let hasher = self.hasher.clone();
         let hash = hash_labels(&hasher, labels);
@@ -144,7 +163,11 @@ impl Tables {
 }
 
 impl Shard {
-    fn sweep_labels(&mut self, hasher: &DefaultHashBuilder) {
+    fn sweep_sets(&mut self, hasher: &DefaultHashBuilder) {
+        self.ports.retain(|ports| ports.is_shared());
+        if self.ports.capacity() > 4 * self.ports.len() {
+            self.ports.shrink_to_fit(|ports| hasher.hash_one(&**ports));
+        }
         self.labels.retain(|labels| labels.is_shared());
         if self.labels.capacity() > 4 * self.labels.len() {
             self.labels.shrink_to_fit(|labels| hash_labels(hasher, labels));
@@ -201,6 +224,16 @@ impl Strings<'_> {
     }
 }
 
+impl Strings<'_> {
+    /// The shared list of these ports.
+    pub(super) fn share_ports(&self, ports: Vec<PodPort>) -> PodPorts {
+        if ports.is_empty() {
+            return PodPorts::default();
+        }
+        self.0.borrow_mut().ports(ports)
+    }
+}
+
 impl decode::Strings for Strings<'_> {
     fn string(&self, text: &str) -> ArcStr {
         self.share(text)
@@ -216,5 +249,9 @@ impl decode::Strings for Strings<'_> {
             tables.insert_labels(&labels);
             labels
         })
+    }
+
+    fn ports(&self, ports: Vec<PodPort>) -> PodPorts {
+        self.share_ports(ports)
     }
 }

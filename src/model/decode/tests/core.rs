@@ -101,7 +101,7 @@ fn a_malformed_port_leaves_its_siblings() {
 
 #[test]
 fn a_pods_addresses_come_from_its_status() {
-    let ips = |status: Value| pod(json!({"status": status})).ips.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let ips = |status: Value| pod(json!({"status": status})).ips.iter().map(|ip| ip.to_string()).collect::<Vec<_>>();
     assert_eq!(ips(json!({})), Vec::<String>::new());
     assert_eq!(ips(json!({"podIP": "10.0.0.1"})), ["10.0.0.1"]);
     assert_eq!(ips(json!({"podIP": ""})), Vec::<String>::new());
@@ -126,7 +126,7 @@ fn a_pods_state_is_read() {
         "status": {"phase": "Succeeded", "conditions": [{"type": "Ready", "status": "True"}]},
     }));
     assert!(found.ready && found.terminating && found.finished);
-    assert_eq!(found.zone.as_deref(), Some("z1"));
+    assert_eq!(found.zone().map(|zone| zone.as_str()), Some("z1"));
     let ports: Vec<_> = found.named_ports.iter().map(|p| (p.name.as_str(), p.port, p.protocol.clone())).collect();
     assert_eq!(ports, [("web", 8080, Protocol::Tcp), ("side", 7, Protocol::Udp)]);
     let other = pod(json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "False"}]}}));

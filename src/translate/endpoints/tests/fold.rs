@@ -19,15 +19,15 @@ fn cluster() -> ClusterKey {
 
 fn member(n: u32, source: Source) -> MemberKey {
     let ip = IpAddr::V4(Ipv4Addr::from_bits(0x0af4_0000 + n));
-    MemberKey { cluster: cluster(), address: Address { ip, port: 8080 }, source }
+    MemberKey::new(cluster(), Address { ip, port: 8080 }, source)
 }
 
 fn pod(n: u32) -> MemberKey {
-    member(n, Source::Pod(arcstr::format!("pod-{n}")))
+    member(n, Source::pod(arcstr::format!("pod-{n}")))
 }
 
 fn slice(n: u32) -> MemberKey {
-    member(n, Source::Slice("by-hand".into()))
+    member(n, Source::slice("by-hand".into()))
 }
 
 fn zone(name: &str) -> Arc<Endpoint> {
@@ -150,7 +150,7 @@ fn equal_endpoints_are_equal_rows_whatever_came_before() {
 fn naive(claims: &BTreeMap<MemberKey, Arc<Endpoint>>) -> Vec<String> {
     let mut winners = BTreeMap::new();
     for (key, endpoint) in claims.iter().rev() {
-        winners.insert(key.address, endpoint.zone.clone());
+        winners.insert(key.address(), endpoint.zone.clone());
     }
     let mut sorted: Vec<_> = winners.into_iter().map(|(address, zone)| (zone, address)).collect();
     sorted.sort();
@@ -161,7 +161,7 @@ fn naive(claims: &BTreeMap<MemberKey, Arc<Endpoint>>) -> Vec<String> {
 fn a_dual_stack_endpoint_is_one_with_an_additional_address() {
     let mut fold = with_port();
     let v6 = "fd00::7".parse().unwrap();
-    fold.put(&pod(7), &Arc::new(Endpoint { zone: "".into(), additional: Some(v6) }));
+    fold.put(&pod(7), &Arc::new(Endpoint { zone: "".into(), additional: Some(Box::new(v6)) }));
     let json = render::resource(&row(&mut fold));
     let endpoints = json["endpoints"][0]["lb_endpoints"].as_array().unwrap();
     assert_eq!(endpoints.len(), 1);

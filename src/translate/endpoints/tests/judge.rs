@@ -1,7 +1,7 @@
 //! Each reason, one at a time; the order of reasons is that of what a reader would mend first.
 
 use crate::model::{
-    EndpointSlice, IpFamilies, Labels, Pod, PodPort, Protocol, Service, ServicePort, SliceEndpoint, SlicePort,
+    EndpointSlice, IpFamilies, Labels, Pod, PodIps, PodPort, Protocol, Service, ServicePort, SliceEndpoint, SlicePort,
     TargetPort,
 };
 use crate::translate::endpoints::judge::*;
@@ -19,7 +19,8 @@ fn port(target: TargetPort) -> ServicePort {
 }
 
 fn pod() -> Pod {
-    let ips = vec!["10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap(), "fd00::1".parse().unwrap()];
+    let ips = ["10.0.0.1", "10.0.0.2", "fd00::1"].map(|ip| ip.parse().unwrap());
+    let ips = ips.into_iter().collect();
     Pod { labels: labels(&[("app", "web"), ("x", "y")]), ips, ready: true, ..Pod::default() }
 }
 
@@ -34,7 +35,7 @@ fn a_ready_pod_is_an_endpoint_at_its_first_address_and_the_first_of_the_other_fa
 fn finished_pods_and_pods_without_address_are_no_endpoints() {
     assert_eq!(exists(&pod()), Ok(()));
     assert_eq!(exists(&Pod { finished: true, ..pod() }), Err(NotEndpoint::Finished));
-    assert_eq!(exists(&Pod { ips: vec![], ..pod() }), Err(NotEndpoint::NoAddress));
+    assert_eq!(exists(&Pod { ips: PodIps::default(), ..pod() }), Err(NotEndpoint::NoAddress));
 }
 
 #[test]
@@ -43,7 +44,7 @@ fn a_service_of_one_family_has_endpoints_at_addresses_of_that_family_alone() {
     let only = |ip: &str| Ok(Addresses { primary: ip.parse().unwrap(), additional: None });
     assert_eq!(addresses(&of(IpFamilies::V4), &pod()), only("10.0.0.1"));
     assert_eq!(addresses(&of(IpFamilies::V6), &pod()), only("fd00::1"));
-    let single = Pod { ips: vec!["10.0.0.1".parse().unwrap()], ..pod() };
+    let single = Pod { ips: ["10.0.0.1".parse().unwrap()].into_iter().collect(), ..pod() };
     assert_eq!(addresses(&of(IpFamilies::V6), &single), Err(NotEndpoint::OtherFamily));
 }
 
@@ -71,7 +72,7 @@ fn a_named_target_port_is_the_pods_own_tcp_port_of_that_name() {
     let by_name = port(TargetPort::Name("web".into()));
     let ports =
         vec![named("web", 53, Protocol::Udp), named("other", 1, Protocol::Tcp), named("web", 8081, Protocol::Tcp)];
-    assert_eq!(target_port(&by_name, &Pod { named_ports: ports, ..pod() }), Ok(8081));
+    assert_eq!(target_port(&by_name, &Pod { named_ports: ports.into_iter().collect(), ..pod() }), Ok(8081));
     assert_eq!(target_port(&by_name, &pod()), Err(NotEndpoint::NoPortNamed("web".into())));
     assert_eq!(target_port(&port(TargetPort::Number(8080)), &pod()), Ok(8080));
 }

@@ -1,0 +1,63 @@
+//! Listing and decoding what syncgate lists, and nothing else: no graph, no books, no snapshots.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use syncgate::model::Kind;
+use syncgate::watch::plural;
+use syncgate::watch::wire::{Encoding, Pool, page};
+use syncgate_e2e::kube::api::Api;
+use tokio::task::JoinSet;
+
+/// Objects in a page, as the product asks for them.
+const PAGE: u32 = 500;
+
+/// How long it takes to list and decode all kinds at once, each page by page.
+pub(crate) async fn list(api: &Api, encoding: Encoding) -> Result<Duration> {
+    let start = Instant::now();
+    let pool = std::sync::Arc::new(Pool::new());
+    let mut kinds = JoinSet::new();
+    for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Secret) {
+        let (api, pool) = (api.clone(), pool.clone());
+        kinds.spawn(async move { pages(&api, kind, encoding, &pool).await });
+    }
+    let mut kept = Vec::new();
+    while let Some(listed) = kinds.join_next().await {
+        kept.push(listed??);
+    }
+    let took = start.elapsed();
+    drop(kept);
+    Ok(took)
+}
+
+async fn pages(api: &Api, kind: Kind, encoding: Encoding, pool: &Pool) -> Result<Vec<syncgate::watch::wire::Item>> {
+    let accept = match encoding {
+        Encoding::Json => Encoding::Json.accept(),
+        Encoding::Protobuf => Encoding::of_kind(kind).accept(),
+    };
+    let (mut items, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let mut path = format!("{}?limit={PAGE}", collection(kind));
+        if let Some(token) = &after {
+            path.push_str("&continue=");
+            path.push_str(token);
+        }
+        let answer = api.get_as(&path, accept).await?;
+        ensure!(answer.status == 200, "{path}: {} {}", answer.status, answer.text());
+        let content_type = answer.headers.get("content-type").context("no content type")?.to_str()?;
+        let encoding = Encoding::of_content_type(content_type).context("an unknown encoding")?;
+        let page = page(kind, encoding, &answer.body, pool)?;
+        items.extend(page.items);
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return Ok(items),
+        }
+    }
+}
+
+fn collection(kind: Kind) -> String {
+    match kind.group() {
+        "" => format!("/api/v1/{}", plural(kind)),
+        group => format!("/apis/{group}/v1/{}", plural(kind)),
+    }
+}
