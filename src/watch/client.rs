@@ -42,6 +42,9 @@ const LARGEST: usize = 256 << 20;
 /// Credentials are not read again more often: a wrong token must not mean a loop.
 const REREAD: Duration = Duration::from_secs(2);
 
+/// Refusals that come within this time of each other have one cause, which is said once.
+const ONE_CAUSE: Duration = Duration::from_secs(60);
+
 /// Where the server's address and the credentials come from.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Origin {
@@ -222,13 +225,16 @@ impl Client {
         if self.generation() != generation || last.is_some_and(|last| last.elapsed() < REREAD) {
             return;
         }
-        *last = Some(Instant::now());
+        let news = last.replace(Instant::now()).is_none_or(|last| last.elapsed() >= ONE_CAUSE);
         match build(&self.shared.origin).await {
             Ok(stack) => {
-                info!("the API server refused the credentials; they were read again");
+                if news {
+                    info!("the API server refused the credentials; they are read again before each try");
+                }
                 self.shared.stack.store(Arc::new(stack));
             }
-            Err(error) => warn!(%error, "the credentials were refused and cannot be read again"),
+            Err(error) if news => warn!(%error, "the credentials were refused and cannot be read again"),
+            Err(error) => tracing::debug!(%error, "the credentials cannot be read again"),
         }
         metrics::api_credentials_read();
         self.shared.generation.fetch_add(1, Ordering::Relaxed);
