@@ -8,8 +8,8 @@ mod pool;
 mod warnings;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -41,8 +41,9 @@ const PAUSE: Duration = Duration::from_secs(30);
 const LARGEST: usize = 256 << 20;
 /// Credentials are not read again more often: a wrong token must not mean a loop.
 const REREAD: Duration = Duration::from_secs(2);
-/// And not told of more often than this.
-const TOLD: Duration = Duration::from_secs(300);
+
+/// Refusals that come within this time of each other have one cause, which is said once.
+const ONE_CAUSE: Duration = Duration::from_secs(60);
 
 /// Where the server's address and the credentials come from.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -117,8 +118,6 @@ struct Shared {
     stack: ArcSwap<Stack>,
     /// Bounds the order of re-reads: the count of them, and when the last one was.
     reread: tokio::sync::Mutex<Option<Instant>>,
-    /// When that was told of last.
-    told: std::sync::Mutex<Option<Instant>>,
     generation: AtomicU64,
     ceiling: Ceiling,
     warnings: Warnings,
@@ -151,7 +150,6 @@ impl Client {
                 origin,
                 stack: ArcSwap::from_pointee(stack),
                 reread: tokio::sync::Mutex::new(None),
-                told: std::sync::Mutex::default(),
                 generation: AtomicU64::new(0),
                 ceiling: Ceiling::new(limits),
                 warnings: Warnings::default(),
@@ -227,30 +225,19 @@ impl Client {
         if self.generation() != generation || last.is_some_and(|last| last.elapsed() < REREAD) {
             return;
         }
-        *last = Some(Instant::now());
-        let news = self.is_news();
+        let news = last.replace(Instant::now()).is_none_or(|last| last.elapsed() >= ONE_CAUSE);
         match build(&self.shared.origin).await {
             Ok(stack) => {
                 if news {
-                    info!("the API server refused the credentials; they are read again");
+                    info!("the API server refused the credentials; they are read again before each try");
                 }
                 self.shared.stack.store(Arc::new(stack));
             }
             Err(error) if news => warn!(%error, "the credentials were refused and cannot be read again"),
-            Err(_) => {}
+            Err(error) => tracing::debug!(%error, "the credentials cannot be read again"),
         }
         metrics::api_credentials_read();
         self.shared.generation.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Whether a refusal of the credentials is worth a word: those that last are refused every few seconds.
-    fn is_news(&self) -> bool {
-        let mut told = self.shared.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let news = told.is_none_or(|told| told.elapsed() >= TOLD);
-        if news {
-            *told = Some(Instant::now());
-        }
-        news
     }
 }
 
