@@ -145,7 +145,9 @@ impl Acceptor {
         let unproven = if is_local { Identity::Loopback } else { Identity::Unknown };
         let handshake = async {
             match &self.tls {
-                Some(tls) if begins_with_tls(&tcp).await? => tls.acceptor().accept(tcp).await.map(Transport::Tls),
+                Some(tls) if begins_with_tls(&tcp).await? => {
+                    tls.acceptor().accept(tcp).await.map(|tls| Transport::Tls(Box::new(tls)))
+                }
                 _ => Ok(Transport::Plain(tcp)),
             }
         };
@@ -234,7 +236,7 @@ async fn turned(flag: &mut watch::Receiver<bool>) {
 
 enum Transport {
     Plain(TcpStream),
-    Tls(tokio_rustls::server::TlsStream<TcpStream>),
+    Tls(Box<tokio_rustls::server::TlsStream<TcpStream>>),
 }
 
 async fn begins_with_tls(tcp: &TcpStream) -> std::io::Result<bool> {

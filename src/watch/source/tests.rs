@@ -7,13 +7,14 @@ use tokio::time::sleep;
 use super::*;
 use crate::model::{Event, Kind};
 use crate::watch::fake::{Answers, HONEST, Said, context, server};
+use crate::watch::scope::First;
 use crate::watch::wire;
 
 fn source(cx: &Context) -> Source {
     let target = Target::all(Kind::Service, None);
     cx.board.add(&target, true);
     cx.board.seal();
-    let scope = Scope::new(cx.sink.clone(), cx.board.clone(), std::slice::from_ref(&target), false);
+    let scope = Scope::new(cx.sink.clone(), cx.board.clone(), std::slice::from_ref(&target), First::Whole);
     Source::new(target, scope, cx.clone())
 }
 
