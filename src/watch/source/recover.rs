@@ -221,6 +221,8 @@ impl Source {
                 Err(fault) => tracing::debug!(source = %self.target, %fault, "the rights are not told"),
             }
         }
+        // The next refusal is the first of its own row, even if nothing was read in between.
+        self.denials = 0;
         // Another cluster may grant what this one did.
         self.broke = Some(Instant::now());
     }

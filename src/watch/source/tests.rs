@@ -6,8 +6,12 @@ use super::*;
 use crate::model::{Event, Kind};
 use crate::watch::fake::{Answers, HONEST, Said, context, server};
 
+fn source_target() -> Target {
+    Target::all(Kind::Service, None)
+}
+
 fn source(cx: &Context) -> Source {
-    let target = Target::all(Kind::Service, None);
+    let target = source_target();
     cx.board.add(&target, true);
     cx.board.seal();
     let scope = Scope::new(cx.sink.clone(), cx.board.clone(), std::slice::from_ref(&target), false);
@@ -105,4 +109,26 @@ async fn a_list_that_takes_away_all_of_a_kind_is_believed_when_a_second_one_says
     *answers.lock().unwrap() = Answers { empty: true, gone: true, ..HONEST };
     assert_eq!(source.list().await, Ok(Next::Watch));
     assert_eq!(told(&said), (1, 1));
+}
+
+#[tokio::test]
+async fn a_refusal_after_the_rights_came_back_is_doubted_anew() {
+    let (answers, cx, _) = server().await;
+    let (mut source, allow) = (source(&cx), |allowed| *answers.lock().unwrap() = Answers { allowed, ..HONEST });
+    assert_eq!(source.list().await, Ok(Next::Watch));
+    let refusal = || Fault::Answer(Status { code: 403, ..Status::default() });
+    let state = || cx.board.source(&source_target()).map(|status| status.state);
+    source.denials = 2;
+    allow(false);
+    let granted = async {
+        sleep(Duration::from_millis(200)).await;
+        assert_eq!(state(), Some(State::Denied), "the third in a row is believed");
+        allow(true);
+    };
+    let (next, ()) = tokio::join!(source.recover(Phase::Start, refusal()), granted);
+    assert_eq!(next, Next::List);
+    source.state(State::Stale, "another cluster answers");
+    allow(false);
+    source.recover(Phase::List, refusal()).await;
+    assert_eq!(state(), Some(State::Stale), "the first of a new row is not");
 }
