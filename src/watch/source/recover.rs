@@ -45,7 +45,7 @@ impl Source {
             self.broke = Some(Instant::now());
         }
         match action {
-            Action::Resume => return self.resume(&fault, lasted).await,
+            Action::Resume => return self.resume(&fault).await,
             Action::PlainList => {
                 if fault == Fault::Unended {
                     self.lost(&fault);
@@ -123,9 +123,12 @@ impl Source {
     }
 
     /// The watch ended or broke and lost nothing.
-    async fn resume(&mut self, fault: &Fault, lasted: Duration) -> Next {
-        self.synced = None;
-        if lasted < TOO_SHORT {
+    async fn resume(&mut self, fault: &Fault) -> Next {
+        let short = self.watching.take().is_none_or(|watching| watching.elapsed() < TOO_SHORT);
+        if short || *fault != Fault::Ended {
+            self.synced = None;
+        }
+        if short {
             let pause = self.backoff.pause();
             if pause > MOMENT {
                 self.lost(fault);

@@ -132,3 +132,27 @@ async fn a_refusal_after_the_rights_came_back_is_doubted_anew() {
     source.recover(Phase::List, refusal()).await;
     assert_eq!(state(), Some(State::Stale), "the first of a new row is not");
 }
+
+#[tokio::test(start_paused = true)]
+async fn watches_that_end_in_order_are_one_sync_and_one_that_ends_at_once_is_none() {
+    let (cx, _) = context(nobody()).await;
+    let mut source = source(&cx);
+    for _ in 0..10 {
+        source.recover(Phase::List, server_error()).await;
+    }
+    let mut watch = async |time| {
+        source.in_sync();
+        source.watching = Some(Instant::now());
+        sleep(time).await;
+        let ended = Instant::now();
+        source.recover(Phase::Stream, Fault::Ended).await;
+        ended.elapsed()
+    };
+    let pause = watch(Duration::ZERO).await;
+    assert!(pause >= Duration::from_secs(15), "it is not asked in a loop: {pause:?}");
+    for _ in 0..7 {
+        assert_eq!(watch(Duration::from_secs(5)).await, Duration::ZERO);
+    }
+    let pause = watch(Duration::ZERO).await;
+    assert!(pause <= Duration::from_millis(800), "the sync lasted: the next pause is the first again: {pause:?}");
+}
