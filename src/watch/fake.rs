@@ -56,10 +56,12 @@ pub(super) struct Answers {
     pub(super) endless: bool,
     /// There is no such API.
     pub(super) absent: bool,
+    /// Whatever is asked about is allowed.
+    pub(super) allowed: bool,
 }
 
 pub(super) const HONEST: Answers =
-    Answers { uid: "one", empty: false, gone: false, shop: true, endless: false, absent: false };
+    Answers { uid: "one", empty: false, gone: false, shop: true, endless: false, absent: false, allowed: true };
 const SERVICE: &str = r#"{"apiVersion": "v1", "kind": "Service", "metadata":
     {"name": "web", "namespace": "shop", "uid": "1", "resourceVersion": "7"}, "spec": {"ports": [{"port": 80}]}}"#;
 const END: &str = r#"{"type": "BOOKMARK", "object": {"apiVersion": "v1", "kind": "Service", "metadata":
@@ -70,6 +72,9 @@ impl Answers {
         if path == "/api/v1/namespaces/shop" {
             let shop = r#"{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "uid": "1", "resourceVersion": "7"}}"#;
             return self.shop.then(|| shop.to_owned());
+        }
+        if path.ends_with("/selfsubjectaccessreviews") {
+            return Some(format!(r#"{{"status": {{"allowed": {}}}}}"#, self.allowed));
         }
         if path == "/api/v1/namespaces/kube-system" {
             return Some(format!(r#"{{"metadata": {{"uid": "{}"}}}}"#, self.uid));

@@ -65,7 +65,10 @@ pub(super) struct Source {
     revision: Option<u64>,
     /// The watch that began with the list.
     stream: Option<Stream>,
+    /// Since when it is in sync: watches that end in order and are opened again do not interrupt that.
     synced: Option<Instant>,
+    /// Since when the watch is open.
+    watching: Option<Instant>,
     listed: Option<Instant>,
     /// Watches in a row that did not begin.
     failed_starts: u32,
@@ -108,6 +111,7 @@ impl Source {
             revision: None,
             stream: None,
             synced: None,
+            watching: None,
             listed: None,
             failed_starts: 0,
             failed_watch_lists: 0,
@@ -248,6 +252,7 @@ impl Source {
         };
         let mut stream = stream.map_err(|fault| (Phase::Start, fault))?;
         self.failed_starts = 0;
+        self.watching = Some(Instant::now());
         self.in_sync();
         let (mut heard, mut looked, mut looking) = (Instant::now(), Instant::now(), false);
         loop {

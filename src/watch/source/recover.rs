@@ -47,7 +47,7 @@ impl Source {
             self.broke = Some(Instant::now());
         }
         match action {
-            Action::Resume => return self.resume(&fault, lasted).await,
+            Action::Resume => return self.resume(&fault).await,
             Action::PlainList => {
                 if fault == Fault::Unended {
                     self.lost(&fault);
@@ -147,9 +147,12 @@ impl Source {
     }
 
     /// The watch ended or broke and lost nothing.
-    async fn resume(&mut self, fault: &Fault, lasted: Duration) -> Next {
-        self.synced = None;
-        if lasted < TOO_SHORT {
+    async fn resume(&mut self, fault: &Fault) -> Next {
+        let short = self.watching.take().is_none_or(|watching| watching.elapsed() < TOO_SHORT);
+        if short || *fault != Fault::Ended {
+            self.synced = None;
+        }
+        if short {
             let pause = self.backoff.pause();
             if pause > MOMENT {
                 self.lost(fault);
@@ -248,6 +251,8 @@ impl Source {
                 Err(fault) => tracing::debug!(source = %self.target, %fault, "the rights are not told"),
             }
         }
+        // The next refusal is the first of its own row, even if nothing was read in between.
+        self.denials = 0;
         // Another cluster may grant what this one did.
         self.broke = Some(Instant::now());
     }

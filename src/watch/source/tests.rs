@@ -10,8 +10,12 @@ use crate::watch::fake::{Answers, HONEST, Said, context, server};
 use crate::watch::scope::First;
 use crate::watch::wire;
 
+fn source_target() -> Target {
+    Target::all(Kind::Service, None)
+}
+
 fn source(cx: &Context) -> Source {
-    let target = Target::all(Kind::Service, None);
+    let target = source_target();
     cx.board.add(&target, true);
     cx.board.seal();
     let scope = Scope::new(cx.sink.clone(), cx.board.clone(), std::slice::from_ref(&target), First::Whole);
@@ -203,4 +207,50 @@ async fn a_404_of_an_api_that_discovery_tells_of_is_no_absence() {
     let mut source = source(&cx);
     assert_eq!(source.recover(Phase::List, status(404)).await, Next::List);
     assert_ne!(cx.board.source(&source.target).unwrap().state, State::Absent);
+}
+
+#[tokio::test]
+async fn a_refusal_after_the_rights_came_back_is_doubted_anew() {
+    let (answers, cx, _) = server().await;
+    let (mut source, allow) = (source(&cx), |allowed| *answers.lock().unwrap() = Answers { allowed, ..HONEST });
+    assert_eq!(source.list().await, Ok(Next::Watch));
+    let refusal = || Fault::Answer(Status { code: 403, ..Status::default() });
+    let state = || cx.board.source(&source_target()).map(|status| status.state);
+    source.denials = 2;
+    allow(false);
+    let granted = async {
+        sleep(Duration::from_millis(200)).await;
+        assert_eq!(state(), Some(State::Denied), "the third in a row is believed");
+        allow(true);
+    };
+    let (next, ()) = tokio::join!(source.recover(Phase::Start, refusal()), granted);
+    assert_eq!(next, Next::List);
+    source.state(State::Stale, "another cluster answers");
+    allow(false);
+    source.recover(Phase::List, refusal()).await;
+    assert_eq!(state(), Some(State::Stale), "the first of a new row is not");
+}
+
+#[tokio::test(start_paused = true)]
+async fn watches_that_end_in_order_are_one_sync_and_one_that_ends_at_once_is_none() {
+    let (cx, _) = context(nobody()).await;
+    let mut source = source(&cx);
+    for _ in 0..10 {
+        source.recover(Phase::List, garbage()).await;
+    }
+    let mut watch = async |time| {
+        source.in_sync();
+        source.watching = Some(Instant::now());
+        sleep(time).await;
+        let ended = Instant::now();
+        source.recover(Phase::Stream, Fault::Ended).await;
+        ended.elapsed()
+    };
+    let pause = watch(Duration::ZERO).await;
+    assert!(pause >= Duration::from_secs(15), "it is not asked in a loop: {pause:?}");
+    for _ in 0..7 {
+        assert_eq!(watch(Duration::from_secs(5)).await, Duration::ZERO);
+    }
+    let pause = watch(Duration::ZERO).await;
+    assert!(pause <= Duration::from_millis(800), "the sync lasted: the next pause is the first again: {pause:?}");
 }
