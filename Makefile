@@ -69,8 +69,9 @@ e2e: build $(envoy_new) $(envoy_old) $(kube) ## Scenarios with real traffic thro
 matrix: build $(kube) ## Rights against events on a real API server; not part of `make test` yet
 	$(beds) cargo test --package syncgate-e2e --test show_k8s_1_matrix -- --test-threads=1
 
-bench: ## Cost of one change as the state grows, beside its budget (instructions where valgrind is); then the long fuzz run
-	cargo bench --package syncgate --bench '*'
+# On two idle cores it takes about a quarter of an hour beside the compiler; SYNCGATE_BENCH_PODS=10000 leaves out the largest state.
+bench: $(kube) ## Cost of a change, memory, decoding, and the program on a real API server, beside their budgets; then the long fuzz run
+	$(beds) cargo bench --package syncgate --bench '*'
 	$(MAKE) fuzz-validate
 
 fuzz-validate: $(envoy_new) $(envoy_old) ## Feed random objects to `envoy --mode validate` for FUZZ_SECONDS
