@@ -93,9 +93,9 @@ pub(crate) fn beside<T: Default>(list: &mut Vec<T>, slot: Slot) -> &mut T {
     &mut list[at]
 }
 
-/// Makes room by a quarter where `Vec` would double: half a list of a hundred thousand is much to leave empty.
+/// Makes room by an eighth where `Vec` would double: half a list of a hundred thousand is much to leave empty.
 fn grow<T>(list: &mut Vec<T>, more: usize) {
     if list.capacity() - list.len() < more {
-        list.reserve_exact(more.max(list.len() / 4).max(4));
+        list.reserve_exact(more.max(list.len() / 8).max(4));
     }
 }
