@@ -28,6 +28,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// A server that answers but calls itself not ready is taken for returned after this long: its checks may fail for reasons
 /// that are not ours.
 const UNREADY: Duration = Duration::from_secs(20);
+/// A refusal (401, 403) is taken for an answer after it was given for this long: a server that has just started refuses everybody for a
+/// moment, and does not serve all of its APIs yet.
+const REFUSED: Duration = Duration::from_secs(3);
 /// How long a list of one object may take, for which all sources of the kind wait.
 const ONE_OBJECT: Duration = Duration::from_secs(10);
 /// Who asks within this time of each other whether the server is well, asks once.
@@ -97,7 +100,8 @@ impl Outage {
             if let Some(returned) = returned {
                 sleep_until(returned + PROBE).await;
             }
-            while !self.answers(since).await {
+            let mut refused = None;
+            while !self.answers(since, &mut refused).await {
                 sleep(PROBE).await;
             }
             let away_for = since.elapsed();
@@ -115,10 +119,12 @@ impl Outage {
         self.returns.send_modify(|count| *count += 1);
     }
 
-    async fn answers(&self, since: Instant) -> bool {
+    async fn answers(&self, since: Instant, refused: &mut Option<Instant>) -> bool {
         match timeout(PATIENCE, self.client.probe("/readyz")).await {
             Ok(Ok(())) => true,
-            // No right to ask is an answer too.
+            Ok(Err(Fault::Answer(status))) if matches!(status.code, 401 | 403) => {
+                refused.get_or_insert_with(Instant::now).elapsed() >= REFUSED
+            }
             Ok(Err(Fault::Answer(status))) => status.code < 500 || since.elapsed() > UNREADY,
             _ => false,
         }
