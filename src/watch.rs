@@ -30,6 +30,9 @@ mod selection;
 mod sight;
 mod source;
 mod target;
+mod tasks;
+#[cfg(test)]
+mod testing;
 mod wants;
 pub mod wire;
 
@@ -51,7 +54,7 @@ pub use target::{Target, plural};
 use cluster::Cluster;
 use lives::{KINDS, Lives, Seen};
 use outage::Outage;
-use scope::{Scope, Sink};
+use scope::{Owners, Scope, Sink};
 use sight::Sight;
 use source::Source;
 use wants::Demands;
@@ -105,6 +108,10 @@ pub struct Settings {
     pub revoked: Policy,
     /// When no namespace is selected.
     pub on_empty_selection: EmptySelection,
+    /// How long something is read on after the last reference to it went: references come and go together.
+    pub linger: Duration,
+    /// How long a namespace that left the selection is read on, if references may lead into it: until what they lead to is read instead.
+    pub handover: Duration,
 }
 
 impl Default for Settings {
@@ -115,6 +122,8 @@ impl Default for Settings {
             list_pause: Duration::from_secs(30),
             revoked: Policy { hold: Duration::from_secs(300), drop: false },
             on_empty_selection: EmptySelection::default(),
+            linger: Duration::from_secs(60),
+            handover: Duration::from_secs(15),
         }
     }
 }
@@ -128,7 +137,16 @@ struct Context {
     pool: Arc<wire::Pool>,
     board: Board,
     sink: Sink,
+    /// In namespaced scope, where two scopes may have the same rows.
+    owners: Option<Arc<Owners>>,
     settings: Settings,
+}
+
+impl Context {
+    /// A scope of these targets; see [`Scope`].
+    fn scope(&self, targets: &[Target], staged: bool) -> Arc<Scope> {
+        Scope::among(self.owners.as_ref(), self.sink.clone(), self.board.clone(), targets, staged)
+    }
 }
 
 /// Kubernetes as a source, before it runs.
@@ -166,7 +184,8 @@ impl Watch {
         let board = Board::new(parts, sink.clone());
         let outage = Outage::new(client.clone());
         let cluster = Arc::new(Cluster::new(client.clone()));
-        let cx = Context { client, outage, cluster, pool: Arc::default(), board, sink, settings };
+        let owners = matches!(scopes, Scopes::Namespaces { .. }).then(Arc::default);
+        let cx = Context { client, outage, cluster, pool: Arc::default(), board, sink, owners, settings };
         Self { cx, scopes, wants, seen }
     }
 
@@ -238,7 +257,7 @@ fn start_cluster(cx: &Context, tasks: &mut JoinSet<()>) {
     (cx.sink)(Delta::new(std::time::Instant::now(), vec![Event::Covers(coverage)]));
     let kinds = KINDS.into_iter().chain([Kind::GatewayClass, Kind::Namespace]);
     let targets: Vec<_> = kinds.map(|kind| Target::all(kind, None)).collect();
-    let scope = Scope::new(cx.sink.clone(), cx.board.clone(), &targets, false);
+    let scope = cx.scope(&targets, false);
     targets.iter().for_each(|target| cx.board.add(target, true));
     cx.board.seal();
     for target in targets {
@@ -255,7 +274,7 @@ async fn start_namespaces(
     tasks: &mut JoinSet<()>,
 ) {
     let class = Target::all(Kind::GatewayClass, None);
-    let scope = Scope::new(cx.sink.clone(), cx.board.clone(), std::slice::from_ref(&class), false);
+    let scope = cx.scope(std::slice::from_ref(&class), false);
     cx.board.add(&class, true);
     tasks.spawn(Source::new(class, scope.clone(), cx.clone()).run());
     let sight = loop {

@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 
 use arcstr::{ArcStr, literal};
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::board::{Life, SourceStatus};
 use super::scope::Scope;
 use super::sight::Sight;
 use super::source::Source;
 use super::target::Target;
+use super::tasks::{Handle, Tasks};
 use super::{Context, EmptySelection, Policy, Selection};
 use crate::model::{Coverage, Delta, Event, Kind, Namespace};
 
@@ -77,14 +77,21 @@ impl Seen {
 struct Running {
     uid: ArcStr,
     scope: Arc<Scope>,
-    targets: Vec<Target>,
-    /// Ends its sources when it is dropped.
-    _tasks: JoinSet<()>,
+    /// Each ends when it is dropped.
+    sources: BTreeMap<Target, Handle>,
     /// When the first lists no longer wait for each other.
     release: Option<Instant>,
     /// Since when rights are missing that were there.
     revoked: Option<Instant>,
     dropped: bool,
+}
+
+/// A namespace that left the selection, while what references lead to comes to be read on demand instead. Its Gateways and routes have
+/// left at once.
+struct Leaving {
+    name: ArcStr,
+    running: Running,
+    until: Instant,
 }
 
 /// The keeper of all watched namespaces.
@@ -94,16 +101,19 @@ pub(super) struct Lives {
     sight: Sight,
     selection: watch::Receiver<Arc<Selection>>,
     running: BTreeMap<ArcStr, Running>,
+    leaving: Vec<Leaving>,
+    tasks: Tasks,
     covered: Option<Arc<BTreeSet<ArcStr>>>,
     sealed: bool,
 }
 
 impl Lives {
     pub(super) fn new(cx: Context, seen: Arc<Seen>, sight: Sight, selection: watch::Receiver<Arc<Selection>>) -> Self {
-        Self { cx, seen, sight, selection, running: BTreeMap::new(), covered: None, sealed: false }
+        let (running, tasks) = (BTreeMap::new(), Tasks::default());
+        Self { cx, seen, sight, selection, running, leaving: Vec::new(), tasks, covered: None, sealed: false }
     }
 
-    /// Runs for ever; ends, with all sources, when it is dropped.
+    /// Runs until a source fails; ends, with all sources, when it is dropped.
     pub(super) async fn run(mut self) {
         loop {
             // Before the look: what changes during it is looked at once more.
@@ -113,6 +123,8 @@ impl Lives {
                 () = self.seen.changed.notified() => {}
                 _ = self.selection.changed() => {}
                 () = changed => {}
+                () = self.tasks.failed() => return,
+                () = self.sight.failed() => return,
                 () = tokio::time::sleep(TICK) => {}
             }
         }
@@ -130,9 +142,14 @@ impl Lives {
         self.cover(&wanted);
         // By what was told of them, not by what runs: one that went during the look before has no sources any more.
         for name in self.cx.board.lives_but(&wanted) {
-            self.end(&name, "left the selection");
+            if selection.allows_foreign(&name) {
+                self.leave(&name);
+            } else {
+                self.end(&name, "left the selection");
+            }
             self.cx.board.life(&name, None);
         }
+        self.end_leaving();
         for name in &wanted {
             self.judge(name);
         }
@@ -199,7 +216,7 @@ impl Lives {
                 (Life::Terminating, literal!("the namespace is being deleted; what still exists is served"))
             }
             (true, false, _) if denied.is_empty() => (Life::Active, ArcStr::new()),
-            (true, false, true) => never_granted(&denied, running.targets.len()),
+            (true, false, true) => never_granted(&denied, running.sources.len()),
             (true, false, false) => {
                 (Life::Unknown, literal!("no right to read it, or it does not exist: that cannot be told apart"))
             }
@@ -225,7 +242,7 @@ impl Lives {
             status.target.kind != Kind::Pod
                 || status.emptied.is_some_and(|at| since.saturating_duration_since(at) < recent)
         };
-        let drained = !knows && had.len() == running.targets.len() && had.iter().copied().all(just_left);
+        let drained = !knows && had.len() == running.sources.len() && had.iter().copied().all(just_left);
         if !running.dropped && (drained || (drop && since.elapsed() >= hold)) {
             running.dropped = true;
             let targets: Vec<_> = had.iter().map(|status| status.target.clone()).collect();
@@ -247,26 +264,54 @@ impl Lives {
         if self.running.contains_key(name) {
             return;
         }
+        // The board tells of one source for each kind. What those of a namespace that comes back had stays for a while.
+        self.leaving
+            .iter_mut()
+            .filter(|leaving| leaving.name == *name)
+            .for_each(|leaving| leaving.running.sources.clear());
         let targets: Vec<_> = KINDS.map(|kind| Target::all(kind, Some(name.clone()))).to_vec();
-        let scope = Scope::new(self.cx.sink.clone(), self.cx.board.clone(), &targets, true);
-        let mut tasks = JoinSet::new();
-        for target in &targets {
-            self.cx.board.add(target, true);
-            tasks.spawn(Source::new(target.clone(), scope.clone(), self.cx.clone()).run());
+        let scope = self.cx.scope(&targets, true);
+        let mut sources = BTreeMap::new();
+        for target in targets {
+            self.cx.board.add(&target, true);
+            let source = Source::new(target.clone(), scope.clone(), self.cx.clone());
+            sources.insert(target, self.tasks.spawn(source.run()));
         }
-        tracing::debug!(namespace = %name, "watching");
+        debug!(namespace = %name, "watching");
         let release = Some(Instant::now() + TOGETHER).filter(|_| self.sealed);
-        let running =
-            Running { uid: uid.clone(), scope, targets, _tasks: tasks, release, revoked: None, dropped: false };
+        let running = Running { uid: uid.clone(), scope, sources, release, revoked: None, dropped: false };
         self.running.insert(name.clone(), running);
         self.cx.board.life(name, Some((Life::Active, ArcStr::new())));
+    }
+
+    /// Takes a namespace out of the selection into which references may still lead.
+    fn leave(&mut self, name: &ArcStr) {
+        let Some(mut running) = self.running.remove(name) else { return };
+        let own: Vec<_> = [Kind::Gateway, Kind::HttpRoute].map(|kind| Target::all(kind, Some(name.clone()))).into();
+        running.scope.release();
+        running.scope.drop_rows(&own);
+        for target in &own {
+            running.sources.remove(target);
+            self.cx.board.remove(target);
+        }
+        info!(namespace = %name, "the namespace left the selection: its Gateways and routes have left");
+        self.leaving.push(Leaving { name: name.clone(), running, until: Instant::now() + self.cx.settings.handover });
+    }
+
+    fn end_leaving(&mut self) {
+        let now = Instant::now();
+        for Leaving { name, running, .. } in self.leaving.extract_if(.., |leaving| leaving.until <= now) {
+            running.scope.end();
+            running.sources.keys().for_each(|target| self.cx.board.remove(target));
+            debug!(namespace = %name, "the sources of the namespace have ended");
+        }
     }
 
     /// Ends a namespace's sources and takes back its rows, in one epoch.
     fn end(&mut self, name: &ArcStr, why: &str) {
         let Some(running) = self.running.remove(name) else { return };
         let rows = running.scope.end();
-        running.targets.iter().for_each(|target| self.cx.board.remove(target));
+        running.sources.keys().for_each(|target| self.cx.board.remove(target));
         info!(namespace = %name, rows, "the namespace {why}: its sources have ended and its objects have left");
     }
 }
@@ -295,3 +340,6 @@ fn revoked(sources: usize, knows: bool, dropped: bool, policy: &Policy) -> ArcSt
     };
     arcstr::format!("{what} (kinds that are refused: {sources}); {then}")
 }
+
+#[cfg(test)]
+mod tests;

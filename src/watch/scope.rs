@@ -5,9 +5,14 @@
 //! ended source is fenced, F14); the first lists of a staged scope leave together, so that no route is ever ahead of the pods
 //! it leads to.
 
+mod owners;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+
+pub(super) use owners::Owners;
+use owners::{Place, Sharers};
 
 use super::board::Board;
 use super::target::Target;
@@ -17,11 +22,33 @@ use crate::model::{Delta, Event, Object, ObjectKey, ObjectRef};
 /// Takes deltas to the door. Never blocks.
 pub(super) type Sink = Arc<dyn Fn(Delta) + Send + Sync>;
 
-/// The rows of one scope.
+/// The rows of one scope, as the sources of one generation hold them: what an older one says is fenced.
 pub(super) struct Scope {
-    inner: Mutex<Inner>,
+    rows: Arc<Rows>,
+    generation: u32,
     sink: Sink,
     board: Board,
+}
+
+struct Rows {
+    inner: Arc<Mutex<Inner>>,
+    /// Where others may have the same rows.
+    place: Option<Arc<Place>>,
+}
+
+impl Drop for Rows {
+    fn drop(&mut self) {
+        if let Some(place) = &self.place {
+            place.leave(&self.inner);
+        }
+    }
+}
+
+/// A scope while it has the turn in its namespace.
+struct Turn<'a> {
+    sharers: Option<MutexGuard<'a, Sharers>>,
+    own: *const Mutex<Inner>,
+    inner: MutexGuard<'a, Inner>,
 }
 
 struct Inner {
@@ -41,6 +68,8 @@ struct Staged {
 #[derive(Default)]
 struct Book {
     rows: HashMap<ObjectKey, u64>,
+    /// Of the source whose word counts.
+    generation: u32,
 }
 
 /// A list while it is read: swapped in at its end.
@@ -76,13 +105,29 @@ impl Gathering {
 impl Scope {
     /// A scope of these targets. `staged`: what they deliver first leaves as one delta.
     pub(super) fn new(sink: Sink, board: Board, targets: &[Target], staged: bool) -> Arc<Self> {
+        Self::among(None, sink, board, targets, staged)
+    }
+
+    /// The same, where others may have the same rows: what another still has is not taken back.
+    pub(super) fn among(
+        owners: Option<&Arc<Owners>>,
+        sink: Sink,
+        board: Board,
+        targets: &[Target],
+        staged: bool,
+    ) -> Arc<Self> {
         let staged = staged.then(|| Staged {
             arrived: Instant::now(),
             events: Vec::new(),
             lacking: targets.iter().cloned().collect(),
         });
         let books = targets.iter().map(|target| (target.clone(), Book::default())).collect();
-        Arc::new(Self { inner: Mutex::new(Inner { ended: false, staged, books }), sink, board })
+        let inner = Arc::new(Mutex::new(Inner { ended: false, staged, books }));
+        let place = owners.and_then(|owners| owners.place(targets));
+        if let Some(place) = &place {
+            place.join(targets, &inner);
+        }
+        Arc::new(Self { rows: Arc::new(Rows { inner, place }), generation: 0, sink, board })
     }
 
     /// Adds one more source.
@@ -119,8 +164,8 @@ impl Scope {
 
     /// The list is whole and believed: from here on it is what the source holds.
     pub(super) fn swap(&self, target: &Target, mut gathering: Gathering, arrived: Instant) {
-        let mut inner = self.lock();
-        let Some(book) = inner.live(target) else { return };
+        let mut turn = self.turn();
+        let Some(book) = turn.inner.live(target, self.generation) else { return };
         for key in gathering.unread {
             if let Some(version) = book.rows.get(&key) {
                 gathering.seen.insert(key, *version);
@@ -132,14 +177,14 @@ impl Scope {
         events.extend(puts.map(|(key, object)| Event::Put(ObjectRef::new(target.kind, key), object)));
         book.rows = gathering.seen;
         self.board.rows(target, book.rows.len());
-        self.say(&mut inner, Delta::new(arrived, events));
-        self.settle_in(&mut inner, target);
+        self.say(&mut turn, Delta::new(arrived, events));
+        self.settle_in(&mut turn, target);
     }
 
     /// Changes that a watch yielded together. Gives what could not be read.
     pub(super) fn change(&self, target: &Target, changes: Vec<Change>, arrived: Instant) {
-        let mut inner = self.lock();
-        let Some(book) = inner.live(target) else { return };
+        let mut turn = self.turn();
+        let Some(book) = turn.inner.live(target, self.generation) else { return };
         let mut events = Vec::with_capacity(changes.len());
         for change in changes {
             let (key, event) = match change {
@@ -163,56 +208,53 @@ impl Scope {
         }
         self.board.rows(target, book.rows.len());
         newest_of_each(&mut events);
-        self.say(&mut inner, Delta::new(arrived, events));
+        self.say(&mut turn, Delta::new(arrived, events));
     }
 
     /// The source has nothing to deliver for now (an API that is absent, a right that is missing): others need not wait.
     pub(super) fn settle(&self, target: &Target) {
-        let mut inner = self.lock();
-        if !inner.ended {
-            self.settle_in(&mut inner, target);
+        let mut turn = self.turn();
+        if turn.inner.live(target, self.generation).is_some() {
+            self.settle_in(&mut turn, target);
         }
     }
 
     /// Lets what is staged go although some sources have not delivered.
     pub(super) fn release(&self) {
-        let mut inner = self.lock();
-        let Some(staged) = inner.staged.take() else { return };
-        let delivered: Vec<_> = inner.books.keys().filter(|target| !staged.lacking.contains(target)).cloned().collect();
-        self.say(&mut inner, Delta::new(staged.arrived, staged.events));
+        let mut turn = self.turn();
+        let Some(staged) = turn.inner.staged.take() else { return };
+        let lacking = |target: &&Target| staged.lacking.contains(*target);
+        let delivered: Vec<_> = turn.inner.books.keys().filter(|target| !lacking(target)).cloned().collect();
+        self.say(&mut turn, Delta::new(staged.arrived, staged.events));
         delivered.iter().for_each(|target| self.board.delivered(target));
     }
 
     /// Takes back the rows of these sources, as one epoch; the sources go on.
     pub(super) fn drop_rows(&self, targets: &[Target]) {
-        let mut inner = self.lock();
-        if inner.ended {
+        let mut turn = self.turn();
+        if turn.inner.ended {
             return;
         }
-        let events = inner.retract(|target| targets.contains(target));
+        let events = turn.inner.retract(|target| targets.contains(target));
         for target in targets {
             self.board.rows(target, 0);
         }
-        self.say(&mut inner, Delta::firm(Instant::now(), events));
+        self.say(&mut turn, Delta::firm(Instant::now(), events));
     }
 
     /// Takes back everything, as one epoch, and lets nothing through any more. Gives how many rows left.
     pub(super) fn end(&self) -> usize {
-        let mut inner = self.lock();
-        if inner.ended {
+        let mut turn = self.turn();
+        if turn.inner.ended {
             return 0;
         }
-        inner.ended = true;
-        if inner.staged.take().is_some() {
+        turn.inner.ended = true;
+        if turn.inner.staged.take().is_some() {
             // Nothing of it was ever said.
-            inner.books.clear();
             return 0;
         }
-        let events = inner.retract(|_| true);
-        inner.books.clear();
-        let rows = events.len();
-        (self.sink)(Delta::firm(Instant::now(), events));
-        rows
+        let events = turn.inner.retract(|_| true);
+        self.say(&mut turn, Delta::firm(Instant::now(), events))
     }
 
     /// Takes out one source with its rows, by a delta of its own.
@@ -221,45 +263,62 @@ impl Scope {
         self.lock().books.remove(target);
     }
 
-    fn say(&self, inner: &mut Inner, delta: Delta) {
-        match &mut inner.staged {
-            Some(staged) => staged.events.extend(delta.events),
-            None => {
-                if !delta.is_empty() {
-                    (self.sink)(delta);
-                }
-            }
+    /// What follows goes to the door, but for the end of what another still has. Gives how many events.
+    fn say(&self, turn: &mut Turn<'_>, mut delta: Delta) -> usize {
+        if let Some(staged) = &mut turn.inner.staged {
+            staged.events.extend(delta.events);
+            return 0;
         }
+        delta.events.retain(|event| !matches!(event, Event::Delete(object) if turn.others_have(object)));
+        let said = delta.events.len();
+        if said > 0 {
+            (self.sink)(delta);
+        }
+        said
     }
 
     /// The target has said what it has to say at first.
-    fn settle_in(&self, inner: &mut Inner, target: &Target) {
-        let Some(staged) = &mut inner.staged else {
+    fn settle_in(&self, turn: &mut Turn<'_>, target: &Target) {
+        let Some(staged) = &mut turn.inner.staged else {
             self.board.delivered(target);
             return;
         };
         staged.lacking.remove(target);
         if staged.lacking.is_empty()
-            && let Some(staged) = inner.staged.take()
+            && let Some(staged) = turn.inner.staged.take()
         {
-            let targets: Vec<_> = inner.books.keys().cloned().collect();
-            self.say(inner, Delta::new(staged.arrived, staged.events));
+            let targets: Vec<_> = turn.inner.books.keys().cloned().collect();
+            self.say(turn, Delta::new(staged.arrived, staged.events));
             targets.iter().for_each(|target| self.board.delivered(target));
         }
     }
 
+    fn turn(&self) -> Turn<'_> {
+        let sharers = self.rows.place.as_ref().map(|place| place.lock());
+        Turn { sharers, own: Arc::as_ptr(&self.rows.inner), inner: self.lock() }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.rows.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Turn<'_> {
+    fn others_have(&self, object: &ObjectRef) -> bool {
+        self.sharers.as_ref().is_some_and(|sharers| owners::others_have(sharers, self.own, object))
     }
 }
 
 impl Inner {
     /// The book of a source whose word counts.
-    fn live(&mut self, target: &Target) -> Option<&mut Book> {
-        if self.ended {
-            return None;
-        }
-        self.books.get_mut(target)
+    fn live(&mut self, target: &Target, generation: u32) -> Option<&mut Book> {
+        self.books.get_mut(target).filter(|book| !self.ended && book.generation == generation)
+    }
+
+    /// Whether this row was said and not taken back.
+    fn has_said(&self, target: &Target, key: &ObjectKey) -> bool {
+        let said = !self.ended && self.staged.is_none();
+        said && self.books.get(target).is_some_and(|book| book.rows.contains_key(key))
     }
 
     fn retract(&mut self, of: impl Fn(&Target) -> bool) -> Vec<Event> {

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arcstr::ArcStr;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::JoinSet;
 use tracing::{debug, info};
 
 use super::board::Board;
@@ -22,6 +22,7 @@ use super::fault::Fault;
 use super::scope::Scope;
 use super::source::Source;
 use super::target::Target;
+use super::tasks::{Handle, Tasks};
 use super::{Context, Selection, rights};
 use crate::model::decode::decode;
 use crate::model::{Delta, Event, Kind, Namespace, Object, ObjectKey, ObjectRef};
@@ -50,8 +51,8 @@ pub(super) enum Sight {
 pub(super) struct Named {
     cx: Context,
     scope: Arc<Scope>,
-    tasks: JoinSet<()>,
-    running: BTreeMap<ArcStr, (Target, AbortHandle)>,
+    tasks: Tasks,
+    running: BTreeMap<ArcStr, (Target, Handle)>,
 }
 
 /// What single looks found.
@@ -140,6 +141,14 @@ impl Sight {
         }
     }
 
+    /// Completes when a source of its own has failed.
+    pub(super) async fn failed(&mut self) {
+        match self {
+            Sight::Named(named) => named.tasks.failed().await,
+            Sight::All(_) | Sight::Get(_) | Sight::Blind(_) => std::future::pending().await,
+        }
+    }
+
     /// Whether the existence of a Namespace can be known.
     pub(super) const fn knows_existence(&self) -> bool {
         !matches!(self, Sight::Blind(_))
@@ -176,15 +185,14 @@ fn named_target(name: &ArcStr) -> Target {
 impl Named {
     fn new(cx: &Context) -> Self {
         let scope = Scope::new(cx.sink.clone(), cx.board.clone(), &[], false);
-        Self { cx: cx.clone(), scope, tasks: JoinSet::new(), running: BTreeMap::new() }
+        Self { cx: cx.clone(), scope, tasks: Tasks::default(), running: BTreeMap::new() }
     }
 
     fn follow(&mut self, wanted: &BTreeSet<ArcStr>) {
-        while self.tasks.try_join_next().is_some() {}
         let left: Vec<_> = self.running.keys().filter(|name| !wanted.contains(*name)).cloned().collect();
         for name in left {
             if let Some((target, task)) = self.running.remove(&name) {
-                task.abort();
+                drop(task);
                 self.scope.remove(&target);
                 self.cx.board.remove(&target);
             }

@@ -7,18 +7,16 @@ use std::time::{Duration, Instant};
 
 use arcstr::ArcStr;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tracing::debug;
 
 use super::board::State;
 use super::scope::Scope;
 use super::source::Source;
 use super::target::Target;
+use super::tasks::{Handle, Tasks};
 use super::{Context, Selection};
 use crate::model::{Answer, Delta, Event, Kind, ObjectRef, Want, Wants};
 
-/// How long something is read on after the last reference to it went: references come and go together.
-const LINGER: Duration = Duration::from_secs(60);
 /// The most that one namespace, and all together, can make syncgate read.
 const MOST_IN_NAMESPACE: usize = 1_000;
 const MOST: usize = 20_000;
@@ -42,7 +40,16 @@ struct Reading {
 struct Shared {
     scope: Arc<Scope>,
     users: usize,
-    _tasks: JoinSet<()>,
+    _source: Handle,
+}
+
+impl Shared {
+    fn start(cx: &Context, tasks: &mut Tasks, target: &Target) -> Self {
+        let scope = cx.scope(std::slice::from_ref(target), false);
+        cx.board.add(target, false);
+        let source = Source::new(target.clone(), scope.clone(), cx.clone());
+        Self { scope, users: 0, _source: tasks.spawn(source.run()) }
+    }
 }
 
 /// The keeper of everything that is read on demand.
@@ -52,6 +59,7 @@ pub(super) struct Demands {
     selection: Option<watch::Receiver<Arc<Selection>>>,
     readings: BTreeMap<Want, Reading>,
     sources: BTreeMap<Target, Shared>,
+    tasks: Tasks,
     refused: BTreeMap<Want, (u64, ArcStr)>,
 }
 
@@ -61,17 +69,23 @@ impl Demands {
         wants: watch::Receiver<Wants>,
         selection: Option<watch::Receiver<Arc<Selection>>>,
     ) -> Self {
-        Self { cx, wants, selection, readings: BTreeMap::new(), sources: BTreeMap::new(), refused: BTreeMap::new() }
+        Self {
+            cx,
+            wants,
+            selection,
+            readings: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            tasks: Tasks::default(),
+            refused: BTreeMap::new(),
+        }
     }
 
-    /// Runs for ever; ends, with all sources, when it is dropped.
+    /// Runs until a source fails; ends, with all sources, when it is dropped.
     pub(super) async fn run(mut self) {
         loop {
             let board_changed = self.cx.board.changed();
             let wants = self.wants.borrow_and_update().clone();
-            self.follow(&wants);
-            self.answer();
-            self.end_unwanted();
+            self.look(&wants);
             tokio::select! {
                 changed = self.wants.changed() => {
                     if changed.is_err() {
@@ -79,9 +93,16 @@ impl Demands {
                     }
                 }
                 () = board_changed => {}
+                () = self.tasks.failed() => return,
                 () = tokio::time::sleep(TICK) => {}
             }
         }
+    }
+
+    fn look(&mut self, wants: &Wants) {
+        self.follow(wants);
+        self.answer();
+        self.end_unwanted();
     }
 
     fn follow(&mut self, wants: &Wants) {
@@ -146,15 +167,8 @@ impl Demands {
     fn read(&mut self, want: Want, turn: u64) {
         let targets = targets(&want);
         for target in &targets {
-            let shared = self.sources.entry(target.clone()).or_insert_with(|| {
-                let scope =
-                    Scope::new(self.cx.sink.clone(), self.cx.board.clone(), std::slice::from_ref(target), false);
-                self.cx.board.add(target, false);
-                let mut tasks = JoinSet::new();
-                tasks.spawn(Source::new(target.clone(), scope.clone(), self.cx.clone()).run());
-                Shared { scope, users: 0, _tasks: tasks }
-            });
-            shared.users += 1;
+            let (cx, tasks) = (&self.cx, &mut self.tasks);
+            self.sources.entry(target.clone()).or_insert_with(|| Shared::start(cx, tasks, target)).users += 1;
         }
         let reading = Reading { targets, turn, said: None, held: false, unwanted: None, revoked: None };
         self.readings.insert(want, reading);
@@ -184,20 +198,38 @@ impl Demands {
     }
 
     fn end_unwanted(&mut self) {
-        let over = |reading: &Reading| reading.unwanted.is_some_and(|since| since.elapsed() >= LINGER);
-        let ended: Vec<_> =
-            self.readings.iter().filter(|(_, reading)| over(reading)).map(|(want, _)| want.clone()).collect();
+        let linger = self.cx.settings.linger;
+        let over = |reading: &Reading| reading.unwanted.is_some_and(|since| since.elapsed() >= linger);
+        let ended: Vec<_> = self
+            .readings
+            .iter()
+            .filter(|(_, reading)| over(reading) && !self.is_to_be_taken_over(reading))
+            .map(|(want, _)| want.clone())
+            .collect();
         for want in ended {
-            let Some(reading) = self.readings.remove(&want) else { continue };
             debug!(?want, "no longer read");
-            for target in reading.targets {
-                let Some(shared) = self.sources.get_mut(&target) else { continue };
-                shared.users -= 1;
-                if shared.users == 0 {
-                    shared.scope.end();
-                    self.sources.remove(&target);
-                    self.cx.board.remove(&target);
-                }
+            self.end(&want);
+        }
+    }
+
+    /// Whether a watched namespace is about to deliver what this gives: until then there is nobody else who has it.
+    fn is_to_be_taken_over(&self, reading: &Reading) -> bool {
+        reading.targets.iter().any(|target| {
+            let watched = target.namespace.as_ref().filter(|namespace| self.cx.board.is_watched(namespace));
+            let whole = watched.map(|namespace| Target::all(target.kind, Some(namespace.clone())));
+            whole.and_then(|whole| self.cx.board.source(&whole)).is_some_and(|source| !source.delivered)
+        })
+    }
+
+    fn end(&mut self, want: &Want) {
+        let Some(reading) = self.readings.remove(want) else { return };
+        for target in reading.targets {
+            let Some(shared) = self.sources.get_mut(&target) else { continue };
+            shared.users -= 1;
+            if shared.users == 0 {
+                shared.scope.end();
+                self.sources.remove(&target);
+                self.cx.board.remove(&target);
             }
         }
     }
@@ -244,3 +276,6 @@ fn judge(cx: &Context, reading: &mut Reading, policy: super::Policy) -> Option<A
     }
     Some(Answer::Unavailable(denied.reason.clone()))
 }
+
+#[cfg(test)]
+mod tests;

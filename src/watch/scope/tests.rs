@@ -184,3 +184,37 @@ fn a_kind_is_listed_when_every_required_source_of_it_has_delivered() {
     assert_eq!(said.take(), ["+p", "=Pod"]);
     assert!(board.is_listed());
 }
+
+#[test]
+fn a_row_leaves_when_its_last_owner_lets_go() {
+    let (said, owners) = (Said::default(), Arc::<Owners>::default());
+    let board = Board::new(BTreeMap::new(), said.sink());
+    let scope = |target: &Target, staged| {
+        board.add(target, false);
+        Scope::among(Some(&owners), said.sink(), board.clone(), std::slice::from_ref(target), staged)
+    };
+    let (watched, demanded) = (pods(), pods().on_demand());
+    let (first, second) = (scope(&demanded, false), scope(&watched, true));
+    list(&first, &demanded, vec![item("a", 1), item("b", 1)]);
+    list(&second, &watched, vec![item("a", 1), item("c", 1)]);
+    said.take();
+    assert_eq!((first.end(), said.take()), (1, vec!["[-b]".to_owned()]), "the other has the first one too");
+    drop(first);
+    let third = scope(&demanded, false);
+    list(&third, &demanded, vec![item("c", 1)]);
+    said.take();
+    second.change(
+        &watched,
+        vec![Change::Delete(Gone { key: ObjectKey::new("shop", "c"), version: 3 })],
+        Instant::now(),
+    );
+    assert_eq!(said.take(), [""; 0]);
+    third.change(
+        &demanded,
+        vec![Change::Delete(Gone { key: ObjectKey::new("shop", "c"), version: 3 })],
+        Instant::now(),
+    );
+    assert_eq!(said.take(), ["-c"], "now nobody has it");
+    drop((second, third));
+    assert_eq!(owners.len(), 0, "nothing is left behind");
+}

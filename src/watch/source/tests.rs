@@ -1,6 +1,5 @@
 //! What a source does about faults, and what it believes, against a server of a few lines.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Mutex;
 
@@ -8,37 +7,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::model::{Delta, Event, Kind};
-use crate::watch::board::Board;
-use crate::watch::client::{Client, Limits, Origin};
-use crate::watch::cluster::Cluster;
-use crate::watch::outage::Outage;
-use crate::watch::{Settings, wire};
-
-/// Everything that was said to the door.
-type Said = Arc<Mutex<Vec<Delta>>>;
-
-/// What the sources of a test have at hand, to ask the server at this address.
-async fn context(server: SocketAddr) -> (Context, Said) {
-    let config = std::env::temp_dir().join(format!("syncgate-source-{}-{}", std::process::id(), server.port()));
-    let text = format!(
-        "{{apiVersion: v1, kind: Config, current-context: test, contexts: [{{name: test, context: {{cluster: test, user: test}}}}], \
-         clusters: [{{name: test, cluster: {{server: 'http://{server}'}}}}], users: [{{name: test, user: {{token: secret}}}}]}}"
-    );
-    std::fs::write(&config, text).unwrap();
-    let origin = Origin { kubeconfig: Some(config.clone()), context: None };
-    let client = Client::new(origin, Limits::default()).await.unwrap();
-    std::fs::remove_file(config).unwrap();
-    let said = Said::default();
-    let sink: crate::watch::scope::Sink = {
-        let said = said.clone();
-        Arc::new(move |delta| said.lock().unwrap().push(delta))
-    };
-    let board = Board::new(BTreeMap::new(), sink.clone());
-    let (outage, cluster) = (Outage::new(client.clone()), Arc::new(Cluster::new(client.clone())));
-    let pool = Arc::<wire::Pool>::default();
-    (Context { client, outage, cluster, pool, board, sink, settings: Settings::default() }, said)
-}
+use crate::model::{Event, Kind};
+use crate::watch::testing::{Said, context};
 
 fn source(cx: &Context) -> Source {
     let target = Target::all(Kind::Service, None);

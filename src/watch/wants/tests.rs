@@ -1,0 +1,1 @@
+//! What is read on demand, against an API server of a few lines.
