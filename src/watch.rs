@@ -55,7 +55,6 @@ use cluster::Cluster;
 use lives::{KINDS, Lives, Seen};
 use outage::Outage;
 use scope::{Owners, Scope, Sink};
-use sight::Sight;
 use source::Source;
 use wants::Demands;
 
@@ -112,6 +111,8 @@ pub struct Settings {
     pub linger: Duration,
     /// How long a namespace that left the selection is read on, if references may lead into it: until what they lead to is read instead.
     pub handover: Duration,
+    /// Between questions for rights on Namespaces that are missing.
+    pub rights_again: Duration,
 }
 
 impl Default for Settings {
@@ -124,6 +125,7 @@ impl Default for Settings {
             on_empty_selection: EmptySelection::default(),
             linger: Duration::from_secs(60),
             handover: Duration::from_secs(15),
+            rights_again: Duration::from_secs(30),
         }
     }
 }
@@ -143,7 +145,7 @@ struct Context {
 }
 
 impl Context {
-    /// A scope of these targets; see [`Scope`].
+    /// A scope of these targets. `staged`: what they deliver first leaves as one delta.
     fn scope(&self, targets: &[Target], staged: bool) -> Arc<Scope> {
         Scope::among(self.owners.as_ref(), self.sink.clone(), self.board.clone(), targets, staged)
     }
@@ -181,10 +183,11 @@ impl Watch {
                 (kind, part)
             })
             .collect();
-        let board = Board::new(parts, sink.clone());
+        let namespaced = matches!(scopes, Scopes::Namespaces { .. });
+        let board = Board::new(parts, namespaced.then(|| selection(readiness)), sink.clone());
         let outage = Outage::new(client.clone());
         let cluster = Arc::new(Cluster::new(client.clone()));
-        let owners = matches!(scopes, Scopes::Namespaces { .. }).then(Arc::default);
+        let owners = namespaced.then(Arc::default);
         let cx = Context { client, outage, cluster, pool: Arc::default(), board, sink, owners, settings };
         Self { cx, scopes, wants, seen }
     }
@@ -223,12 +226,20 @@ impl Watch {
             }
             Scopes::Namespaces { selection, file } => {
                 let (sender, selection) = channel::channel(Arc::new(selection));
-                tasks.spawn(selection::follow(file, sender));
+                let on_empty = cx.settings.on_empty_selection;
+                tasks.spawn(selection::follow(file, sender, cx.board.clone(), on_empty));
                 tasks.spawn(Demands::new(cx.clone(), wants, Some(selection.clone())).run());
-                start_namespaces(cx, seen, selection, tasks).await;
+                start_namespaces(cx, seen, selection, tasks);
             }
         }
     }
+}
+
+/// The word of the selection of namespaces in readiness.
+fn selection(readiness: &Readiness) -> Part {
+    let part = readiness.register(Layer::Source, "selection of namespaces");
+    part.waiting("the API server is being asked");
+    part
 }
 
 /// Waits for the API server, and learns which cluster it is.
@@ -267,7 +278,7 @@ fn start_cluster(cx: &Context, tasks: &mut JoinSet<()>) {
 }
 
 /// Selected namespaces, each with sources of its own.
-async fn start_namespaces(
+fn start_namespaces(
     cx: Context,
     seen: Arc<Seen>,
     selection: channel::Receiver<Arc<Selection>>,
@@ -276,24 +287,7 @@ async fn start_namespaces(
     let class = Target::all(Kind::GatewayClass, None);
     let scope = cx.scope(std::slice::from_ref(&class), false);
     cx.board.add(&class, true);
-    tasks.spawn(Source::new(class, scope.clone(), cx.clone()).run());
-    let sight = loop {
-        let chosen = selection.borrow().clone();
-        match Sight::learn(&cx, &chosen).await {
-            Ok(Ok(sight)) => break sight,
-            Ok(Err(reason)) => {
-                cx.board.waits(&reason);
-                warn!(%reason, "namespaces cannot be selected");
-                tokio::time::sleep(Duration::from_secs(5)).await;
-            }
-            Err(fault) if fault.is_outage() => cx.outage.over(&fault).await,
-            Err(fault) => {
-                cx.board.waits(&fault.to_string());
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-        }
-    };
-    info!(sight = sight.as_str(), "watching selected namespaces");
-    sight.spawn(&cx, &scope, tasks);
-    tasks.spawn(Lives::new(cx, seen, sight, selection).run());
+    tasks.spawn(Source::new(class, scope, cx.clone()).run());
+    info!("watching selected namespaces");
+    tasks.spawn(Lives::new(cx, seen, selection).run());
 }

@@ -3,6 +3,8 @@
 //! It also counts first deliveries, because only here all sources of a kind are known: when every required one has
 //! delivered, the kind is listed (F34, F37). Nothing is listed vacuously: what is expected is said before, and sealed.
 
+mod selecting;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,6 +13,10 @@ use arcstr::ArcStr;
 use tokio::sync::watch;
 use tracing::{debug, info};
 
+pub(super) use selecting::Matter;
+use selecting::Selecting;
+
+use super::lives::KINDS;
 use super::scope::Sink;
 use super::target::Target;
 use crate::metrics;
@@ -134,6 +140,7 @@ pub struct Board {
 
 struct Shared {
     inner: Mutex<Inner>,
+    selecting: Mutex<Selecting>,
     sink: Sink,
     began: Instant,
     /// Counts changes of states, for those who wait for one.
@@ -171,14 +178,15 @@ impl std::fmt::Debug for Board {
 }
 
 impl Board {
-    /// A board with a part of readiness for each kind that is listed.
-    pub(super) fn new(parts: BTreeMap<Kind, Part>, sink: Sink) -> Self {
+    /// A board with a part of readiness for each kind that is listed, and in namespaced scope one for the selection.
+    pub(super) fn new(parts: BTreeMap<Kind, Part>, selection: Option<Part>, sink: Sink) -> Self {
         let unlisted = parts.keys().copied().collect();
         let (lost, lives) = (BTreeMap::new(), BTreeMap::new());
         let inner = Inner { sources: BTreeMap::new(), parts, unlisted, sealed: false, lost, lives };
         Self {
             shared: Arc::new(Shared {
                 inner: Mutex::new(inner),
+                selecting: Mutex::new(Selecting::new(selection)),
                 sink,
                 began: Instant::now(),
                 changes: watch::Sender::new(0),
@@ -211,6 +219,15 @@ impl Board {
         self.list(&mut inner);
     }
 
+    /// The start does not wait for this source any more.
+    pub(super) fn excuse(&self, target: &Target) {
+        let mut inner = self.lock();
+        let Some(entry) = inner.sources.get_mut(target) else { return };
+        entry.required = false;
+        inner.tell(target.kind);
+        self.list(&mut inner);
+    }
+
     /// Everything that the start waits for was added.
     pub(super) fn seal(&self) {
         let mut inner = self.lock();
@@ -218,6 +235,8 @@ impl Board {
         let kinds: Vec<_> = inner.parts.keys().copied().collect();
         kinds.into_iter().for_each(|kind| inner.tell(kind));
         self.list(&mut inner);
+        drop(inner);
+        self.selecting().seal();
     }
 
     /// Completes at the next change of any state. What changed before it is called is not waited for: look first.
@@ -370,14 +389,20 @@ impl Board {
         self.lock().sources.iter().map(|(target, entry)| status(target, entry)).collect()
     }
 
-    /// The sources whose right is missing, of a namespace.
-    pub(super) fn denied_in(&self, namespace: &str) -> Vec<SourceStatus> {
-        let denied = |target: &Target, entry: &Entry| {
-            entry.state == State::Denied && !target.demanded && target.namespace.as_deref() == Some(namespace)
-        };
+    /// The sources of a watched namespace whose right is missing.
+    pub(super) fn denied_in(&self, namespace: &ArcStr) -> Vec<SourceStatus> {
         let inner = self.lock();
-        let found = inner.sources.iter().filter(|(target, entry)| denied(target, entry));
-        found.map(|(target, entry)| status(target, entry)).collect()
+        let targets = KINDS.map(|kind| Target::all(kind, Some(namespace.clone())));
+        let found = targets.iter().filter_map(|target| Some((target, inner.sources.get(target)?)));
+        found.filter(|(_, entry)| entry.state == State::Denied).map(|(target, entry)| status(target, entry)).collect()
+    }
+
+    /// Whether there are any.
+    pub(super) fn is_denied_in(&self, namespace: &ArcStr) -> bool {
+        let inner = self.lock();
+        let mut entries =
+            KINDS.iter().filter_map(|kind| inner.sources.get(&Target::all(*kind, Some(namespace.clone()))));
+        entries.any(|entry| entry.state == State::Denied)
     }
 
     /// Writes the gauges, and every ten seconds of the start a line of progress (F45, F46).
@@ -424,6 +449,10 @@ impl Board {
             let count = inner.lives.values().filter(|status| status.life == life).count();
             metrics::namespaces(life.as_str(), count);
         }
+    }
+
+    fn selecting(&self) -> MutexGuard<'_, Selecting> {
+        self.shared.selecting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -504,7 +533,12 @@ fn status(target: &Target, entry: &Entry) -> SourceStatus {
 /// `Pod in shop: listing: 1500 objects read`.
 fn describe(target: &Target, entry: &Entry) -> String {
     let read = if entry.read > 0 { format!(": {} objects read", entry.read) } else { String::new() };
-    let reason = if entry.reason.is_empty() { String::new() } else { format!(": {}", entry.reason) };
+    let reason = match (entry.state, entry.reason.as_str()) {
+        // It goes in together with what waits still.
+        (State::Synced, _) if !entry.delivered => ": read, and waits for the other kinds of its namespace".to_owned(),
+        (_, "") => String::new(),
+        (_, reason) => format!(": {reason}"),
+    };
     format!("{target}: {}{read}{reason}", entry.state.as_str())
 }
 

@@ -103,12 +103,14 @@ impl Gathering {
 }
 
 impl Scope {
-    /// A scope of these targets. `staged`: what they deliver first leaves as one delta.
+    /// A scope without others beside it.
+    #[cfg(test)]
     pub(super) fn new(sink: Sink, board: Board, targets: &[Target], staged: bool) -> Arc<Self> {
         Self::among(None, sink, board, targets, staged)
     }
 
-    /// The same, where others may have the same rows: what another still has is not taken back.
+    /// A scope of these targets. `staged`: what they deliver first leaves as one delta. What another of the owners has is not taken
+    /// back.
     pub(super) fn among(
         owners: Option<&Arc<Owners>>,
         sink: Sink,
@@ -222,7 +224,8 @@ impl Scope {
     /// Lets what is staged go although some sources have not delivered.
     pub(super) fn release(&self) {
         let mut turn = self.turn();
-        let Some(staged) = turn.inner.staged.take() else { return };
+        let Some(mut staged) = turn.inner.staged.take() else { return };
+        newest_of_each(&mut staged.events);
         let lacking = |target: &&Target| staged.lacking.contains(*target);
         let delivered: Vec<_> = turn.inner.books.keys().filter(|target| !lacking(target)).cloned().collect();
         self.say(&mut turn, Delta::new(staged.arrived, staged.events));
@@ -257,10 +260,24 @@ impl Scope {
         self.say(&mut turn, Delta::firm(Instant::now(), events))
     }
 
-    /// Takes out one source with its rows, by a delta of its own.
-    pub(super) fn remove(&self, target: &Target) {
-        self.drop_rows(std::slice::from_ref(target));
+    /// Takes out one source without a word: others tell of its rows.
+    pub(super) fn forget(&self, target: &Target) {
         self.lock().books.remove(target);
+    }
+
+    /// Whether a source has this row.
+    pub(super) fn has(&self, target: &Target, key: &ObjectKey) -> bool {
+        self.lock().books.get(target).is_some_and(|book| book.rows.contains_key(key))
+    }
+
+    /// The scope for another source of the target than the one so far, whose late words are fenced.
+    pub(super) fn renew(&self, target: &Target) -> Arc<Self> {
+        let mut generation = self.generation;
+        if let Some(book) = self.lock().books.get_mut(target) {
+            book.generation += 1;
+            generation = book.generation;
+        }
+        Arc::new(Self { rows: self.rows.clone(), generation, sink: self.sink.clone(), board: self.board.clone() })
     }
 
     /// What follows goes to the door, but for the end of what another still has. Gives how many events.
@@ -285,8 +302,9 @@ impl Scope {
         };
         staged.lacking.remove(target);
         if staged.lacking.is_empty()
-            && let Some(staged) = turn.inner.staged.take()
+            && let Some(mut staged) = turn.inner.staged.take()
         {
+            newest_of_each(&mut staged.events);
             let targets: Vec<_> = turn.inner.books.keys().cloned().collect();
             self.say(turn, Delta::new(staged.arrived, staged.events));
             targets.iter().for_each(|target| self.board.delivered(target));

@@ -48,7 +48,7 @@ pub(super) async fn context_with(server: SocketAddr, sink: Sink) -> Context {
     let origin = Origin { kubeconfig: Some(config.clone()), context: None };
     let client = Client::new(origin, Limits::default()).await.unwrap();
     std::fs::remove_file(config).unwrap();
-    let board = Board::new(BTreeMap::new(), sink.clone());
+    let board = Board::new(BTreeMap::new(), None, sink.clone());
     let (outage, cluster) = (Outage::new(client.clone()), Arc::new(Cluster::new(client.clone())));
     let owners = Some(Arc::<Owners>::default());
     let pool = Arc::<wire::Pool>::default();

@@ -7,7 +7,7 @@ use crate::readiness::{Layer, Readiness, State as Told};
 fn a_kind_is_in_touch_again_once_all_its_sources_have_been_for_a_while() {
     let readiness = Readiness::new(|_| {});
     let parts = BTreeMap::from([(Kind::Pod, readiness.register(Layer::Source, "Pod"))]);
-    let board = Board::new(parts, Arc::new(|_| {}));
+    let board = Board::new(parts, None, Arc::new(|_| {}));
     let told = || readiness.report().parts.iter().find(|part| part.name == "Pod").map(|part| part.state);
     let [shop, blog] = ["shop", "blog"].map(|namespace| Target::all(Kind::Pod, Some(namespace.into())));
     for target in [&shop, &blog] {

@@ -1,13 +1,15 @@
 //! Namespaces that come and go, against an API server of a few lines.
 
 mod handover;
+mod revoked;
+mod sight;
 
 use serde_json::json;
 
 use super::*;
 use crate::model::Wants;
 use crate::watch::board::LifeStatus;
-use crate::watch::testing::{Api, Said, context_with, rows, until};
+use crate::watch::testing::{Api, Refused, Said, context_with, refused, rows, until};
 use crate::watch::wants::Demands;
 
 /// Everything of namespaced scope, with the door's side in the hands of the test.
@@ -41,25 +43,22 @@ impl World {
         let mut cx = context_with(api.address, sink).await;
         cx.settings.linger = Duration::from_millis(200);
         cx.settings.handover = Duration::from_secs(1);
+        cx.settings.rights_again = Duration::from_millis(300);
         cx.cluster.meet().await.unwrap();
         let (selection, wants) = (watch::Sender::new(Arc::new(selection)), watch::Sender::new(Wants::default()));
         Self { api, cx, said, seen, selection, wants, running: tokio::task::JoinSet::new() }
     }
 
     /// Starts the keepers.
-    async fn run(&mut self) {
-        let lives = self.lives().await;
+    fn run(&mut self) {
+        let lives = self.lives();
         self.running.spawn(lives.run());
         let demands = Demands::new(self.cx.clone(), self.wants.subscribe(), Some(self.selection.subscribe()));
         self.running.spawn(demands.run());
     }
 
-    async fn lives(&mut self) -> Lives {
-        let chosen = self.selection.borrow().clone();
-        let sight = Sight::learn(&self.cx, &chosen).await.unwrap().unwrap();
-        let cluster = self.cx.scope(&[], false);
-        sight.spawn(&self.cx, &cluster, &mut self.running);
-        Lives::new(self.cx.clone(), self.seen.clone(), sight, self.selection.subscribe())
+    fn lives(&self) -> Lives {
+        Lives::new(self.cx.clone(), self.seen.clone(), self.selection.subscribe())
     }
 
     fn select(&self, names: &[&str], foreign: &[&str]) {
@@ -77,6 +76,25 @@ impl World {
         events.filter(|event| matches!(event, Event::Delete(object) if object.to_string() == row)).count()
     }
 
+    /// The rows of the delta that deleted this one, all of them deleted.
+    fn deleted_with(&self, row: &str) -> Vec<String> {
+        let is_it = |event: &Event| matches!(event, Event::Delete(object) if object.to_string() == row);
+        let said = self.said.lock().unwrap();
+        let delta = said.iter().find(|delta| delta.events.iter().any(is_it));
+        let deleted = |event: &Event| match event {
+            Event::Delete(object) => object.to_string(),
+            other => panic!("{other:?}"),
+        };
+        let mut rows: Vec<_> = delta.iter().flat_map(|delta| delta.events.iter().map(deleted)).collect();
+        rows.sort_unstable();
+        rows
+    }
+
+    fn route(&self, namespace: &str, name: &str) {
+        let route = json!({"kind": "HTTPRoute", "apiVersion": "gateway.networking.k8s.io/v1"});
+        self.api.put("httproutes", namespace, name, route);
+    }
+
     fn life(&self, name: &str) -> Option<LifeStatus> {
         self.cx.board.lives().into_iter().find(|(known, _)| known == name).map(|(_, status)| status)
     }
@@ -84,8 +102,8 @@ impl World {
 
 #[tokio::test]
 async fn a_source_that_panics_ends_the_keeper() {
-    let mut world = World::of(&["shop"], selected(&["shop"], &[])).await;
-    let mut lives = world.lives().await;
+    let world = World::of(&["shop"], selected(&["shop"], &[])).await;
+    let mut lives = world.lives();
     let faulty = lives.tasks.spawn(async { assert_eq!(1 + 1, 3, "arithmetic") });
     tokio::time::timeout(Duration::from_secs(5), lives.run()).await.unwrap();
     drop(faulty);

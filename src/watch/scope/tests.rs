@@ -52,7 +52,7 @@ fn services() -> Target {
 }
 
 fn scope(said: &Said, staged: bool) -> Arc<Scope> {
-    let board = Board::new(BTreeMap::new(), said.sink());
+    let board = Board::new(BTreeMap::new(), None, said.sink());
     let targets = [pods(), services()];
     targets.iter().for_each(|target| board.add(target, true));
     board.seal();
@@ -170,7 +170,7 @@ fn a_change_of_one_object_is_said_once_and_a_managed_slice_goes() {
 fn a_kind_is_listed_when_every_required_source_of_it_has_delivered() {
     let said = Said::default();
     let part = || crate::readiness::Readiness::new(|_| {}).register(crate::readiness::Layer::Source, "Pod");
-    let board = Board::new(BTreeMap::from([(Kind::Pod, part())]), said.sink());
+    let board = Board::new(BTreeMap::from([(Kind::Pod, part())]), None, said.sink());
     let other = Target::all(Kind::Pod, Some("blog".into()));
     let scopes = [pods(), other.clone()].map(|target| {
         board.add(&target, true);
@@ -188,7 +188,7 @@ fn a_kind_is_listed_when_every_required_source_of_it_has_delivered() {
 #[test]
 fn a_row_leaves_when_its_last_owner_lets_go() {
     let (said, owners) = (Said::default(), Arc::<Owners>::default());
-    let board = Board::new(BTreeMap::new(), said.sink());
+    let board = Board::new(BTreeMap::new(), None, said.sink());
     let scope = |target: &Target, staged| {
         board.add(target, false);
         Scope::among(Some(&owners), said.sink(), board.clone(), std::slice::from_ref(target), staged)
@@ -217,4 +217,37 @@ fn a_row_leaves_when_its_last_owner_lets_go() {
     assert_eq!(said.take(), ["-c"], "now nobody has it");
     drop((second, third));
     assert_eq!(owners.len(), 0, "nothing is left behind");
+}
+
+#[test]
+fn of_what_is_staged_the_newest_leaves() {
+    let said = Said::default();
+    let scope = scope(&said, true);
+    list(&scope, &services(), vec![item("s", 1), item("t", 1)]);
+    for version in 2..9 {
+        scope.change(&services(), vec![Change::Put(item("s", version))], Instant::now());
+    }
+    scope.change(
+        &services(),
+        vec![Change::Delete(Gone { key: ObjectKey::new("shop", "t"), version: 9 })],
+        Instant::now(),
+    );
+    list(&scope, &pods(), vec![]);
+    assert_eq!(said.take(), ["+s -t"], "one event for each object");
+}
+
+#[test]
+fn a_source_that_was_replaced_is_fenced() {
+    let said = Said::default();
+    let old = scope(&said, false);
+    list(&old, &pods(), vec![item("a", 1)]);
+    old.drop_rows(&[pods()]);
+    let new = old.renew(&pods());
+    said.take();
+    old.change(&pods(), vec![Change::Put(item("late", 9))], Instant::now());
+    list(&old, &pods(), vec![item("late", 9)]);
+    assert_eq!(said.take(), [""; 0]);
+    list(&new, &pods(), vec![item("a", 1)]);
+    assert_eq!(said.take(), ["+a"]);
+    assert_eq!((old.end(), said.take()), (1, vec!["[-a]".to_owned()]), "all of it leaves with the scope");
 }

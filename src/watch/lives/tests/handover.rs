@@ -17,7 +17,7 @@ async fn world(selection: Selection) -> World {
         "own",
         json!({"kind": "HTTPRoute", "apiVersion": "gateway.networking.k8s.io/v1"}),
     );
-    world.run().await;
+    world.run();
     world
 }
 
