@@ -1,13 +1,13 @@
 //! What is read on demand: Secrets, and what lies outside the watched namespaces. A source for each want, as long as
 //! something refers to it and a while longer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arcstr::ArcStr;
 use tokio::sync::watch;
-use tracing::debug;
+use tracing::{debug, info};
 
 use super::board::State;
 use super::scope::Scope;
@@ -34,6 +34,8 @@ struct Reading {
     unwanted: Option<Instant>,
     /// Since when a right is missing that was there.
     revoked: Option<Instant>,
+    /// Since when it may not be read any more.
+    disallowed: Option<Instant>,
 }
 
 /// The sources of one target, which several wants may share.
@@ -58,6 +60,10 @@ pub(super) struct Demands {
     wants: watch::Receiver<Wants>,
     selection: Option<watch::Receiver<Arc<Selection>>>,
     readings: BTreeMap<Want, Reading>,
+    /// How many of them are about each namespace.
+    in_namespace: BTreeMap<ArcStr, usize>,
+    /// When it was looked last whether all of them may be read.
+    allowed: Instant,
     sources: BTreeMap<Target, Shared>,
     tasks: Tasks,
     refused: BTreeMap<Want, (u64, ArcStr)>,
@@ -74,6 +80,8 @@ impl Demands {
             wants,
             selection,
             readings: BTreeMap::new(),
+            in_namespace: BTreeMap::new(),
+            allowed: Instant::now(),
             sources: BTreeMap::new(),
             tasks: Tasks::default(),
             refused: BTreeMap::new(),
@@ -100,6 +108,7 @@ impl Demands {
     }
 
     fn look(&mut self, wants: &Wants) {
+        self.end_disallowed();
         self.follow(wants);
         self.answer();
         self.end_unwanted();
@@ -141,20 +150,16 @@ impl Demands {
     /// Why something is not read at all.
     fn refusal(&self, want: &Want) -> Option<ArcStr> {
         let namespace = want.namespace();
-        if let Some(selection) = &self.selection {
-            let selection = selection.borrow();
-            let foreign = match want {
-                Want::Grants(_) | Want::Backend(_) => true,
-                Want::Object(_) => !self.cx.board.is_watched(namespace),
-            };
-            if foreign && !selection.allows_foreign(namespace) {
-                return Some(arcstr::format!(
-                    "namespace {namespace} is neither watched nor among the foreign namespaces that may be read; add it to \
-                     --foreign-namespaces"
-                ));
-            }
+        if let Some(selection) = &self.selection
+            && self.is_foreign(want)
+            && !selection.borrow().allows_foreign(namespace)
+        {
+            return Some(arcstr::format!(
+                "namespace {namespace} is neither watched nor among the foreign namespaces that may be read; add it to \
+                 --foreign-namespaces"
+            ));
         }
-        let in_namespace = self.readings.keys().filter(|other| other.namespace() == namespace).count();
+        let in_namespace = self.in_namespace.get(namespace).copied().unwrap_or_default();
         if in_namespace >= MOST_IN_NAMESPACE {
             return Some(arcstr::format!(
                 "references into namespace {namespace} name more than {MOST_IN_NAMESPACE} different objects"
@@ -164,37 +169,86 @@ impl Demands {
             .then(|| arcstr::format!("references name more than {MOST} different objects that are read on demand"))
     }
 
+    /// Whether it lies outside the watched namespaces.
+    fn is_foreign(&self, want: &Want) -> bool {
+        match want {
+            Want::Grants(_) | Want::Backend(_) => true,
+            Want::Object(_) => !self.cx.board.is_watched(want.namespace()),
+        }
+    }
+
+    /// What may not be read any more is not: then it is refused as if it had never been.
+    fn end_disallowed(&mut self) {
+        let Some(selection) = &self.selection else { return };
+        if self.allowed.elapsed() < TICK {
+            return;
+        }
+        self.allowed = Instant::now();
+        let selection = selection.borrow().clone();
+        // A namespace that comes to be watched is wanted no more by and by, and what was read of it stays until then.
+        let is_allowed = |name: &ArcStr| {
+            selection.allows_foreign(name) || selection.names.contains(name) || self.cx.board.is_watched(name)
+        };
+        let disallowed: Vec<_> = self
+            .readings
+            .keys()
+            .filter(|want| self.is_foreign(want) && !is_allowed(want.namespace()))
+            .cloned()
+            .collect();
+        let mut since = BTreeMap::new();
+        for want in disallowed {
+            since.insert(want.clone(), self.readings.get(&want).and_then(|reading| reading.disallowed));
+        }
+        for (want, reading) in &mut self.readings {
+            reading.disallowed = since.get(want).map(|since| since.unwrap_or(self.allowed));
+        }
+        // Once more before it is believed: those that are selected by label are known a moment later.
+        for (want, _) in since.into_iter().filter(|(_, since)| since.is_some()) {
+            info!(%want, "may not be read any more: its namespace is no longer among --foreign-namespaces");
+            self.end(&want);
+        }
+    }
+
     fn read(&mut self, want: Want, turn: u64) {
         let targets = targets(&want);
         for target in &targets {
             let (cx, tasks) = (&self.cx, &mut self.tasks);
             self.sources.entry(target.clone()).or_insert_with(|| Shared::start(cx, tasks, target)).users += 1;
         }
-        let reading = Reading { targets, turn, said: None, held: false, unwanted: None, revoked: None };
+        let reading =
+            Reading { targets, turn, said: None, held: false, unwanted: None, revoked: None, disallowed: None };
+        *self.in_namespace.entry(want.namespace().clone()).or_default() += 1;
         self.readings.insert(want, reading);
     }
 
     /// Says what became of each want, when that changed.
     fn answer(&mut self) {
         let policy = self.cx.settings.revoked;
-        let mut answers = Vec::new();
+        let (mut answers, mut dropped) = (Vec::new(), BTreeSet::new());
         for (want, reading) in &mut self.readings {
             let Some(answer) = judge(&self.cx, reading, policy) else { continue };
             if matches!(answer, Answer::Unavailable(_)) && std::mem::take(&mut reading.held) {
-                for target in &reading.targets {
-                    if let Some(shared) = self.sources.get(target) {
-                        shared.scope.drop_rows(std::slice::from_ref(target));
-                    }
-                }
+                // Not what can be read still: others may need it.
+                dropped.extend(reading.targets.iter().filter(|target| is_denied(&self.cx, target)).cloned());
             }
             if reading.said.as_ref() != Some(&answer) {
                 reading.said = Some(answer.clone());
                 answers.push((want.clone(), answer));
             }
         }
+        dropped.into_iter().for_each(|target| self.restart(target));
         for (want, answer) in answers {
             self.say(want, answer);
         }
+    }
+
+    /// Drops what a source gave; a new one lists again when it may.
+    fn restart(&mut self, target: Target) {
+        let Some(old) = self.sources.remove(&target) else { return };
+        old.scope.end();
+        self.cx.board.remove(&target);
+        let new = Shared { users: old.users, ..Shared::start(&self.cx, &mut self.tasks, &target) };
+        self.sources.insert(target, new);
     }
 
     fn end_unwanted(&mut self) {
@@ -223,6 +277,12 @@ impl Demands {
 
     fn end(&mut self, want: &Want) {
         let Some(reading) = self.readings.remove(want) else { return };
+        if let Some(count) = self.in_namespace.get_mut(want.namespace()) {
+            *count -= 1;
+            if *count == 0 {
+                self.in_namespace.remove(want.namespace());
+            }
+        }
         for target in reading.targets {
             let Some(shared) = self.sources.get_mut(&target) else { continue };
             shared.users -= 1;
@@ -252,6 +312,10 @@ fn targets(want: &Want) -> Vec<Target> {
             all(Kind::EndpointSlice, &service.namespace),
         ],
     }
+}
+
+fn is_denied(cx: &Context, target: &Target) -> bool {
+    cx.board.source(target).is_some_and(|source| source.state == State::Denied)
 }
 
 /// What is known of a want; `None` while nothing is.
