@@ -25,8 +25,52 @@ fn a_kind_is_in_touch_again_once_all_its_sources_have_been_for_a_while() {
         assert_eq!(told(), Some(Told::Stale), "the next may be lost at once");
     }
     let mut inner = board.lock();
-    inner.lost.values_mut().for_each(|last| *last = last.checked_sub(SETTLED).unwrap());
+    inner.lost.values_mut().for_each(|last| *last = last.checked_sub(inner::SETTLED).unwrap());
     inner.tell_of_the_lost();
     drop(inner);
     assert_eq!(told(), Some(Told::Ready));
+}
+
+#[test]
+fn the_index_is_what_a_look_at_every_source_finds() {
+    let board = Board::new(BTreeMap::new(), None, Arc::new(|_| {}));
+    let namespaces = [None, Some(ArcStr::from("shop")), Some(ArcStr::from("blog"))];
+    let mut dice = 7_u64;
+    let mut roll = |sides: u64| {
+        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from((dice >> 33) % sides).unwrap()
+    };
+    for step in 0..5_000 {
+        let kind = [Kind::Pod, Kind::Service, Kind::Namespace][roll(3)];
+        let mut target = Target::all(kind, namespaces[roll(3)].clone());
+        target.demanded = roll(4) == 0;
+        match roll(7) {
+            0 => board.add(&target, roll(2) == 0),
+            1 => board.remove(&target),
+            2 => board.delivered(&target),
+            3 => board.excuse(&target),
+            4 => board.read(&target, roll(2_000)),
+            _ => board.set(&target, State::ALL[roll(6)], "a reason"),
+        }
+        assert!(board.lock().is_indexed(), "step {step}");
+        assert_eq!(board.is_denied_in("shop"), !board.denied_in("shop").is_empty());
+    }
+}
+
+#[test]
+fn a_missing_right_is_named_before_what_merely_waits() {
+    let readiness = Readiness::new(|_| {});
+    let parts = BTreeMap::from([(Kind::Pod, readiness.register(Layer::Source, "Pod"))]);
+    let board = Board::new(parts, None, Arc::new(|_| {}));
+    let targets = ["a", "b", "c"].map(|namespace| Target::all(Kind::Pod, Some(namespace.into())));
+    targets.iter().for_each(|target| board.add(target, true));
+    board.seal();
+    let told = || readiness.report().parts.iter().find(|part| part.name == "Pod").map(|part| part.reason.to_string());
+    board.set(&targets[0], State::Synced, "");
+    assert_eq!(told().unwrap(), "Pod in a: synced: read, and waits for the other kinds of its namespace; and 2 more");
+    board.set(&targets[1], State::Denied, "no right");
+    assert_eq!(told().unwrap(), "Pod in b: denied: no right; and 2 more");
+    board.excuse(&targets[1]);
+    board.delivered(&targets[0]);
+    assert_eq!(told().unwrap(), "Pod in c: pending: not begun");
 }
