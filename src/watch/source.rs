@@ -72,6 +72,8 @@ pub(super) struct Source {
     broke: Option<Instant>,
     /// When to list once more, because of an outage.
     verify: Option<Instant>,
+    /// Whether the right to list is known to be there: a watch that begins with the list does without it.
+    may_list: bool,
 }
 
 /// What comes next.
@@ -103,6 +105,7 @@ impl Source {
             // Whoever answers now may be another than who was met at the start.
             broke: Some(Instant::now()),
             verify: None,
+            may_list: false,
         }
     }
 
@@ -168,6 +171,21 @@ impl Source {
             return Ok(());
         }
         Err(Fault::Answer(Status { code: 403, message: "no right to watch".into(), ..Status::default() }))
+    }
+
+    /// Once, when there is time: the question for the revision would show that no list is granted, but others may ask it.
+    async fn check_rights(&mut self) -> Result<(), Fault> {
+        if !self.may_list {
+            match rights::may(&self.cx.client, &self.target, "list").await {
+                Ok(true) => self.may_list = true,
+                Ok(false) => {
+                    let status = Status { code: 403, message: "no right to list".into(), ..Status::default() };
+                    return Err(Fault::Answer(status));
+                }
+                Err(fault) => tracing::debug!(source = %self.target, %fault, "the rights are not told"),
+            }
+        }
+        Ok(())
     }
 
     /// A consistent list, page by page.
@@ -284,6 +302,7 @@ impl Source {
                 }
                 Err(Fault::Silent(_)) if left < QUIET => return Ok(Next::List),
                 Err(Fault::Silent(_)) if stream.opened.elapsed() < self.cx.settings.watch_timeout + OVERDUE => {
+                    self.check_rights().await.map_err(|fault| (Phase::Stream, fault))?;
                     match self.went_back(looked).await {
                         Ok(true) => return Ok(Next::List),
                         // What others ask from here on counts for the next look, not what was answered before.

@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::model::{Event, Kind};
-use crate::watch::testing::{Said, context};
+use crate::watch::testing::{Api, Refused, Said, context, refused, until};
 
 fn source(cx: &Context) -> Source {
     let target = Target::all(Kind::Service, None);
@@ -167,4 +167,26 @@ async fn a_list_that_takes_away_all_of_a_kind_is_believed_when_a_second_one_says
     *answers.lock().unwrap() = Answers { empty: true, gone: true, ..HONEST };
     assert_eq!(source.list().await, Ok(Next::Watch));
     assert_eq!(told(&said), (1, 1));
+}
+
+#[tokio::test]
+async fn a_right_to_watch_does_not_hide_that_the_one_to_list_is_missing() {
+    let api = Api::start().await;
+    api.service("shop", "web");
+    let (cx, _) = context(api.address).await;
+    cx.cluster.meet().await.unwrap();
+    let mut source = source(&cx);
+    assert_eq!(source.list().await, Ok(Next::Watch));
+    assert_eq!(source.check_rights().await, Ok(()));
+    source.may_list = false;
+    api.refuse(&[Refused { verb: "list", ..refused("services", "") }]);
+    let fault = source.check_rights().await.unwrap_err();
+
+    let target = source.target.clone();
+    let recovered = tokio::spawn(async move { source.recover(Phase::Stream, fault).await });
+    let denied = || cx.board.source(&target).filter(|source| source.state == State::Denied);
+    until("it is named", || denied().is_some()).await;
+    assert!(denied().unwrap().reason.contains("no right to list services"), "{:?}", denied());
+    api.refuse(&[]);
+    assert_eq!(recovered.await.unwrap(), Next::List);
 }
