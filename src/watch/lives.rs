@@ -199,7 +199,14 @@ impl Lives {
             (View::Unseen, seen) if self.running.contains_key(name) => {
                 Existence::Known { terminating: seen.is_some_and(|namespace| namespace.terminating) }
             }
-            (View::Unseen, _) => return,
+            (View::Unseen, _) => {
+                // One that is known to be gone stays so until more is known.
+                if self.sealed && !self.cx.board.is_watched(name) {
+                    let reason = literal!("whether it exists is being found out, or may not be known any more");
+                    self.cx.board.life(name, Some((Life::Unknown, reason)));
+                }
+                return;
+            }
         };
         let Some(running) = self.running.get_mut(name) else { return };
         if let Some(targets) = running.judge(&self.cx, &mut self.tasks, &existence) {

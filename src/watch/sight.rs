@@ -25,6 +25,7 @@ use learn::{How, Learned, Learner};
 use looks::Looks;
 
 use super::Context;
+use super::board::State;
 use super::lives::Seen;
 use super::scope::Scope;
 use super::source::Source;
@@ -154,7 +155,10 @@ impl Sight {
     /// What is known of this one.
     pub(super) fn view(&self, name: &ArcStr) -> View {
         if self.sees_all {
-            return View::Known;
+            // One that came to be selected after the right had gone was never looked for.
+            let all = self.cx.board.source(&Target::all(Kind::Namespace, None));
+            let is_denied = all.is_some_and(|all| all.state == State::Denied);
+            return if is_denied && self.seen.get(name).is_none() { View::Unseen } else { View::Known };
         }
         let learned = self.learned.borrow();
         let known = match learned.names.get(name) {

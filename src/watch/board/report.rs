@@ -45,7 +45,7 @@ impl Board {
         (inner.lacking().count(), first.unwrap_or_else(|| "the selection of namespaces".to_owned()), read)
     }
 
-    fn export(&self) {
+    pub(super) fn export(&self) {
         let (mut kinds, mut lives) = (BTreeMap::<Kind, Gauges>::new(), BTreeMap::<Life, usize>::new());
         let inner = self.lock();
         for (target, entry) in inner.sources() {

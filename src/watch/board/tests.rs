@@ -74,3 +74,39 @@ fn a_missing_right_is_named_before_what_merely_waits() {
     board.delivered(&targets[0]);
     assert_eq!(told().unwrap(), "Pod in c: pending: not begun");
 }
+
+/// F23.
+#[test]
+fn every_transition_is_on_the_page_with_the_age_of_what_is_stale() {
+    let exporter = crate::metrics::Exporter::install().unwrap();
+    let board = Board::new(BTreeMap::new(), None, Arc::new(|_| {}));
+    // Of a kind that no other test exports.
+    let target = Target::all(Kind::GatewayClass, None);
+    board.add(&target, true);
+    for state in State::ALL {
+        board.set(&target, state, "a reason");
+        board.lock().change(&target, |entry| entry.since = entry.since.checked_sub(inner::SETTLED).unwrap());
+        board.export();
+        let page = exporter.render();
+        for other in State::ALL {
+            let count = u8::from(other == state);
+            let line = format!("syncgate_sources{{kind=\"GatewayClass\",state=\"{}\"}} {count}\n", other.as_str());
+            assert!(page.contains(&line), "{line}{page}");
+        }
+        let ages = page
+            .lines()
+            .find_map(|line| line.strip_prefix("syncgate_source_staleness_seconds{kind=\"GatewayClass\"} "));
+        let age: f64 = ages.unwrap().parse().unwrap();
+        let is_stale = matches!(state, State::Stale | State::Denied);
+        assert_eq!(age >= inner::SETTLED.as_secs_f64(), is_stale, "{state:?}: {age}");
+    }
+    for life in Life::ALL {
+        board.life(&"shop".into(), Some((life, ArcStr::new())));
+        board.export();
+        let page = exporter.render();
+        for other in Life::ALL {
+            let line = format!("syncgate_namespaces{{state=\"{}\"}} {}\n", other.as_str(), u8::from(other == life));
+            assert!(page.contains(&line), "{line}{page}");
+        }
+    }
+}

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use arcstr::ArcStr;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::looks::Looks;
 use super::named_target;
 use crate::model::Kind;
 use crate::watch::board::State;
+use crate::watch::cluster::Who;
 use crate::watch::fault::Fault;
 use crate::watch::target::Target;
 use crate::watch::{Context, rights};
@@ -55,9 +57,10 @@ impl Learner {
         let mut said = None;
         loop {
             let wanted = self.wanted.borrow_and_update().clone();
-            match self.learn(&wanted, &mut learned).await {
-                Ok(()) => {
+            match self.learn(&wanted, &learned).await {
+                Ok(new) => {
                     said = None;
+                    learned = new.unwrap_or(learned);
                     self.publish(&learned);
                     if self.rest(&learned).await.is_err() {
                         return std::future::pending().await;
@@ -120,45 +123,74 @@ impl Learner {
         self.cx.board.touch();
     }
 
-    /// Asks for what is not known or not as it should be.
-    async fn learn(&self, wanted: &BTreeSet<ArcStr>, learned: &mut Learned) -> Result<(), Fault> {
-        if learned.all == Some(Ok(())) {
-            return Ok(());
+    /// Asks for what is not known or not as it should be. `None`: nothing new, or another cluster answers, whose rights are not ours.
+    async fn learn(&self, wanted: &BTreeSet<ArcStr>, known: &Learned) -> Result<Option<Learned>, Fault> {
+        if known.all == Some(Ok(())) {
+            return Ok(None);
         }
         let (client, all) = (&self.cx.client, Target::all(Kind::Namespace, None));
         let missing = rights::missing(client, &all).await?;
-        if missing.is_empty() {
-            *learned = Learned { all: Some(Ok(())), names: BTreeMap::new() };
-            return Ok(());
-        }
-        learned.all = Some(Err(rights::remedy(&all, &missing).into()));
-        learned.names.retain(|name, _| wanted.contains(name));
-        for name in wanted {
-            if self.is_well(name, learned.names.get(name)) {
-                continue;
+        let mut learned = Learned { all: Some(Ok(())), names: BTreeMap::new() };
+        if !missing.is_empty() {
+            learned.all = Some(Err(rights::remedy(&all, &missing).into()));
+            for name in wanted {
+                let how = match known.names.get(name) {
+                    Some(how) if self.is_well(name, how) => how.clone(),
+                    _ => self.how(name).await?,
+                };
+                learned.names.insert(name.clone(), how);
             }
-            let one = named_target(name);
-            let how = if rights::is_sufficient(client, &one).await? {
-                How::Named
-            } else if rights::may(client, &one, "get").await? {
-                How::Get
-            } else {
-                How::Blind(rights::remedy(&one, &["get"]).into())
-            };
-            learned.names.insert(name.clone(), how);
         }
-        Ok(())
+        let is_another = learned != *known && self.cx.cluster.who(Instant::now()).await? == Who::Other;
+        Ok(Some(learned).filter(|_| !is_another))
+    }
+
+    /// How this one may be seen.
+    async fn how(&self, name: &ArcStr) -> Result<How, Fault> {
+        let (client, one) = (&self.cx.client, named_target(name));
+        if rights::is_sufficient(client, &one).await? {
+            return Ok(How::Named);
+        }
+        let may_get = rights::may(client, &one, "get").await?;
+        Ok(if may_get { How::Get } else { How::Blind(rights::remedy(&one, &["get"]).into()) })
     }
 
     /// Whether a right that was there still is, as far as is known.
-    fn is_well(&self, name: &ArcStr, how: Option<&How>) -> bool {
+    fn is_well(&self, name: &ArcStr, how: &How) -> bool {
         match how {
-            None | Some(How::Blind(_)) => false,
-            Some(How::Named) => {
+            How::Blind(_) => false,
+            How::Named => {
                 let source = self.cx.board.source(&named_target(name));
                 source.is_none_or(|source| source.state != State::Denied)
             }
-            Some(How::Get) => !self.looks.is_refused(name),
+            How::Get => !self.looks.has_lost(name),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watch::testing::{Api, Refused, context};
+
+    #[tokio::test]
+    async fn rights_in_another_cluster_are_not_ours() {
+        let api = Api::start().await;
+        api.namespace("shop");
+        let (cx, _) = context(api.address).await;
+        cx.cluster.meet().await.unwrap();
+        let wanted = BTreeSet::from(["shop".into()]);
+        let (learned, _) = watch::channel(Arc::new(Learned::default()));
+        let (_wants, asked) = watch::channel(Arc::new(wanted.clone()));
+        let learner = Learner { cx, wanted: asked, learned, looks: Arc::default() };
+        let all = Refused { verb: "", resource: "namespaces", namespace: "", name: "" };
+        api.refuse(&[Refused { verb: "list", ..all }, Refused { verb: "watch", ..all }]);
+        let known = learner.learn(&wanted, &Learned::default()).await.unwrap().unwrap();
+        assert_eq!(known.names.get("shop"), Some(&How::Get));
+
+        api.delete("namespaces", "", "kube-system");
+        api.namespace("kube-system");
+        api.refuse(&[]);
+        assert_eq!(learner.learn(&wanted, &known).await, Ok(None));
     }
 }

@@ -60,9 +60,9 @@ impl Looks {
         self.lock().get(name).is_some_and(|look| look.found.is_some())
     }
 
-    /// Whether the last look at this one was refused.
-    pub(super) fn is_refused(&self, name: &str) -> bool {
-        self.lock().get(name).is_some_and(|look| look.refused)
+    /// Whether the last look was refused at this one, which was there before. Of one that is gone there is nothing to lose sight of.
+    pub(super) fn has_lost(&self, name: &str) -> bool {
+        self.lock().get(name).is_some_and(|look| look.refused && (look.found.is_some() || !look.looked))
     }
 
     /// Looks, for ever.
@@ -98,9 +98,9 @@ impl Looks {
         let found = look_at(cx, name).await?;
         let known = self.lock().get(name).cloned().unwrap_or_default();
         let uid = |namespace: &Option<Arc<Namespace>>| namespace.as_ref().map(|namespace| namespace.uid.clone());
-        // The first look shows only whether there is something to read; what is read then is asked the same.
-        let changed = known.looked && uid(&known.found) != uid(&found);
-        if changed && cx.cluster.who(asked).await? == Who::Other {
+        // A first look that finds something shows only that there is something to read; what is read then is asked the same.
+        let is_news = if known.looked { uid(&known.found) != uid(&found) } else { found.is_none() };
+        if is_news && cx.cluster.who(asked).await? == Who::Other {
             return Ok(None);
         }
         Ok(Some(found))
