@@ -61,7 +61,7 @@ unit: $(envoy_new) $(envoy_old) $(kube) ## Unit, property, golden and documentat
 
 # The matrix of rights and events is not among them: two of its cells are not as expected yet.
 proven := --lib --bins --test 'show_[1-4]_*' --test kube_server --test fault_proxy --test seed_and_churn \
-	--test 'show_k8s_[246]_*' --test show_k8s_traffic
+	--test 'show_k8s_[246]_*' --test show_k8s_traffic --test show_k8s_scopes
 
 e2e: build $(envoy_new) $(envoy_old) $(kube) ## Scenarios with real traffic through the newest and the oldest supported Envoy
 	$(beds) cargo test --package syncgate-e2e $(proven) -- --test-threads=1
