@@ -6,18 +6,20 @@
 //! it leads to.
 
 mod owners;
+mod rows;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 pub(super) use owners::Owners;
 use owners::{Place, Sharers};
+use rows::{Book, Inner, Staged, newest_of_each};
+pub(super) use rows::{Gathering, Loss};
 
 use super::board::Board;
 use super::target::Target;
 use super::wire::{Change, Gone, Item, Value};
-use crate::model::{Delta, Event, Object, ObjectKey, ObjectRef};
+use crate::model::{Delta, Event, ObjectKey, ObjectRef};
 
 /// Takes deltas to the door. Never blocks.
 pub(super) type Sink = Arc<dyn Fn(Delta) + Send + Sync>;
@@ -49,57 +51,6 @@ struct Turn<'a> {
     sharers: Option<MutexGuard<'a, Sharers>>,
     own: *const Mutex<Inner>,
     inner: MutexGuard<'a, Inner>,
-}
-
-struct Inner {
-    ended: bool,
-    /// The first lists, until all of them are there.
-    staged: Option<Staged>,
-    books: BTreeMap<Target, Book>,
-}
-
-struct Staged {
-    arrived: Instant,
-    events: Vec<Event>,
-    lacking: BTreeSet<Target>,
-}
-
-/// The rows of one source: each object's version.
-#[derive(Default)]
-struct Book {
-    rows: HashMap<ObjectKey, u64>,
-    /// Of the source whose word counts.
-    generation: u32,
-}
-
-/// A list while it is read: swapped in at its end.
-#[derive(Debug, Default)]
-pub(super) struct Gathering {
-    seen: HashMap<ObjectKey, u64>,
-    puts: Vec<(ObjectKey, Object)>,
-    /// Objects that could not be read: what was known of them stays.
-    unread: Vec<ObjectKey>,
-}
-
-/// What a list would take away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Loss {
-    pub(super) had: usize,
-    pub(super) lost: usize,
-}
-
-impl Gathering {
-    /// Objects read so far.
-    pub(super) fn len(&self) -> usize {
-        self.seen.len()
-    }
-
-    /// An object went while the list was read.
-    pub(super) fn forget(&mut self, key: &ObjectKey) {
-        if self.seen.remove(key).is_some() {
-            self.puts.retain(|(put, _)| put != key);
-        }
-    }
 }
 
 impl Scope {
@@ -325,42 +276,6 @@ impl Turn<'_> {
     fn others_have(&self, object: &ObjectRef) -> bool {
         self.sharers.as_ref().is_some_and(|sharers| owners::others_have(sharers, self.own, object))
     }
-}
-
-impl Inner {
-    /// The book of a source whose word counts.
-    fn live(&mut self, target: &Target, generation: u32) -> Option<&mut Book> {
-        self.books.get_mut(target).filter(|book| !self.ended && book.generation == generation)
-    }
-
-    /// Whether this row was said and not taken back.
-    fn has_said(&self, target: &Target, key: &ObjectKey) -> bool {
-        let said = !self.ended && self.staged.is_none();
-        said && self.books.get(target).is_some_and(|book| book.rows.contains_key(key))
-    }
-
-    fn retract(&mut self, of: impl Fn(&Target) -> bool) -> Vec<Event> {
-        let books = self.books.iter_mut().filter(|(target, _)| of(target));
-        let gone = books.flat_map(|(target, book)| {
-            std::mem::take(&mut book.rows).into_keys().map(|key| Event::Delete(ObjectRef::new(target.kind, key)))
-        });
-        gone.collect()
-    }
-}
-
-/// Of several events of one object the newest counts.
-fn newest_of_each(events: &mut Vec<Event>) {
-    if events.len() < 2 {
-        return;
-    }
-    let mut seen = std::collections::HashSet::new();
-    let newest = |event: &Event| match event {
-        Event::Put(object, _) | Event::Delete(object) => seen.insert(object.clone()),
-        Event::Listed(_) | Event::Answered(..) | Event::Covers(_) => true,
-    };
-    events.reverse();
-    events.retain(newest);
-    events.reverse();
 }
 
 #[cfg(test)]

@@ -1,13 +1,15 @@
 //! What is read on demand: Secrets, and what lies outside the watched namespaces. A source for each want, as long as
 //! something refers to it and a while longer.
 
+mod allowed;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arcstr::ArcStr;
 use tokio::sync::watch;
-use tracing::{debug, info};
+use tracing::debug;
 
 use super::board::State;
 use super::scope::Scope;
@@ -34,8 +36,6 @@ struct Reading {
     unwanted: Option<Instant>,
     /// Since when a right is missing that was there.
     revoked: Option<Instant>,
-    /// Since when it may not be read any more.
-    disallowed: Option<Instant>,
 }
 
 /// The sources of one target, which several wants may share.
@@ -64,6 +64,8 @@ pub(super) struct Demands {
     in_namespace: BTreeMap<ArcStr, usize>,
     /// When it was looked last whether all of them may be read.
     allowed: Instant,
+    /// Those that might not then.
+    disallowed: BTreeSet<Want>,
     sources: BTreeMap<Target, Shared>,
     tasks: Tasks,
     refused: BTreeMap<Want, (u64, ArcStr)>,
@@ -82,6 +84,7 @@ impl Demands {
             readings: BTreeMap::new(),
             in_namespace: BTreeMap::new(),
             allowed: Instant::now(),
+            disallowed: BTreeSet::new(),
             sources: BTreeMap::new(),
             tasks: Tasks::default(),
             refused: BTreeMap::new(),
@@ -147,76 +150,13 @@ impl Demands {
         }
     }
 
-    /// Why something is not read at all.
-    fn refusal(&self, want: &Want) -> Option<ArcStr> {
-        let namespace = want.namespace();
-        if let Some(selection) = &self.selection
-            && self.is_foreign(want)
-            && !selection.borrow().allows_foreign(namespace)
-        {
-            return Some(arcstr::format!(
-                "namespace {namespace} is neither watched nor among the foreign namespaces that may be read; add it to \
-                 --foreign-namespaces"
-            ));
-        }
-        let in_namespace = self.in_namespace.get(namespace).copied().unwrap_or_default();
-        if in_namespace >= MOST_IN_NAMESPACE {
-            return Some(arcstr::format!(
-                "references into namespace {namespace} name more than {MOST_IN_NAMESPACE} different objects"
-            ));
-        }
-        (self.readings.len() >= MOST)
-            .then(|| arcstr::format!("references name more than {MOST} different objects that are read on demand"))
-    }
-
-    /// Whether it lies outside the watched namespaces.
-    fn is_foreign(&self, want: &Want) -> bool {
-        match want {
-            Want::Grants(_) | Want::Backend(_) => true,
-            Want::Object(_) => !self.cx.board.is_watched(want.namespace()),
-        }
-    }
-
-    /// What may not be read any more is not: then it is refused as if it had never been.
-    fn end_disallowed(&mut self) {
-        let Some(selection) = &self.selection else { return };
-        if self.allowed.elapsed() < TICK {
-            return;
-        }
-        self.allowed = Instant::now();
-        let selection = selection.borrow().clone();
-        // A namespace that comes to be watched is wanted no more by and by, and what was read of it stays until then.
-        let is_allowed = |name: &ArcStr| {
-            selection.allows_foreign(name) || selection.names.contains(name) || self.cx.board.is_watched(name)
-        };
-        let disallowed: Vec<_> = self
-            .readings
-            .keys()
-            .filter(|want| self.is_foreign(want) && !is_allowed(want.namespace()))
-            .cloned()
-            .collect();
-        let mut since = BTreeMap::new();
-        for want in disallowed {
-            since.insert(want.clone(), self.readings.get(&want).and_then(|reading| reading.disallowed));
-        }
-        for (want, reading) in &mut self.readings {
-            reading.disallowed = since.get(want).map(|since| since.unwrap_or(self.allowed));
-        }
-        // Once more before it is believed: those that are selected by label are known a moment later.
-        for (want, _) in since.into_iter().filter(|(_, since)| since.is_some()) {
-            info!(%want, "may not be read any more: its namespace is no longer among --foreign-namespaces");
-            self.end(&want);
-        }
-    }
-
     fn read(&mut self, want: Want, turn: u64) {
         let targets = targets(&want);
         for target in &targets {
             let (cx, tasks) = (&self.cx, &mut self.tasks);
             self.sources.entry(target.clone()).or_insert_with(|| Shared::start(cx, tasks, target)).users += 1;
         }
-        let reading =
-            Reading { targets, turn, said: None, held: false, unwanted: None, revoked: None, disallowed: None };
+        let reading = Reading { targets, turn, said: None, held: false, unwanted: None, revoked: None };
         *self.in_namespace.entry(want.namespace().clone()).or_default() += 1;
         self.readings.insert(want, reading);
     }

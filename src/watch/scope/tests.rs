@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::model::{Kind, Pod, Service};
+use crate::model::{Kind, Object, Pod, Service};
 
 /// Everything that was said.
 #[derive(Default, Clone)]
