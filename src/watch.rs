@@ -34,6 +34,9 @@ mod selection;
 mod sight;
 mod source;
 mod target;
+mod tasks;
+#[cfg(test)]
+mod testing;
 mod wants;
 pub mod wire;
 
@@ -56,8 +59,7 @@ use apis::Apis;
 use cluster::Cluster;
 use lives::{KINDS, Lives, Seen};
 use outage::Outage;
-use scope::{First, Scope, Sink};
-use sight::Sight;
+use scope::{First, Owners, Scope, Sink};
 use source::Source;
 use wants::Demands;
 
@@ -110,6 +112,12 @@ pub struct Settings {
     pub revoked: Policy,
     /// When no namespace is selected.
     pub on_empty_selection: EmptySelection,
+    /// How long something is read on after the last reference to it went: references come and go together.
+    pub linger: Duration,
+    /// How long a namespace that left the selection is read on, if references may lead into it: until what they lead to is read instead.
+    pub handover: Duration,
+    /// Between questions for rights on Namespaces that are missing.
+    pub rights_again: Duration,
 }
 
 impl Default for Settings {
@@ -120,6 +128,9 @@ impl Default for Settings {
             list_pause: Duration::from_secs(30),
             revoked: Policy { hold: Duration::from_secs(300), drop: false },
             on_empty_selection: EmptySelection::default(),
+            linger: Duration::from_secs(60),
+            handover: Duration::from_secs(15),
+            rights_again: Duration::from_secs(30),
         }
     }
 }
@@ -134,7 +145,16 @@ struct Context {
     pool: Arc<wire::Pool>,
     board: Board,
     sink: Sink,
+    /// In namespaced scope, where two scopes may have the same rows.
+    owners: Option<Arc<Owners>>,
     settings: Settings,
+}
+
+impl Context {
+    /// A scope of these targets.
+    fn scope(&self, targets: &[Target], first: First) -> Arc<Scope> {
+        Scope::among(self.owners.as_ref(), self.sink.clone(), self.board.clone(), targets, first)
+    }
 }
 
 /// Kubernetes as a source, before it runs.
@@ -169,11 +189,13 @@ impl Watch {
                 (kind, part)
             })
             .collect();
-        let board = Board::new(parts, sink.clone());
+        let namespaced = matches!(scopes, Scopes::Namespaces { .. });
+        let board = Board::new(parts, namespaced.then(|| selection(readiness)), sink.clone());
         let outage = Outage::new(client.clone());
         let cluster = Arc::new(Cluster::new(client.clone()));
         let apis = Arc::new(Apis::new(client.clone()));
-        let cx = Context { client, outage, cluster, apis, pool: Arc::default(), board, sink, settings };
+        let owners = namespaced.then(Arc::default);
+        let cx = Context { client, outage, cluster, apis, pool: Arc::default(), board, sink, owners, settings };
         Self { cx, scopes, wants, seen }
     }
 
@@ -211,12 +233,20 @@ impl Watch {
             }
             Scopes::Namespaces { selection, file } => {
                 let (sender, selection) = channel::channel(Arc::new(selection));
-                tasks.spawn(selection::follow(file, sender));
+                let on_empty = cx.settings.on_empty_selection;
+                tasks.spawn(selection::follow(file, sender, cx.board.clone(), on_empty));
                 tasks.spawn(Demands::new(cx.clone(), wants, Some(selection.clone())).run());
-                start_namespaces(cx, seen, selection, tasks).await;
+                start_namespaces(cx, seen, selection, tasks);
             }
         }
     }
+}
+
+/// The word of the selection of namespaces in readiness.
+fn selection(readiness: &Readiness) -> Part {
+    let part = readiness.register(Layer::Source, "selection of namespaces");
+    part.waiting("the API server is being asked");
+    part
 }
 
 /// Waits for the API server, and learns which cluster it is.
@@ -245,7 +275,7 @@ fn start_cluster(cx: &Context, tasks: &mut JoinSet<()>) {
     (cx.sink)(Delta::new(std::time::Instant::now(), vec![Event::Covers(coverage)]));
     let kinds = KINDS.into_iter().chain([Kind::GatewayClass, Kind::Namespace]);
     let targets: Vec<_> = kinds.map(|kind| Target::all(kind, None)).collect();
-    let scope = Scope::new(cx.sink.clone(), cx.board.clone(), &targets, First::Early);
+    let scope = cx.scope(&targets, First::Early);
     targets.iter().for_each(|target| cx.board.add(target, true));
     cx.board.seal();
     for target in targets {
@@ -255,33 +285,16 @@ fn start_cluster(cx: &Context, tasks: &mut JoinSet<()>) {
 }
 
 /// Selected namespaces, each with sources of its own.
-async fn start_namespaces(
+fn start_namespaces(
     cx: Context,
     seen: Arc<Seen>,
     selection: channel::Receiver<Arc<Selection>>,
     tasks: &mut JoinSet<()>,
 ) {
     let class = Target::all(Kind::GatewayClass, None);
-    let scope = Scope::new(cx.sink.clone(), cx.board.clone(), std::slice::from_ref(&class), First::Whole);
+    let scope = cx.scope(std::slice::from_ref(&class), First::Whole);
     cx.board.add(&class, true);
-    tasks.spawn(Source::new(class, scope.clone(), cx.clone()).run());
-    let sight = loop {
-        let chosen = selection.borrow().clone();
-        match Sight::learn(&cx, &chosen).await {
-            Ok(Ok(sight)) => break sight,
-            Ok(Err(reason)) => {
-                cx.board.waits(&reason);
-                warn!(%reason, "namespaces cannot be selected");
-                tokio::time::sleep(Duration::from_secs(5)).await;
-            }
-            Err(fault) if fault.is_outage() => cx.outage.over(&fault).await,
-            Err(fault) => {
-                cx.board.waits(&fault.to_string());
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-        }
-    };
-    info!(sight = sight.as_str(), "watching selected namespaces");
-    sight.spawn(&cx, &scope, tasks);
-    tasks.spawn(Lives::new(cx, seen, sight, selection).run());
+    tasks.spawn(Source::new(class, scope, cx.clone()).run());
+    info!("watching selected namespaces");
+    tasks.spawn(Lives::new(cx, seen, selection).run());
 }

@@ -40,6 +40,11 @@ pub fn selector() -> Result<Vec<Value>> {
     documents("selector.yaml", "")
 }
 
+/// What references into a namespace that is not watched need.
+pub fn foreign(namespace: &str) -> Result<Vec<Value>> {
+    documents("foreign.yaml", namespace)
+}
+
 fn documents(name: &str, namespace: &str) -> Result<Vec<Value>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/rbac").join(name);
     let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
@@ -57,7 +62,8 @@ mod tests {
 
     #[test]
     fn a_namespace_is_put_in_and_every_binding_is_for_the_user() {
-        let documents = [cluster().unwrap(), namespaced("shop").unwrap(), selector().unwrap()].concat();
+        let documents =
+            [cluster().unwrap(), namespaced("shop").unwrap(), selector().unwrap(), foreign("shared").unwrap()].concat();
         let bindings = documents.iter().filter(|document| document["subjects"].is_array());
         for binding in bindings {
             let subject = &binding["subjects"][0];
@@ -74,7 +80,8 @@ mod tests {
 
     #[test]
     fn nothing_may_be_written() {
-        let documents = [cluster().unwrap(), namespaced("shop").unwrap(), selector().unwrap()].concat();
+        let documents =
+            [cluster().unwrap(), namespaced("shop").unwrap(), selector().unwrap(), foreign("shared").unwrap()].concat();
         let rules = documents.iter().flat_map(|document| document["rules"].as_array().into_iter().flatten());
         let verbs = rules.flat_map(|rule| rule["verbs"].as_array().into_iter().flatten());
         for verb in verbs {

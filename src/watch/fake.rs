@@ -1,45 +1,12 @@
-//! An API server of a few lines, for tests of what is asked and believed.
+//! An API server of a few lines that lies as it is told, for tests of what is believed; an honest one is in `testing`.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::apis::Apis;
-use super::board::Board;
-use super::client::{Client, Limits, Origin};
-use super::cluster::Cluster;
-use super::outage::Outage;
-use super::scope::Sink;
-use super::{Context, Settings, wire};
-use crate::model::Delta;
-
-/// Everything that was said to the door.
-pub(super) type Said = Arc<Mutex<Vec<Delta>>>;
-
-/// What the sources of a test have at hand, to ask the server at this address.
-pub(super) async fn context(server: SocketAddr) -> (Context, Said) {
-    let config = std::env::temp_dir().join(format!("syncgate-source-{}-{}", std::process::id(), server.port()));
-    let text = format!(
-        "{{apiVersion: v1, kind: Config, current-context: test, contexts: [{{name: test, context: {{cluster: test, user: test}}}}], \
-         clusters: [{{name: test, cluster: {{server: 'http://{server}'}}}}], users: [{{name: test, user: {{token: secret}}}}]}}"
-    );
-    std::fs::write(&config, text).unwrap();
-    let origin = Origin { kubeconfig: Some(config.clone()), context: None };
-    let client = Client::new(origin, Limits::default()).await.unwrap();
-    std::fs::remove_file(config).unwrap();
-    let said = Said::default();
-    let sink: Sink = {
-        let said = said.clone();
-        Arc::new(move |delta| said.lock().unwrap().push(delta))
-    };
-    let board = Board::new(BTreeMap::new(), sink.clone());
-    let (outage, cluster) = (Outage::new(client.clone()), Arc::new(Cluster::new(client.clone())));
-    let (pool, apis) = (Arc::<wire::Pool>::default(), Arc::new(Apis::new(client.clone())));
-    (Context { client, outage, cluster, apis, pool, board, sink, settings: Settings::default() }, said)
-}
+use super::Context;
+use super::testing::{Said, context};
 
 /// What the server answers.
 #[derive(Clone, Copy)]

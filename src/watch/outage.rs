@@ -133,8 +133,13 @@ impl Outage {
     /// Whether the server is well, by its own word.
     pub(super) async fn is_well(&self) -> bool {
         let asked = Instant::now();
-        let well = self.well.ask(asked - MOMENT, async || Ok(self.answers(asked).await)).await;
-        well.unwrap_or(false)
+        let ask = async || match timeout(PATIENCE, self.client.probe("/readyz")).await {
+            Ok(Ok(())) => Ok(true),
+            // No right to ask says nothing bad of it.
+            Ok(Err(Fault::Answer(status))) => Ok(status.code < 500),
+            _ => Ok(false),
+        };
+        self.well.ask(asked - MOMENT, ask).await.unwrap_or(false)
     }
 
     /// Whether the server's revision for this kind is lower than `seen`, as after a restore of etcd: a watch from a revision

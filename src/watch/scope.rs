@@ -6,21 +6,29 @@
 //! it leads to. Where nothing is served before all first lists are whole, pods leave while they are listed: a hundred thousand
 //! of them are not held here and then all translated at once.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod owners;
+mod rows;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+
+pub(super) use owners::Owners;
+use owners::{Place, Sharers};
+use rows::{Book, Inner, Staged, newest_of_each};
+pub(super) use rows::{Gathering, Loss};
 
 use super::board::Board;
 use super::target::Target;
 use super::wire::{Change, Gone, Item, Value};
-use crate::model::{Delta, Event, Kind, Object, ObjectKey, ObjectRef};
+use crate::model::{Delta, Event, Kind, ObjectKey, ObjectRef};
 
 /// Takes deltas to the door. Never blocks.
 pub(super) type Sink = Arc<dyn Fn(Delta) + Send + Sync>;
 
-/// The rows of one scope.
+/// The rows of one scope, as the sources of one generation hold them: what an older one says is fenced.
 pub(super) struct Scope {
-    inner: Mutex<Inner>,
+    rows: Arc<Rows>,
+    generation: u32,
     sink: Sink,
     board: Board,
 }
@@ -39,66 +47,54 @@ pub(super) enum First {
 /// So many pods leave together while they are listed.
 const EARLY: usize = 512;
 
-struct Inner {
-    ended: bool,
-    /// Pods may leave while they are listed.
-    early: bool,
-    /// The first lists, until all of them are there.
-    staged: Option<Staged>,
-    books: BTreeMap<Target, Book>,
+struct Rows {
+    inner: Arc<Mutex<Inner>>,
+    /// Where others may have the same rows.
+    place: Option<Arc<Place>>,
 }
 
-struct Staged {
-    arrived: Instant,
-    events: Vec<Event>,
-    lacking: BTreeSet<Target>,
-}
-
-/// The rows of one source: each object's version.
-#[derive(Default)]
-struct Book {
-    rows: HashMap<ObjectKey, u64>,
-    /// A list was whole and believed.
-    listed: bool,
-}
-
-/// A list while it is read: swapped in at its end.
-#[derive(Debug, Default)]
-pub(super) struct Gathering {
-    seen: HashMap<ObjectKey, u64>,
-    puts: Vec<(ObjectKey, u64, Object)>,
-    /// What leaves early is not seen twice: how many have left. `None` where everything waits for the end.
-    left: Option<usize>,
-    begun: bool,
-    /// Objects that could not be read: what was known of them stays.
-    unread: Vec<ObjectKey>,
-}
-
-/// What a list would take away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Loss {
-    pub(super) had: usize,
-    pub(super) lost: usize,
-}
-
-impl Gathering {
-    /// Objects read so far.
-    pub(super) fn len(&self) -> usize {
-        self.left.map_or(self.seen.len(), |left| left + self.puts.len())
+impl Drop for Rows {
+    fn drop(&mut self) {
+        if let Some(place) = &self.place {
+            place.leave(&self.inner);
+        }
     }
 }
 
+/// A scope while it has the turn in its namespace.
+struct Turn<'a> {
+    sharers: Option<MutexGuard<'a, Sharers>>,
+    own: *const Mutex<Inner>,
+    inner: MutexGuard<'a, Inner>,
+}
+
 impl Scope {
-    /// A scope of these targets.
+    /// A scope without others beside it.
+    #[cfg(test)]
     pub(super) fn new(sink: Sink, board: Board, targets: &[Target], first: First) -> Arc<Self> {
+        Self::among(None, sink, board, targets, first)
+    }
+
+    /// A scope of these targets. What another of the owners has is not taken back.
+    pub(super) fn among(
+        owners: Option<&Arc<Owners>>,
+        sink: Sink,
+        board: Board,
+        targets: &[Target],
+        first: First,
+    ) -> Arc<Self> {
         let staged = (first == First::Together).then(|| Staged {
             arrived: Instant::now(),
             events: Vec::new(),
             lacking: targets.iter().cloned().collect(),
         });
         let books = targets.iter().map(|target| (target.clone(), Book::default())).collect();
-        let inner = Inner { ended: false, early: first == First::Early, staged, books };
-        Arc::new(Self { inner: Mutex::new(inner), sink, board })
+        let inner = Arc::new(Mutex::new(Inner { ended: false, early: first == First::Early, staged, books }));
+        let place = owners.and_then(|owners| owners.place(targets));
+        if let Some(place) = &place {
+            place.join(targets, &inner);
+        }
+        Arc::new(Self { rows: Arc::new(Rows { inner, place }), generation: 0, sink, board })
     }
 
     /// Adds one more source.
@@ -108,11 +104,10 @@ impl Scope {
 
     /// Notes objects of a list that is being read. What is known already is not kept twice.
     pub(super) fn gather(&self, target: &Target, gathering: &mut Gathering, items: Vec<Item>) {
-        let mut inner = self.lock();
-        let inner = &mut *inner;
-        let Some(book) = inner.books.get(target) else { return };
+        let mut turn = self.turn();
+        let Some(book) = turn.inner.books.get(target) else { return };
         if !std::mem::replace(&mut gathering.begun, true) {
-            let early = inner.early && target.kind == Kind::Pod && book.rows.is_empty();
+            let early = turn.inner.early && target.kind == Kind::Pod && book.rows.is_empty();
             gathering.left = early.then_some(0);
         }
         for Item { key, version, value, .. } in items {
@@ -132,36 +127,36 @@ impl Scope {
             }
         }
         // Ahead of the Services a pod would be looked at twice.
-        if gathering.left.is_some() && gathering.puts.len() >= EARLY && inner.knows_services() {
-            self.let_out(inner, target, gathering, Instant::now());
+        if gathering.left.is_some() && gathering.puts.len() >= EARLY && turn.inner.knows_services() {
+            self.let_out(&mut turn, target, gathering, Instant::now());
         }
     }
 
     /// What was gathered leaves and is known from here on.
-    fn let_out(&self, inner: &mut Inner, target: &Target, gathering: &mut Gathering, arrived: Instant) {
-        let Some(book) = inner.live(target) else { return };
+    fn let_out(&self, turn: &mut Turn<'_>, target: &Target, gathering: &mut Gathering, arrived: Instant) {
+        let Some(book) = turn.inner.live(target, self.generation) else { return };
         let mut events = Vec::with_capacity(gathering.puts.len());
         for (key, version, object) in std::mem::take(&mut gathering.puts) {
             book.rows.insert(key.clone(), version);
             events.push(Event::Put(ObjectRef::new(target.kind, key), object));
         }
         gathering.left = gathering.left.map(|left| left + events.len());
-        self.say(inner, Delta::new(arrived, events));
+        self.say(turn, Delta::new(arrived, events));
     }
 
     /// An object went while the list was read.
-    pub(super) fn forget(&self, target: &Target, gathering: &mut Gathering, key: &ObjectKey) {
+    pub(super) fn take_out(&self, target: &Target, gathering: &mut Gathering, key: &ObjectKey) {
         if gathering.seen.remove(key).is_some() || gathering.left.is_some() {
             gathering.puts.retain(|(put, ..)| put != key);
         }
-        let mut inner = self.lock();
+        let mut turn = self.turn();
         if gathering.left.is_some()
-            && let Some(book) = inner.live(target)
+            && let Some(book) = turn.inner.live(target, self.generation)
             && book.rows.remove(key).is_some()
         {
             gathering.left = gathering.left.map(|left| left.saturating_sub(1));
             let gone = Event::Delete(ObjectRef::new(target.kind, key.clone()));
-            self.say(&mut inner, Delta::new(Instant::now(), vec![gone]));
+            self.say(&mut turn, Delta::new(Instant::now(), vec![gone]));
         }
     }
 
@@ -176,15 +171,15 @@ impl Scope {
 
     /// The list is whole and believed: from here on it is what the source holds.
     pub(super) fn swap(&self, target: &Target, mut gathering: Gathering, arrived: Instant) {
-        let mut inner = self.lock();
+        let mut turn = self.turn();
         if gathering.left.is_some() {
-            self.let_out(&mut inner, target, &mut gathering, arrived);
+            self.let_out(&mut turn, target, &mut gathering, arrived);
         }
-        let Some(book) = inner.live(target) else { return };
+        let Some(book) = turn.inner.live(target, self.generation) else { return };
         book.listed = true;
         if gathering.left.is_some() {
             self.board.rows(target, book.rows.len());
-            return self.settle_in(&mut inner, target);
+            return self.settle_in(&mut turn, target);
         }
         for key in gathering.unread {
             if let Some(version) = book.rows.get(&key) {
@@ -197,14 +192,14 @@ impl Scope {
         events.extend(puts.map(|(key, _, object)| Event::Put(ObjectRef::new(target.kind, key), object)));
         book.rows = gathering.seen;
         self.board.rows(target, book.rows.len());
-        self.say(&mut inner, Delta::new(arrived, events));
-        self.settle_in(&mut inner, target);
+        self.say(&mut turn, Delta::new(arrived, events));
+        self.settle_in(&mut turn, target);
     }
 
     /// Changes that a watch yielded together. Gives what could not be read.
     pub(super) fn change(&self, target: &Target, changes: Vec<Change>, arrived: Instant) {
-        let mut inner = self.lock();
-        let Some(book) = inner.live(target) else { return };
+        let mut turn = self.turn();
+        let Some(book) = turn.inner.live(target, self.generation) else { return };
         let mut events = Vec::with_capacity(changes.len());
         for change in changes {
             let (key, event) = match change {
@@ -228,133 +223,121 @@ impl Scope {
         }
         self.board.rows(target, book.rows.len());
         newest_of_each(&mut events);
-        self.say(&mut inner, Delta::new(arrived, events));
+        self.say(&mut turn, Delta::new(arrived, events));
     }
 
     /// The source has nothing to deliver for now (an API that is absent, a right that is missing): others need not wait.
     pub(super) fn settle(&self, target: &Target) {
-        let mut inner = self.lock();
-        if !inner.ended {
-            self.settle_in(&mut inner, target);
+        let mut turn = self.turn();
+        if turn.inner.live(target, self.generation).is_some() {
+            self.settle_in(&mut turn, target);
         }
     }
 
     /// Lets what is staged go although some sources have not delivered.
     pub(super) fn release(&self) {
-        let mut inner = self.lock();
-        let Some(staged) = inner.staged.take() else { return };
-        let delivered: Vec<_> = inner.books.keys().filter(|target| !staged.lacking.contains(target)).cloned().collect();
-        self.say(&mut inner, Delta::new(staged.arrived, staged.events));
+        let mut turn = self.turn();
+        let Some(mut staged) = turn.inner.staged.take() else { return };
+        newest_of_each(&mut staged.events);
+        let lacking = |target: &&Target| staged.lacking.contains(*target);
+        let delivered: Vec<_> = turn.inner.books.keys().filter(|target| !lacking(target)).cloned().collect();
+        self.say(&mut turn, Delta::new(staged.arrived, staged.events));
         delivered.iter().for_each(|target| self.board.delivered(target));
     }
 
     /// Takes back the rows of these sources, as one epoch; the sources go on.
     pub(super) fn drop_rows(&self, targets: &[Target]) {
-        let mut inner = self.lock();
-        if inner.ended {
+        let mut turn = self.turn();
+        if turn.inner.ended {
             return;
         }
-        let events = inner.retract(|target| targets.contains(target));
+        let events = turn.inner.retract(|target| targets.contains(target));
         for target in targets {
             self.board.rows(target, 0);
         }
-        self.say(&mut inner, Delta::firm(Instant::now(), events));
+        self.say(&mut turn, Delta::firm(Instant::now(), events));
     }
 
     /// Takes back everything, as one epoch, and lets nothing through any more. Gives how many rows left.
     pub(super) fn end(&self) -> usize {
-        let mut inner = self.lock();
-        if inner.ended {
+        let mut turn = self.turn();
+        if turn.inner.ended {
             return 0;
         }
-        inner.ended = true;
-        if inner.staged.take().is_some() {
+        turn.inner.ended = true;
+        if turn.inner.staged.take().is_some() {
             // Nothing of it was ever said.
-            inner.books.clear();
             return 0;
         }
-        let events = inner.retract(|_| true);
-        inner.books.clear();
-        let rows = events.len();
-        (self.sink)(Delta::firm(Instant::now(), events));
-        rows
+        let events = turn.inner.retract(|_| true);
+        self.say(&mut turn, Delta::firm(Instant::now(), events))
     }
 
-    /// Takes out one source with its rows, by a delta of its own.
-    pub(super) fn remove(&self, target: &Target) {
-        self.drop_rows(std::slice::from_ref(target));
+    /// Takes out one source without a word: others tell of its rows.
+    pub(super) fn forget(&self, target: &Target) {
         self.lock().books.remove(target);
     }
 
-    fn say(&self, inner: &mut Inner, delta: Delta) {
-        match &mut inner.staged {
-            Some(staged) => staged.events.extend(delta.events),
-            None => {
-                if !delta.is_empty() {
-                    (self.sink)(delta);
-                }
-            }
+    /// Whether a source has this row.
+    pub(super) fn has(&self, target: &Target, key: &ObjectKey) -> bool {
+        self.lock().books.get(target).is_some_and(|book| book.rows.contains_key(key))
+    }
+
+    /// The scope for another source of the target than the one so far, whose late words are fenced.
+    pub(super) fn renew(&self, target: &Target) -> Arc<Self> {
+        let mut generation = self.generation;
+        if let Some(book) = self.lock().books.get_mut(target) {
+            book.generation += 1;
+            generation = book.generation;
         }
+        Arc::new(Self { rows: self.rows.clone(), generation, sink: self.sink.clone(), board: self.board.clone() })
+    }
+
+    /// What follows goes to the door, but for the end of what another still has. Gives how many events.
+    fn say(&self, turn: &mut Turn<'_>, mut delta: Delta) -> usize {
+        if let Some(staged) = &mut turn.inner.staged {
+            staged.events.extend(delta.events);
+            return 0;
+        }
+        delta.events.retain(|event| !matches!(event, Event::Delete(object) if turn.others_have(object)));
+        let said = delta.events.len();
+        if said > 0 {
+            (self.sink)(delta);
+        }
+        said
     }
 
     /// The target has said what it has to say at first.
-    fn settle_in(&self, inner: &mut Inner, target: &Target) {
-        let Some(staged) = &mut inner.staged else {
+    fn settle_in(&self, turn: &mut Turn<'_>, target: &Target) {
+        let Some(staged) = &mut turn.inner.staged else {
             self.board.delivered(target);
             return;
         };
         staged.lacking.remove(target);
         if staged.lacking.is_empty()
-            && let Some(staged) = inner.staged.take()
+            && let Some(mut staged) = turn.inner.staged.take()
         {
-            let targets: Vec<_> = inner.books.keys().cloned().collect();
-            self.say(inner, Delta::new(staged.arrived, staged.events));
+            newest_of_each(&mut staged.events);
+            let targets: Vec<_> = turn.inner.books.keys().cloned().collect();
+            self.say(turn, Delta::new(staged.arrived, staged.events));
             targets.iter().for_each(|target| self.board.delivered(target));
         }
     }
 
+    fn turn(&self) -> Turn<'_> {
+        let sharers = self.rows.place.as_ref().map(|place| place.lock());
+        Turn { sharers, own: Arc::as_ptr(&self.rows.inner), inner: self.lock() }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.rows.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Inner {
-    /// The book of a source whose word counts.
-    fn live(&mut self, target: &Target) -> Option<&mut Book> {
-        if self.ended {
-            return None;
-        }
-        self.books.get_mut(target)
+impl Turn<'_> {
+    fn others_have(&self, object: &ObjectRef) -> bool {
+        self.sharers.as_ref().is_some_and(|sharers| owners::others_have(sharers, self.own, object))
     }
-
-    /// Whether every source of Services has delivered.
-    fn knows_services(&self) -> bool {
-        let mut services = self.books.iter().filter(|(target, _)| target.kind == Kind::Service);
-        services.all(|(_, book)| book.listed)
-    }
-
-    fn retract(&mut self, of: impl Fn(&Target) -> bool) -> Vec<Event> {
-        let books = self.books.iter_mut().filter(|(target, _)| of(target));
-        let gone = books.flat_map(|(target, book)| {
-            std::mem::take(&mut book.rows).into_keys().map(|key| Event::Delete(ObjectRef::new(target.kind, key)))
-        });
-        gone.collect()
-    }
-}
-
-/// Of several events of one object the newest counts.
-fn newest_of_each(events: &mut Vec<Event>) {
-    if events.len() < 2 {
-        return;
-    }
-    let mut seen = std::collections::HashSet::new();
-    let newest = |event: &Event| match event {
-        Event::Put(object, _) | Event::Delete(object) => seen.insert(object.clone()),
-        Event::Listed(_) | Event::Answered(..) | Event::Covers(_) => true,
-    };
-    events.reverse();
-    events.retain(newest);
-    events.reverse();
 }
 
 #[cfg(test)]

@@ -1,19 +1,16 @@
 //! Which namespaces are watched: by name, by label selector, or both; from flags or from a file that may change (F21, F22).
 
+mod follow;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
 use arcstr::ArcStr;
 use serde::Deserialize;
-use tokio::sync::watch;
-use tracing::{info, warn};
 
 use crate::model::{LabelSelector, Labels, Requirement, SelectorOperator};
 
-/// How often the file is looked at. A ConfigMap that is mounted changes by a swap of links, which notifications miss.
-const LOOK: Duration = Duration::from_secs(1);
+pub(super) use follow::follow;
 
 /// The namespaces that are watched, and those that may be read on demand.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -96,6 +93,19 @@ impl Selection {
         made.map_err(|error| refused(error.to_string()))
     }
 
+    /// Whether no namespace can be selected.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty() && self.selector.is_none()
+    }
+
+    /// Whether everything that `other` selects or allows is selected or allowed here too.
+    fn is_wider_than(&self, other: &Self) -> bool {
+        self.names.is_superset(&other.names)
+            && self.foreign.is_superset(&other.foreign)
+            && (other.selector.is_none() || self.selector == other.selector)
+    }
+
     /// Whether references may lead into this namespace though it is not watched.
     #[must_use]
     pub fn allows_foreign(&self, namespace: &str) -> bool {
@@ -103,42 +113,6 @@ impl Selection {
             Some(prefix) => namespace.starts_with(prefix),
             None => pattern == namespace,
         })
-    }
-}
-
-/// Reads the file again whenever it changes, for ever. A file that breaks keeps the selection that was read last; without
-/// one the selection never changes.
-pub(super) async fn follow(file: Option<PathBuf>, selection: watch::Sender<Arc<Selection>>) {
-    let Some(file) = file else { return selection.closed().await };
-    let mut broken = None;
-    loop {
-        tokio::time::sleep(LOOK).await;
-        match Selection::read(&file) {
-            Ok(read) => {
-                if broken.take().is_some() {
-                    info!(file = %file.display(), "the selection of namespaces can be read again");
-                }
-                let read = Arc::new(read);
-                let changed = selection.send_if_modified(|now| {
-                    let changed = **now != *read;
-                    *now = read.clone();
-                    changed
-                });
-                if changed {
-                    info!(
-                        names = read.names.len(),
-                        selector = read.selector.is_some(),
-                        "the selection of namespaces changed"
-                    );
-                }
-            }
-            Err(error) => {
-                if broken.as_ref() != Some(&error) {
-                    warn!(%error, "the selection of namespaces cannot be read; the last one stays in effect");
-                }
-                broken = Some(error);
-            }
-        }
     }
 }
 

@@ -87,6 +87,8 @@ pub(super) struct Source {
     broke: Option<Instant>,
     /// When to list once more, because of an outage.
     verify: Option<Instant>,
+    /// Whether the right to list is known to be there: a watch that begins with the list does without it.
+    may_list: bool,
 }
 
 /// What comes next.
@@ -122,6 +124,7 @@ impl Source {
             // Whoever answers now may be another than who was met at the start.
             broke: Some(Instant::now()),
             verify: None,
+            may_list: false,
         }
     }
 
@@ -191,6 +194,21 @@ impl Source {
         Err(Fault::Answer(Status { code: 403, message: "no right to watch".into(), ..Status::default() }))
     }
 
+    /// Once, when there is time: the question for the revision would show that no list is granted, but others may ask it.
+    async fn check_rights(&mut self) -> Result<(), Fault> {
+        if !self.may_list {
+            match rights::may(&self.cx.client, &self.target, "list").await {
+                Ok(true) => self.may_list = true,
+                Ok(false) => {
+                    let status = Status { code: 403, message: "no right to list".into(), ..Status::default() };
+                    return Err(Fault::Answer(status));
+                }
+                Err(fault) => tracing::debug!(source = %self.target, %fault, "the rights are not told"),
+            }
+        }
+        Ok(())
+    }
+
     /// A consistent list, page by page.
     async fn pages(&mut self) -> Result<(Gathering, u64), Fault> {
         let (mut gathering, mut after) = (Gathering::default(), None::<String>);
@@ -227,7 +245,7 @@ impl Source {
                     Change::Error(status) => return Err(Fault::Answer(status)),
                     change if end.is_some() => later.push(change),
                     Change::Put(item) => items.push(item),
-                    Change::Delete(item) => self.scope.forget(&self.target, &mut gathering, &item.key),
+                    Change::Delete(item) => self.scope.take_out(&self.target, &mut gathering, &item.key),
                 }
             }
             self.note_unreadable(&items);
@@ -284,6 +302,7 @@ impl Source {
                 }
                 Err(Fault::Silent(_)) if left < QUIET => return Ok(Next::List),
                 Err(Fault::Silent(_)) if stream.opened.elapsed() < self.cx.settings.watch_timeout + OVERDUE => {
+                    self.check_rights().await.map_err(|fault| (Phase::Stream, fault))?;
                     looking = true;
                 }
                 Err(Fault::Silent(_)) => return Err((Phase::Stream, Fault::Silent(heard.elapsed()))),

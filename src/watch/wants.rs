@@ -1,24 +1,24 @@
 //! What is read on demand: Secrets, and what lies outside the watched namespaces. A source for each want, as long as
 //! something refers to it and a while longer.
 
-use std::collections::BTreeMap;
+mod allowed;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arcstr::ArcStr;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tracing::debug;
 
 use super::board::State;
 use super::scope::{First, Scope};
 use super::source::Source;
 use super::target::Target;
+use super::tasks::{Handle, Tasks};
 use super::{Context, Selection};
 use crate::model::{Answer, Delta, Event, Kind, ObjectRef, Want, Wants};
 
-/// How long something is read on after the last reference to it went: references come and go together.
-const LINGER: Duration = Duration::from_secs(60);
 /// The most that one namespace, and all together, can make syncgate read.
 const MOST_IN_NAMESPACE: usize = 1_000;
 const MOST: usize = 20_000;
@@ -42,7 +42,16 @@ struct Reading {
 struct Shared {
     scope: Arc<Scope>,
     users: usize,
-    _tasks: JoinSet<()>,
+    _source: Handle,
+}
+
+impl Shared {
+    fn start(cx: &Context, tasks: &mut Tasks, target: &Target) -> Self {
+        let scope = cx.scope(std::slice::from_ref(target), First::Whole);
+        cx.board.add(target, false);
+        let source = Source::new(target.clone(), scope.clone(), cx.clone());
+        Self { scope, users: 0, _source: tasks.spawn(source.run()) }
+    }
 }
 
 /// The keeper of everything that is read on demand.
@@ -51,7 +60,14 @@ pub(super) struct Demands {
     wants: watch::Receiver<Wants>,
     selection: Option<watch::Receiver<Arc<Selection>>>,
     readings: BTreeMap<Want, Reading>,
+    /// How many of them are about each namespace.
+    in_namespace: BTreeMap<ArcStr, usize>,
+    /// When it was looked last whether all of them may be read.
+    allowed: Instant,
+    /// Those that might not then.
+    disallowed: BTreeSet<Want>,
     sources: BTreeMap<Target, Shared>,
+    tasks: Tasks,
     refused: BTreeMap<Want, (u64, ArcStr)>,
 }
 
@@ -61,17 +77,26 @@ impl Demands {
         wants: watch::Receiver<Wants>,
         selection: Option<watch::Receiver<Arc<Selection>>>,
     ) -> Self {
-        Self { cx, wants, selection, readings: BTreeMap::new(), sources: BTreeMap::new(), refused: BTreeMap::new() }
+        Self {
+            cx,
+            wants,
+            selection,
+            readings: BTreeMap::new(),
+            in_namespace: BTreeMap::new(),
+            allowed: Instant::now(),
+            disallowed: BTreeSet::new(),
+            sources: BTreeMap::new(),
+            tasks: Tasks::default(),
+            refused: BTreeMap::new(),
+        }
     }
 
-    /// Runs for ever; ends, with all sources, when it is dropped.
+    /// Runs until a source fails; ends, with all sources, when it is dropped.
     pub(super) async fn run(mut self) {
         loop {
             let board_changed = self.cx.board.changed();
             let wants = self.wants.borrow_and_update().clone();
-            self.follow(&wants);
-            self.answer();
-            self.end_unwanted();
+            self.look(&wants);
             tokio::select! {
                 changed = self.wants.changed() => {
                     if changed.is_err() {
@@ -79,9 +104,17 @@ impl Demands {
                     }
                 }
                 () = board_changed => {}
+                () = self.tasks.failed() => return,
                 () = tokio::time::sleep(TICK) => {}
             }
         }
+    }
+
+    fn look(&mut self, wants: &Wants) {
+        self.end_disallowed();
+        self.follow(wants);
+        self.answer();
+        self.end_unwanted();
     }
 
     fn follow(&mut self, wants: &Wants) {
@@ -117,87 +150,86 @@ impl Demands {
         }
     }
 
-    /// Why something is not read at all.
-    fn refusal(&self, want: &Want) -> Option<ArcStr> {
-        let namespace = want.namespace();
-        if let Some(selection) = &self.selection {
-            let selection = selection.borrow();
-            let foreign = match want {
-                Want::Grants(_) | Want::Backend(_) => true,
-                Want::Object(_) => !self.cx.board.is_watched(namespace),
-            };
-            if foreign && !selection.allows_foreign(namespace) {
-                return Some(arcstr::format!(
-                    "namespace {namespace} is neither watched nor among the foreign namespaces that may be read; add it to \
-                     --foreign-namespaces"
-                ));
-            }
-        }
-        let in_namespace = self.readings.keys().filter(|other| other.namespace() == namespace).count();
-        if in_namespace >= MOST_IN_NAMESPACE {
-            return Some(arcstr::format!(
-                "references into namespace {namespace} name more than {MOST_IN_NAMESPACE} different objects"
-            ));
-        }
-        (self.readings.len() >= MOST)
-            .then(|| arcstr::format!("references name more than {MOST} different objects that are read on demand"))
-    }
-
     fn read(&mut self, want: Want, turn: u64) {
         let targets = targets(&want);
         for target in &targets {
-            let shared = self.sources.entry(target.clone()).or_insert_with(|| {
-                let scope =
-                    Scope::new(self.cx.sink.clone(), self.cx.board.clone(), std::slice::from_ref(target), First::Whole);
-                self.cx.board.add(target, false);
-                let mut tasks = JoinSet::new();
-                tasks.spawn(Source::new(target.clone(), scope.clone(), self.cx.clone()).run());
-                Shared { scope, users: 0, _tasks: tasks }
-            });
-            shared.users += 1;
+            let (cx, tasks) = (&self.cx, &mut self.tasks);
+            self.sources.entry(target.clone()).or_insert_with(|| Shared::start(cx, tasks, target)).users += 1;
         }
         let reading = Reading { targets, turn, said: None, held: false, unwanted: None, revoked: None };
+        *self.in_namespace.entry(want.namespace().clone()).or_default() += 1;
         self.readings.insert(want, reading);
     }
 
     /// Says what became of each want, when that changed.
     fn answer(&mut self) {
         let policy = self.cx.settings.revoked;
-        let mut answers = Vec::new();
+        let (mut answers, mut dropped) = (Vec::new(), BTreeSet::new());
         for (want, reading) in &mut self.readings {
             let Some(answer) = judge(&self.cx, reading, policy) else { continue };
             if matches!(answer, Answer::Unavailable(_)) && std::mem::take(&mut reading.held) {
-                for target in &reading.targets {
-                    if let Some(shared) = self.sources.get(target) {
-                        shared.scope.drop_rows(std::slice::from_ref(target));
-                    }
-                }
+                // Not what can be read still: others may need it.
+                dropped.extend(reading.targets.iter().filter(|target| is_denied(&self.cx, target)).cloned());
             }
             if reading.said.as_ref() != Some(&answer) {
                 reading.said = Some(answer.clone());
                 answers.push((want.clone(), answer));
             }
         }
+        dropped.into_iter().for_each(|target| self.restart(target));
         for (want, answer) in answers {
             self.say(want, answer);
         }
     }
 
+    /// Drops what a source gave; a new one lists again when it may.
+    fn restart(&mut self, target: Target) {
+        let Some(old) = self.sources.remove(&target) else { return };
+        old.scope.end();
+        self.cx.board.remove(&target);
+        let new = Shared { users: old.users, ..Shared::start(&self.cx, &mut self.tasks, &target) };
+        self.sources.insert(target, new);
+    }
+
     fn end_unwanted(&mut self) {
-        let over = |reading: &Reading| reading.unwanted.is_some_and(|since| since.elapsed() >= LINGER);
-        let ended: Vec<_> =
-            self.readings.iter().filter(|(_, reading)| over(reading)).map(|(want, _)| want.clone()).collect();
+        let linger = self.cx.settings.linger;
+        let over = |reading: &Reading| reading.unwanted.is_some_and(|since| since.elapsed() >= linger);
+        let ended: Vec<_> = self
+            .readings
+            .iter()
+            .filter(|(_, reading)| over(reading) && !self.is_to_be_taken_over(reading))
+            .map(|(want, _)| want.clone())
+            .collect();
         for want in ended {
-            let Some(reading) = self.readings.remove(&want) else { continue };
             debug!(?want, "no longer read");
-            for target in reading.targets {
-                let Some(shared) = self.sources.get_mut(&target) else { continue };
-                shared.users -= 1;
-                if shared.users == 0 {
-                    shared.scope.end();
-                    self.sources.remove(&target);
-                    self.cx.board.remove(&target);
-                }
+            self.end(&want);
+        }
+    }
+
+    /// Whether a watched namespace is about to deliver what this gives: until then there is nobody else who has it.
+    fn is_to_be_taken_over(&self, reading: &Reading) -> bool {
+        reading.targets.iter().any(|target| {
+            let watched = target.namespace.as_ref().filter(|namespace| self.cx.board.is_watched(namespace));
+            let whole = watched.map(|namespace| Target::all(target.kind, Some(namespace.clone())));
+            whole.and_then(|whole| self.cx.board.source(&whole)).is_some_and(|source| !source.delivered)
+        })
+    }
+
+    fn end(&mut self, want: &Want) {
+        let Some(reading) = self.readings.remove(want) else { return };
+        if let Some(count) = self.in_namespace.get_mut(want.namespace()) {
+            *count -= 1;
+            if *count == 0 {
+                self.in_namespace.remove(want.namespace());
+            }
+        }
+        for target in reading.targets {
+            let Some(shared) = self.sources.get_mut(&target) else { continue };
+            shared.users -= 1;
+            if shared.users == 0 {
+                shared.scope.end();
+                self.sources.remove(&target);
+                self.cx.board.remove(&target);
             }
         }
     }
@@ -222,6 +254,10 @@ fn targets(want: &Want) -> Vec<Target> {
     }
 }
 
+fn is_denied(cx: &Context, target: &Target) -> bool {
+    cx.board.source(target).is_some_and(|source| source.state == State::Denied)
+}
+
 /// What is known of a want; `None` while nothing is.
 fn judge(cx: &Context, reading: &mut Reading, policy: super::Policy) -> Option<Answer> {
     let sources: Vec<_> = reading.targets.iter().filter_map(|target| cx.board.source(target)).collect();
@@ -244,3 +280,6 @@ fn judge(cx: &Context, reading: &mut Reading, policy: super::Policy) -> Option<A
     }
     Some(Answer::Unavailable(denied.reason.clone()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -56,6 +56,8 @@ pub enum Scope {
     },
     /// Those with this label, which the bed gives to every namespace.
     Selector(&'static str),
+    /// As a file says, which may change; every namespace may be watched.
+    File(PathBuf),
 }
 
 impl Scope {
@@ -70,6 +72,7 @@ impl Scope {
                 format!("--foreign-namespaces={}", foreign.join(",")),
             ],
             Scope::Selector(label) => vec![namespaced, format!("--watch-selector={label}")],
+            Scope::File(file) => vec![namespaced, format!("--watch-file={}", file.display())],
         }
     }
 
@@ -85,7 +88,7 @@ impl Scope {
     pub(super) fn grants(&self) -> Result<Vec<Value>> {
         match self {
             Scope::Cluster => rbac::cluster(),
-            Scope::Names { .. } => Ok(Vec::new()),
+            Scope::Names { .. } | Scope::File(_) => Ok(Vec::new()),
             Scope::Selector(_) => Ok([rbac::selector()?, rbac::outside()?].concat()),
         }
     }
@@ -94,7 +97,8 @@ impl Scope {
     pub(super) fn grants_in(&self, namespace: &str) -> Result<Vec<Value>> {
         match self {
             Scope::Cluster => Ok(Vec::new()),
-            Scope::Names { .. } => rbac::namespaced(namespace),
+            Scope::Names { foreign, .. } if foreign.contains(&namespace) => rbac::foreign(namespace),
+            Scope::Names { .. } | Scope::File(_) => rbac::namespaced(namespace),
             Scope::Selector(_) => rbac::inside(namespace),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::model::{Kind, Pod, Service};
+use crate::model::{Kind, Object, Pod, Service};
 
 /// Everything that was said.
 #[derive(Default, Clone)]
@@ -52,7 +52,7 @@ fn services() -> Target {
 }
 
 fn scope(said: &Said, first: First) -> Arc<Scope> {
-    let board = Board::new(BTreeMap::new(), said.sink());
+    let board = Board::new(BTreeMap::new(), None, said.sink());
     let targets = [pods(), services()];
     targets.iter().for_each(|target| board.add(target, true));
     board.seal();
@@ -170,7 +170,7 @@ fn a_change_of_one_object_is_said_once_and_a_managed_slice_goes() {
 fn a_kind_is_listed_when_every_required_source_of_it_has_delivered() {
     let said = Said::default();
     let part = || crate::readiness::Readiness::new(|_| {}).register(crate::readiness::Layer::Source, "Pod");
-    let board = Board::new(BTreeMap::from([(Kind::Pod, part())]), said.sink());
+    let board = Board::new(BTreeMap::from([(Kind::Pod, part())]), None, said.sink());
     let other = Target::all(Kind::Pod, Some("blog".into()));
     let scopes = [pods(), other.clone()].map(|target| {
         board.add(&target, true);
@@ -198,7 +198,7 @@ fn pods_leave_while_they_are_listed_once_the_services_are_there() {
     scope.gather(&pods(), &mut cut, vec![item("last", 1)]);
     assert_eq!((said.take().len(), cut.len()), (1, EARLY + 1));
     scope.gather(&pods(), &mut cut, vec![item("lost", 1)]);
-    scope.forget(&pods(), &mut cut, &ObjectKey::new("shop", "p0"));
+    scope.take_out(&pods(), &mut cut, &ObjectKey::new("shop", "p0"));
     assert_eq!((said.take(), cut.len()), (vec!["-p0".to_owned()], EARLY + 1));
 
     // That list broke. The next one says what is missing, and what went meanwhile.
@@ -208,4 +208,71 @@ fn pods_leave_while_they_are_listed_once_the_services_are_there() {
     items.push(item("lost", 1));
     assert_eq!(list(&scope, &pods(), items).lost, 1);
     assert_eq!(said.take(), [format!("+last +lost +p0 -p{}", EARLY - 1)]);
+}
+
+#[test]
+fn a_row_leaves_when_its_last_owner_lets_go() {
+    let (said, owners) = (Said::default(), Arc::<Owners>::default());
+    let board = Board::new(BTreeMap::new(), None, said.sink());
+    let scope = |target: &Target, first| {
+        board.add(target, false);
+        Scope::among(Some(&owners), said.sink(), board.clone(), std::slice::from_ref(target), first)
+    };
+    let (watched, demanded) = (pods(), pods().on_demand());
+    let (first, second) = (scope(&demanded, First::Whole), scope(&watched, First::Together));
+    list(&first, &demanded, vec![item("a", 1), item("b", 1)]);
+    list(&second, &watched, vec![item("a", 1), item("c", 1)]);
+    said.take();
+    assert_eq!((first.end(), said.take()), (1, vec!["[-b]".to_owned()]), "the other has the first one too");
+    drop(first);
+    let third = scope(&demanded, First::Whole);
+    list(&third, &demanded, vec![item("c", 1)]);
+    said.take();
+    second.change(
+        &watched,
+        vec![Change::Delete(Gone { key: ObjectKey::new("shop", "c"), version: 3 })],
+        Instant::now(),
+    );
+    assert_eq!(said.take(), [""; 0]);
+    third.change(
+        &demanded,
+        vec![Change::Delete(Gone { key: ObjectKey::new("shop", "c"), version: 3 })],
+        Instant::now(),
+    );
+    assert_eq!(said.take(), ["-c"], "now nobody has it");
+    drop((second, third));
+    assert_eq!(owners.len(), 0, "nothing is left behind");
+}
+
+#[test]
+fn of_what_is_staged_the_newest_leaves() {
+    let said = Said::default();
+    let scope = scope(&said, First::Together);
+    list(&scope, &services(), vec![item("s", 1), item("t", 1)]);
+    for version in 2..9 {
+        scope.change(&services(), vec![Change::Put(item("s", version))], Instant::now());
+    }
+    scope.change(
+        &services(),
+        vec![Change::Delete(Gone { key: ObjectKey::new("shop", "t"), version: 9 })],
+        Instant::now(),
+    );
+    list(&scope, &pods(), vec![]);
+    assert_eq!(said.take(), ["+s -t"], "one event for each object");
+}
+
+#[test]
+fn a_source_that_was_replaced_is_fenced() {
+    let said = Said::default();
+    let old = scope(&said, First::Whole);
+    list(&old, &pods(), vec![item("a", 1)]);
+    old.drop_rows(&[pods()]);
+    let new = old.renew(&pods());
+    said.take();
+    old.change(&pods(), vec![Change::Put(item("late", 9))], Instant::now());
+    list(&old, &pods(), vec![item("late", 9)]);
+    assert_eq!(said.take(), [""; 0]);
+    list(&new, &pods(), vec![item("a", 1)]);
+    assert_eq!(said.take(), ["+a"]);
+    assert_eq!((old.end(), said.take()), (1, vec!["[-a]".to_owned()]), "all of it leaves with the scope");
 }

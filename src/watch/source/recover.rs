@@ -208,34 +208,41 @@ impl Source {
     /// A right is missing, if the server means it.
     async fn denied(&mut self, phase: Phase) -> Next {
         self.denials += 1;
-        let missing = rights::missing(&self.cx.client, &self.target).await;
-        let held = self.revision.is_some();
-        match missing {
+        match rights::missing(&self.cx.client, &self.target).await {
             Ok(missing) if !missing.is_empty() => {
-                let reason = rights::remedy(&self.target, &missing);
-                if held && self.denials < DENIALS {
+                if self.revision.is_some() && self.denials < DENIALS {
                     // Not worth a word before it is confirmed.
                     sleep(DENIED).await;
+                    // A watch that is granted would hide for ever that lists are not.
+                    if missing.contains(&"watch") {
+                        self.again(phase).await
+                    } else {
+                        Box::pin(self.denied(phase)).await
+                    }
                 } else {
                     self.synced = None;
-                    self.state(State::Denied, reason);
+                    self.state(State::Denied, rights::remedy(&self.target, &missing));
                     self.rights_granted().await;
                     // Its rows may have been dropped meanwhile: a watch from where it was would not bring them back.
-                    return Next::List;
+                    Next::List
                 }
             }
             Ok(_) => {
                 self.lost_with("refused (403), though the server says that the rights are there");
                 let pause = self.backoff.pause().min(LOOK_AGAIN);
                 self.rest(pause).await;
+                self.again(phase).await
             }
             Err(fault) if fault.is_outage() => {
                 self.lost(&fault);
                 self.outage_over(&fault).await;
+                self.again(phase).await
             }
-            Err(fault) => self.pause_for(&fault, fault.retry_after()).await,
+            Err(fault) => {
+                self.pause_for(&fault, fault.retry_after()).await;
+                self.again(phase).await
+            }
         }
-        self.again(phase).await
     }
 
     /// Waits until what is missing is granted. The server's own word about rights is asked for: a try would be refused, and cost more.

@@ -6,8 +6,9 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::model::{Event, Kind};
-use crate::watch::fake::{Answers, HONEST, Said, context, server};
+use crate::watch::fake::{Answers, HONEST, server};
 use crate::watch::scope::First;
+use crate::watch::testing::{Api, Refused, Said, context, refused, until};
 use crate::watch::wire;
 
 fn source_target() -> Target {
@@ -253,4 +254,26 @@ async fn watches_that_end_in_order_are_one_sync_and_one_that_ends_at_once_is_non
     }
     let pause = watch(Duration::ZERO).await;
     assert!(pause <= Duration::from_millis(800), "the sync lasted: the next pause is the first again: {pause:?}");
+}
+
+#[tokio::test]
+async fn a_right_to_watch_does_not_hide_that_the_one_to_list_is_missing() {
+    let api = Api::start().await;
+    api.service("shop", "web");
+    let (cx, _) = context(api.address).await;
+    cx.cluster.meet().await.unwrap();
+    let mut source = source(&cx);
+    assert_eq!(source.list().await, Ok(Next::Watch));
+    assert_eq!(source.check_rights().await, Ok(()));
+    source.may_list = false;
+    api.refuse(&[Refused { verb: "list", ..refused("services", "") }]);
+    let fault = source.check_rights().await.unwrap_err();
+
+    let target = source.target.clone();
+    let recovered = tokio::spawn(async move { source.recover(Phase::Stream, fault).await });
+    let denied = || cx.board.source(&target).filter(|source| source.state == State::Denied);
+    until("it is named", || denied().is_some()).await;
+    assert!(denied().unwrap().reason.contains("no right to list services"), "{:?}", denied());
+    api.refuse(&[]);
+    assert_eq!(recovered.await.unwrap(), Next::List);
 }

@@ -6,7 +6,7 @@ use crate::watch::fake::{Answers, HONEST, server};
 #[tokio::test]
 async fn no_namespace_comes_or_goes_while_another_cluster_answers() {
     let (answers, cx, _) = server().await;
-    let (looks, shop) = (Looks { names: Mutex::default() }, arcstr::literal!("shop"));
+    let (looks, shop) = (Looks::default(), arcstr::literal!("shop"));
     looks.follow(&BTreeSet::from([shop.clone()]));
     let is_there = async || looks.look(&cx, &shop).await.unwrap().map(|found| found.is_some());
     for shown in [false, true] {
