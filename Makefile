@@ -27,7 +27,7 @@ e2e       := target/debug/syncgate-e2e
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-check test check unit e2e matrix bench fuzz-validate clean build lint
+.PHONY: help demo demo-check test check unit e2e bench fuzz-validate clean build lint
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,15 +59,11 @@ lint:
 unit: $(envoy_new) $(envoy_old) $(kube) ## Unit, property, golden and documentation tests
 	$(beds) cargo test --workspace --exclude syncgate-e2e
 
-# The matrix of rights and events is not among them: two of its cells are not as expected yet.
 proven := --lib --bins --test 'show_[1-4]_*' --test kube_server --test fault_proxy --test seed_and_churn \
-	--test 'show_k8s_[246]_*' --test show_k8s_traffic --test show_k8s_scopes
+	--test 'show_k8s_[12346]_*' --test show_k8s_traffic --test show_k8s_scopes
 
 e2e: build $(envoy_new) $(envoy_old) $(kube) ## Scenarios with real traffic through the newest and the oldest supported Envoy
 	$(beds) cargo test --package syncgate-e2e $(proven) -- --test-threads=1
-
-matrix: build $(kube) ## Rights against events on a real API server; not part of `make test` yet
-	$(beds) cargo test --package syncgate-e2e --test show_k8s_1_matrix -- --test-threads=1
 
 bench: ## Cost of one change as the state grows, beside its budget (instructions where valgrind is); then the long fuzz run
 	cargo bench --package syncgate --bench '*'

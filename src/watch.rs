@@ -19,6 +19,8 @@ mod backoff;
 mod board;
 mod client;
 mod cluster;
+#[cfg(test)]
+mod fake;
 mod fault;
 mod jitter;
 mod lives;

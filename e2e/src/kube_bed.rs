@@ -3,6 +3,7 @@
 //!
 //! It is to `kube` what `bed` is to a folder: everything that syncgate learns, it learns from the API server.
 
+pub mod lane;
 pub mod objects;
 mod setup;
 
@@ -128,6 +129,11 @@ impl KubeBed {
     #[must_use]
     pub fn api(&self) -> &Api {
         self.plane.api()
+    }
+
+    /// The control plane, to stop its parts and to restore them.
+    pub fn plane(&mut self) -> &mut ControlPlane {
+        &mut self.plane
     }
 
     /// What syncgates asked of the API server, and were told. The last requests may be missing.

@@ -79,6 +79,17 @@ pub async fn translated(program: &Path, folder: &Path, gateway: &str) -> Result<
     Ok(found)
 }
 
+/// The version of a Gateway's snapshot, as `syncgate status` shows it: a hash of the content.
+pub async fn version(program: &Path, admin: SocketAddr, gateway: &str) -> Result<String> {
+    let mut command = Command::new(program);
+    command.args(["status", "--admin-address", &admin.to_string()]);
+    let output = command.output().await.with_context(|| format!("run {}", program.display()))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let row = text.lines().find(|line| line.split_whitespace().next() == Some(gateway));
+    let version = row.and_then(|row| row.split_whitespace().last());
+    Ok(version.with_context(|| format!("syncgate status names no {gateway}: {text}"))?.to_owned())
+}
+
 /// The outermost messages of a tree.
 fn collect(tree: &Value, found: &mut Vec<Value>) {
     match tree {

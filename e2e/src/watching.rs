@@ -9,6 +9,7 @@ pub mod lines;
 pub mod picture;
 pub mod requests;
 pub mod rights;
+pub mod witness;
 pub mod world;
 
 use std::net::IpAddr;

@@ -42,6 +42,9 @@ const LARGEST: usize = 256 << 20;
 /// Credentials are not read again more often: a wrong token must not mean a loop.
 const REREAD: Duration = Duration::from_secs(2);
 
+/// Refusals that come within this time of each other have one cause, which is said once.
+const ONE_CAUSE: Duration = Duration::from_secs(60);
+
 /// Where the server's address and the credentials come from.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Origin {
@@ -69,6 +72,40 @@ pub enum ClientError {
 
 type Sent = Response<(Incoming, Lease)>;
 type Stack = BoxCloneSyncService<Request<Full<Bytes>>, Sent, BoxError>;
+
+/// What broke on the way.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    /// One answer: the server gave it up (RST_STREAM), as it does when a request takes too long or a handler panics. The connection, and
+    /// everything else on it, lives on.
+    #[error("{0}")]
+    Stream(String),
+    /// The connection, or there was none.
+    #[error("{0}")]
+    Connection(String),
+}
+
+impl Broken {
+    fn of(error: &hyper::Error) -> Self {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+        while let Some(error) = cause {
+            if error.downcast_ref::<h2::Error>().is_some_and(h2::Error::is_reset) {
+                return Self::Stream(pool::text(error));
+            }
+            cause = error.source();
+        }
+        Self::Connection(pool::text(error))
+    }
+}
+
+impl From<Broken> for Fault {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Stream(why) => Self::Reset(why),
+            Broken::Connection(why) => Self::Unreachable(why),
+        }
+    }
+}
 
 /// Asks the API server. Clones share everything.
 #[derive(Clone)]
@@ -158,7 +195,11 @@ impl Client {
         let mut stack = Stack::clone(&self.shared.stack.load());
         let sent = async { stack.ready().await?.call(request).await };
         let sent = tokio::time::timeout(HEADERS, sent).await.map_err(|_| Fault::Silent(HEADERS))?;
-        let (parts, (body, lease)) = sent.map_err(|error| Fault::Unreachable(error.to_string()))?.into_parts();
+        let broken = |error: BoxError| match error.downcast::<Broken>() {
+            Ok(broken) => Fault::from(*broken),
+            Err(other) => Fault::Unreachable(other.to_string()),
+        };
+        let (parts, (body, lease)) = sent.map_err(broken)?.into_parts();
         self.shared.warnings.hear(&parts.headers);
         let content_type = text(&parts.headers, header::CONTENT_TYPE).unwrap_or_default().to_owned();
         let answer = Answer { content_type, body, _lease: lease, _permit: permit };
@@ -184,13 +225,16 @@ impl Client {
         if self.generation() != generation || last.is_some_and(|last| last.elapsed() < REREAD) {
             return;
         }
-        *last = Some(Instant::now());
+        let news = last.replace(Instant::now()).is_none_or(|last| last.elapsed() >= ONE_CAUSE);
         match build(&self.shared.origin).await {
             Ok(stack) => {
-                info!("the API server refused the credentials; they were read again");
+                if news {
+                    info!("the API server refused the credentials; they are read again before each try");
+                }
                 self.shared.stack.store(Arc::new(stack));
             }
-            Err(error) => warn!(%error, "the credentials were refused and cannot be read again"),
+            Err(error) if news => warn!(%error, "the credentials were refused and cannot be read again"),
+            Err(error) => tracing::debug!(%error, "the credentials cannot be read again"),
         }
         metrics::api_credentials_read();
         self.shared.generation.fetch_add(1, Ordering::Relaxed);
@@ -204,7 +248,7 @@ impl Answer {
             let frame = tokio::time::timeout(patience, self.body.frame()).await.map_err(|_| Fault::Silent(patience))?;
             match frame {
                 None => return Ok(None),
-                Some(Err(error)) => return Err(Fault::Unreachable(format!("the connection broke: {error}"))),
+                Some(Err(error)) => return Err(Broken::of(&error).into()),
                 // Trailers say nothing.
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
@@ -272,3 +316,6 @@ async fn configure(origin: &Origin) -> Result<kube::Config, ClientError> {
         }),
     }
 }
+
+#[cfg(test)]
+mod tests;

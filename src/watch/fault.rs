@@ -28,8 +28,12 @@ pub enum Fault {
     Answer(Status),
     /// No connection, or it broke: refused, reset, TLS, closed in the middle of a body.
     Unreachable(String),
+    /// The server gave up this one answer; others on the connection go on.
+    Reset(String),
     /// The body ended in the middle of an object.
     Cut,
+    /// A watch that begins with the list does not come to the list's end.
+    Unended,
     /// Nothing came for longer than anything may take.
     Silent(Duration),
     /// What came is no object of this API.
@@ -72,10 +76,10 @@ pub fn classify(phase: Phase, fault: &Fault) -> Action {
         Fault::Unreachable(_) if phase == Phase::Stream => Action::Resume,
         Fault::Unreachable(_) => Action::Outage,
         // A watch that broke has lost nothing: it goes on from its newest revision. A list has to begin again.
-        Fault::Cut | Fault::Silent(_) | Fault::Ended => match phase {
-            Phase::Stream => Action::Resume,
-            Phase::List | Phase::WatchList | Phase::Start => Action::Retry,
-        },
+        Fault::Reset(_) | Fault::Cut | Fault::Silent(_) | Fault::Ended if phase == Phase::Stream => Action::Resume,
+        // The end is a bookmark with an annotation, which whoever is in between may have taken out.
+        Fault::Unended => Action::PlainList,
+        Fault::Reset(_) | Fault::Cut | Fault::Silent(_) | Fault::Ended => Action::Retry,
         Fault::Malformed(_) => match phase {
             // What the object said is lost for the watch; a list would show it again.
             Phase::Stream => Action::Relist,
@@ -123,7 +127,9 @@ impl Fault {
         match self {
             Fault::Answer(status) => matches!(status.code, 401 | 403 | 404),
             Fault::Unreachable(_) => true,
-            Fault::Cut | Fault::Silent(_) | Fault::Malformed(_) | Fault::Ended => false,
+            Fault::Reset(_) | Fault::Cut | Fault::Unended | Fault::Silent(_) | Fault::Malformed(_) | Fault::Ended => {
+                false
+            }
         }
     }
 
@@ -150,7 +156,9 @@ impl Fault {
                 _ => "refused",
             },
             Fault::Unreachable(_) => "unreachable",
+            Fault::Reset(_) => "reset",
             Fault::Cut => "cut",
+            Fault::Unended => "unended",
             Fault::Silent(_) => "silent",
             Fault::Malformed(_) => "malformed",
             Fault::Ended => "ended",
@@ -164,7 +172,9 @@ impl fmt::Display for Fault {
             Fault::Answer(status) if status.message.is_empty() => write!(f, "the server answered {}", status.code),
             Fault::Answer(status) => write!(f, "the server answered {}: {}", status.code, status.message),
             Fault::Unreachable(why) => write!(f, "the API server cannot be reached: {why}"),
+            Fault::Reset(why) => write!(f, "the server gave up the answer: {why}"),
             Fault::Cut => f.write_str("the answer ended in the middle of an object"),
+            Fault::Unended => f.write_str("the watch does not come to the end of the list; it is asked for in pages"),
             Fault::Silent(time) => write!(f, "nothing came for {time:?}"),
             Fault::Malformed(why) => write!(f, "the answer cannot be read: {why}"),
             Fault::Ended => f.write_str("the server ended the watch"),
@@ -207,10 +217,12 @@ mod tests {
 
     #[test]
     fn what_is_no_status_has_its_action_too() {
-        use Action::{Outage, Relist, Resume, Retry};
+        use Action::{Outage, PlainList, Relist, Resume, Retry};
         for (fault, actions) in [
             (Fault::Unreachable("refused".into()), [Outage, Outage, Outage, Resume]),
             (Fault::Cut, [Retry, Retry, Retry, Resume]),
+            (Fault::Reset("internal error".into()), [Retry, Retry, Retry, Resume]),
+            (Fault::Unended, [PlainList; 4]),
             (Fault::Silent(Duration::from_secs(1)), [Retry, Retry, Retry, Resume]),
             (Fault::Ended, [Retry, Retry, Retry, Resume]),
             (Fault::Malformed("?".into()), [Retry, Retry, Retry, Relist]),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{info, warn};
 
 use super::client::Client;
@@ -27,6 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// A server that answers but calls itself not ready is taken for returned after this long: its checks may fail for reasons
 /// that are not ours.
 const UNREADY: Duration = Duration::from_secs(20);
+/// A refusal (401, 403) is taken for an answer after it was given for this long: a server that has just started refuses everybody for a
+/// moment, and does not serve all of its APIs yet.
+const REFUSED: Duration = Duration::from_secs(3);
 /// How long a list of one object may take, for which all sources of the kind wait.
 const ONE_OBJECT: Duration = Duration::from_secs(10);
 /// The sources wake within this time after the return, so that they do not all ask at once.
@@ -79,11 +82,16 @@ impl Outage {
 
     /// Asks the server whenever it is away, for ever.
     pub(super) async fn probe(self) {
-        let mut away = self.since.subscribe();
+        let (mut away, mut returned) = (self.since.subscribe(), None::<Instant>);
         loop {
             let Ok(since) = away.wait_for(Option::is_some).await.map(|since| *since) else { return };
             let since = since.unwrap_or_else(Instant::now);
-            while !self.answers(since).await {
+            // A server that comes and goes is one that is away now and then, not hundreds of outages.
+            if let Some(returned) = returned {
+                sleep_until(returned + PROBE).await;
+            }
+            let mut refused = None;
+            while !self.answers(since, &mut refused).await {
                 sleep(PROBE).await;
             }
             let away_for = since.elapsed();
@@ -91,6 +99,7 @@ impl Outage {
             metrics::api_outage(away_for);
             info!(?away_for, "the API server is reached again");
             self.back();
+            returned = Some(Instant::now());
         }
     }
 
@@ -100,10 +109,12 @@ impl Outage {
         self.returns.send_modify(|count| *count += 1);
     }
 
-    async fn answers(&self, since: Instant) -> bool {
+    async fn answers(&self, since: Instant, refused: &mut Option<Instant>) -> bool {
         match timeout(PATIENCE, self.client.probe("/readyz")).await {
             Ok(Ok(())) => true,
-            // No right to ask is an answer too.
+            Ok(Err(Fault::Answer(status))) if matches!(status.code, 401 | 403) => {
+                refused.get_or_insert_with(Instant::now).elapsed() >= REFUSED
+            }
             Ok(Err(Fault::Answer(status))) => status.code < 500 || since.elapsed() > UNREADY,
             _ => false,
         }

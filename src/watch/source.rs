@@ -34,6 +34,10 @@ use crate::metrics;
 
 /// After this long without a word (bookmarks come once a minute) the server's revision is looked at.
 const QUIET: Duration = Duration::from_secs(20);
+/// How long a watch that begins with the list may take until its end, and how much longer for each object. Changes that follow do not make it
+/// longer: where pods come and go all the time it would never be given up.
+const UNENDED: Duration = Duration::from_secs(10);
+const EACH_OBJECT: Duration = Duration::from_millis(1);
 /// How much longer than its own time-out a watch may stay open.
 const OVERDUE: Duration = Duration::from_secs(15);
 /// A list that would take away all rows, or more than half and more than this many, is confirmed first.
@@ -59,7 +63,10 @@ pub(super) struct Source {
     revision: Option<u64>,
     /// The watch that began with the list.
     stream: Option<Stream>,
+    /// Since when it is in sync: watches that end in order and are opened again do not interrupt that.
     synced: Option<Instant>,
+    /// Since when the watch is open.
+    watching: Option<Instant>,
     listed: Option<Instant>,
     /// Watches in a row that did not begin.
     failed_starts: u32,
@@ -98,6 +105,7 @@ impl Source {
             revision: None,
             stream: None,
             synced: None,
+            watching: None,
             listed: None,
             failed_starts: 0,
             denials: 0,
@@ -209,7 +217,13 @@ impl Source {
         let mut stream = self.open(Ask::WatchList).await?;
         let mut gathering = Gathering::default();
         loop {
-            let Batch { changes, arrived } = stream.next(self.cx.settings.list_pause, &self.cx.pool).await?;
+            let objects = u32::try_from(gathering.len()).unwrap_or(u32::MAX);
+            let left = (UNENDED + EACH_OBJECT * objects).saturating_sub(stream.opened.elapsed());
+            let next = stream.next(left.min(self.cx.settings.list_pause), &self.cx.pool).await;
+            let Batch { changes, arrived } = next.map_err(|fault| match fault {
+                Fault::Silent(_) => Fault::Unended,
+                fault => fault,
+            })?;
             let (mut items, mut end, mut later) = (Vec::new(), None, Vec::new());
             for change in changes {
                 match change {
@@ -287,6 +301,7 @@ impl Source {
         };
         let mut stream = stream.map_err(|fault| (Phase::Start, fault))?;
         self.failed_starts = 0;
+        self.watching = Some(Instant::now());
         self.in_sync();
         let (mut heard, mut looked) = (Instant::now(), Instant::now());
         loop {

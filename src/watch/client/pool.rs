@@ -19,6 +19,7 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::Broken;
 use crate::metrics;
 
 /// Streams on one connection, or fewer if the server says so: kube-apiserver's default is 100, and a request beyond its limit
@@ -117,7 +118,7 @@ impl Pool {
     }
 
     /// Sends a request on a connection that has room.
-    pub(super) async fn send(&self, request: Request<Body>) -> Result<Response<(Incoming, Lease)>, String> {
+    pub(super) async fn send(&self, request: Request<Body>) -> Result<Response<(Incoming, Lease)>, Broken> {
         if let Some(connection) = self.roomy() {
             return self.on(connection, request).await;
         }
@@ -125,7 +126,7 @@ impl Pool {
             let _opening = self.opening.lock().await;
             match self.roomy() {
                 Some(connection) => Fresh::H2(connection),
-                None => self.connect().await?,
+                None => self.connect().await.map_err(Broken::Connection)?,
             }
         };
         match fresh {
@@ -134,8 +135,9 @@ impl Pool {
                 let (mut parts, body) = request.into_parts();
                 parts.headers.insert(http::header::HOST, self.authority());
                 let uri = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-                parts.uri = uri.parse().map_err(|error| format!("{uri}: {error}"))?;
-                let response = sender.send_request(Request::from_parts(parts, body)).await.map_err(text)?;
+                parts.uri = uri.parse().map_err(|error| Broken::Connection(format!("{uri}: {error}")))?;
+                let sent = sender.send_request(Request::from_parts(parts, body)).await;
+                let response = sent.map_err(|error| Broken::of(&error))?;
                 Ok(response.map(|body| (body, Lease(None))))
             }
         }
@@ -145,13 +147,13 @@ impl Pool {
         &self,
         connection: Arc<Connection>,
         request: Request<Body>,
-    ) -> Result<Response<(Incoming, Lease)>, String> {
+    ) -> Result<Response<(Incoming, Lease)>, Broken> {
         let lease = Lease(Some((Arc::clone(&connection), Arc::clone(&self.open))));
-        let sent = connection.sender.clone().send_request(request).await;
-        if sent.is_err() {
+        let sent = connection.sender.clone().send_request(request).await.map_err(|error| Broken::of(&error));
+        if matches!(sent, Err(Broken::Connection(_))) {
             connection.broken.store(true, Ordering::Relaxed);
         }
-        sent.map(|response| response.map(|body| (body, lease))).map_err(text)
+        sent.map(|response| response.map(|body| (body, lease)))
     }
 
     /// A connection with a free place, which is taken.
@@ -220,7 +222,7 @@ where
 }
 
 /// An error with its causes: hyper's own first line says little.
-fn text(error: impl std::error::Error) -> String {
+pub(super) fn text(error: impl std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

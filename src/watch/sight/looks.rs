@@ -158,3 +158,6 @@ async fn look_at(cx: &Context, name: &ArcStr) -> Result<Option<Arc<Namespace>>, 
         Err(_) => Err(Fault::Malformed("it is no Namespace".to_owned())),
     }
 }
+
+#[cfg(test)]
+mod tests;

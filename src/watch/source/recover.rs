@@ -45,8 +45,11 @@ impl Source {
             self.broke = Some(Instant::now());
         }
         match action {
-            Action::Resume => return self.resume(&fault, lasted).await,
+            Action::Resume => return self.resume(&fault).await,
             Action::PlainList => {
+                if fault == Fault::Unended {
+                    self.lost(&fault);
+                }
                 self.dialect.plain = true;
                 return Next::List;
             }
@@ -109,7 +112,8 @@ impl Source {
         match action {
             // Of a server that merely is busy, or speaks otherwise.
             Action::Pause => matches!(fault, Fault::Answer(status) if status.code >= 500),
-            Action::PlainList | Action::Json => false,
+            Action::PlainList => *fault == Fault::Unended,
+            Action::Json => false,
             Action::Resume => *fault != Fault::Ended,
             // Asked once, not with every look for what is missing.
             Action::Denied | Action::Authenticate => self.denials == 0,
@@ -119,9 +123,12 @@ impl Source {
     }
 
     /// The watch ended or broke and lost nothing.
-    async fn resume(&mut self, fault: &Fault, lasted: Duration) -> Next {
-        self.synced = None;
-        if lasted < TOO_SHORT {
+    async fn resume(&mut self, fault: &Fault) -> Next {
+        let short = self.watching.take().is_none_or(|watching| watching.elapsed() < TOO_SHORT);
+        if short || *fault != Fault::Ended {
+            self.synced = None;
+        }
+        if short {
             let pause = self.backoff.pause();
             if pause > MOMENT {
                 self.lost(fault);
@@ -224,6 +231,8 @@ impl Source {
                 Err(fault) => tracing::debug!(source = %self.target, %fault, "the rights are not told"),
             }
         }
+        // The next refusal is the first of its own row, even if nothing was read in between.
+        self.denials = 0;
         // Another cluster may grant what this one did.
         self.broke = Some(Instant::now());
     }

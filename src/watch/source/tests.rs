@@ -1,17 +1,18 @@
 //! What a source does about faults, and what it believes, against a server of a few lines.
 
 use std::net::SocketAddr;
-use std::sync::Mutex;
-
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::model::{Event, Kind};
+use crate::watch::fake::{Answers, HONEST, server};
 use crate::watch::testing::{Api, Refused, Said, context, refused, until};
 
+fn source_target() -> Target {
+    Target::all(Kind::Service, None)
+}
+
 fn source(cx: &Context) -> Source {
-    let target = Target::all(Kind::Service, None);
+    let target = source_target();
     cx.board.add(&target, true);
     cx.board.seal();
     let scope = Scope::new(cx.sink.clone(), cx.board.clone(), std::slice::from_ref(&target), false);
@@ -75,64 +76,6 @@ async fn the_first_return_is_used_at_once_and_a_server_that_comes_and_goes_is_no
     assert!(pauses[1] >= Duration::from_millis(400) && pauses[6] >= Duration::from_secs(12), "{pauses:?}");
 }
 
-/// What the server answers.
-#[derive(Clone, Copy)]
-struct Answers {
-    /// Who it is.
-    uid: &'static str,
-    /// A watch begins with nothing, as if everything were gone.
-    empty: bool,
-    /// A list holds nothing either.
-    gone: bool,
-}
-
-const HONEST: Answers = Answers { uid: "one", empty: false, gone: false };
-const SERVICE: &str = r#"{"apiVersion": "v1", "kind": "Service", "metadata":
-    {"name": "web", "namespace": "shop", "uid": "1", "resourceVersion": "7"}, "spec": {"ports": [{"port": 80}]}}"#;
-const END: &str = r#"{"type": "BOOKMARK", "object": {"apiVersion": "v1", "kind": "Service", "metadata":
-    {"resourceVersion": "9", "annotations": {"k8s.io/initial-events-end": "true"}}}}"#;
-
-impl Answers {
-    fn to(self, path: &str) -> String {
-        if path == "/api/v1/namespaces/kube-system" {
-            return format!(r#"{{"metadata": {{"uid": "{}"}}}}"#, self.uid);
-        }
-        if path.contains("watch=true") {
-            let added = format!(r#"{{"type": "ADDED", "object": {SERVICE}}}"#);
-            let events = if self.empty { vec![END] } else { vec![added.as_str(), END] };
-            return events.iter().map(|event| event.replace('\n', " ") + "\n").collect();
-        }
-        let items = if self.gone { "" } else { SERVICE };
-        format!(
-            r#"{{"apiVersion": "v1", "kind": "ServiceList", "metadata": {{"resourceVersion": "9"}}, "items": [{items}]}}"#
-        )
-    }
-}
-
-/// A server that answers every request by its path, each on a connection of its own, and what a source of it has at hand.
-async fn server() -> (Arc<Mutex<Answers>>, Context, Said) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let answers = Arc::new(Mutex::new(HONEST));
-    let (cx, said) = context(listener.local_addr().unwrap()).await;
-    let told = answers.clone();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(answer(stream, told.clone()));
-        }
-    });
-    cx.cluster.meet().await.unwrap();
-    (answers, cx, said)
-}
-
-async fn answer(mut stream: TcpStream, answers: Arc<Mutex<Answers>>) {
-    let mut request = vec![0; 4096];
-    let length = stream.read(&mut request).await.unwrap();
-    let request = String::from_utf8_lossy(&request[..length]).into_owned();
-    let body = answers.lock().unwrap().to(request.split_whitespace().nth(1).unwrap_or_default());
-    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
-    stream.write_all((head + &body).as_bytes()).await.unwrap();
-}
-
 /// How many objects were put and deleted.
 fn told(said: &Said) -> (usize, usize) {
     let said = said.lock().unwrap();
@@ -189,4 +132,50 @@ async fn a_right_to_watch_does_not_hide_that_the_one_to_list_is_missing() {
     assert!(denied().unwrap().reason.contains("no right to list services"), "{:?}", denied());
     api.refuse(&[]);
     assert_eq!(recovered.await.unwrap(), Next::List);
+}
+
+#[tokio::test]
+async fn a_refusal_after_the_rights_came_back_is_doubted_anew() {
+    let (answers, cx, _) = server().await;
+    let (mut source, allow) = (source(&cx), |allowed| *answers.lock().unwrap() = Answers { allowed, ..HONEST });
+    assert_eq!(source.list().await, Ok(Next::Watch));
+    let refusal = || Fault::Answer(Status { code: 403, ..Status::default() });
+    let state = || cx.board.source(&source_target()).map(|status| status.state);
+    source.denials = 2;
+    allow(false);
+    let granted = async {
+        sleep(Duration::from_millis(200)).await;
+        assert_eq!(state(), Some(State::Denied), "the third in a row is believed");
+        allow(true);
+    };
+    let (next, ()) = tokio::join!(source.recover(Phase::Start, refusal()), granted);
+    assert_eq!(next, Next::List);
+    source.state(State::Stale, "another cluster answers");
+    allow(false);
+    source.recover(Phase::List, refusal()).await;
+    assert_eq!(state(), Some(State::Stale), "the first of a new row is not");
+}
+
+#[tokio::test(start_paused = true)]
+async fn watches_that_end_in_order_are_one_sync_and_one_that_ends_at_once_is_none() {
+    let (cx, _) = context(nobody()).await;
+    let mut source = source(&cx);
+    for _ in 0..10 {
+        source.recover(Phase::List, server_error()).await;
+    }
+    let mut watch = async |time| {
+        source.in_sync();
+        source.watching = Some(Instant::now());
+        sleep(time).await;
+        let ended = Instant::now();
+        source.recover(Phase::Stream, Fault::Ended).await;
+        ended.elapsed()
+    };
+    let pause = watch(Duration::ZERO).await;
+    assert!(pause >= Duration::from_secs(15), "it is not asked in a loop: {pause:?}");
+    for _ in 0..7 {
+        assert_eq!(watch(Duration::from_secs(5)).await, Duration::ZERO);
+    }
+    let pause = watch(Duration::ZERO).await;
+    assert!(pause <= Duration::from_millis(800), "the sync lasted: the next pause is the first again: {pause:?}");
 }
