@@ -22,6 +22,8 @@ use crate::model::Kind;
 
 /// How often the prober asks.
 const PROBE: Duration = Duration::from_secs(1);
+/// How often, once it answers and is not ready yet: it will be in a moment.
+const STARTING: Duration = Duration::from_millis(250);
 /// How long it waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// A server that answers but calls itself not ready is taken for returned after this long: its checks may fail for reasons
@@ -91,8 +93,8 @@ impl Outage {
                 sleep_until(returned + PROBE).await;
             }
             let mut refused = None;
-            while !self.answers(since, &mut refused).await {
-                sleep(PROBE).await;
+            while let Some(pause) = self.away(since, &mut refused).await {
+                sleep(pause).await;
             }
             let away_for = since.elapsed();
             metrics::api_reachable(true);
@@ -109,14 +111,17 @@ impl Outage {
         self.returns.send_modify(|count| *count += 1);
     }
 
-    async fn answers(&self, since: Instant, refused: &mut Option<Instant>) -> bool {
+    /// How long to wait before the server is asked again; `None` when it is back.
+    async fn away(&self, since: Instant, refused: &mut Option<Instant>) -> Option<Duration> {
+        // One that stays unready does so for reasons of its own.
+        let pause = if since.elapsed() < UNREADY { STARTING } else { PROBE };
         match timeout(PATIENCE, self.client.probe("/readyz")).await {
-            Ok(Ok(())) => true,
+            Ok(Ok(())) => None,
             Ok(Err(Fault::Answer(status))) if matches!(status.code, 401 | 403) => {
-                refused.get_or_insert_with(Instant::now).elapsed() >= REFUSED
+                Some(pause).filter(|_| refused.get_or_insert_with(Instant::now).elapsed() < REFUSED)
             }
-            Ok(Err(Fault::Answer(status))) => status.code < 500 || since.elapsed() > UNREADY,
-            _ => false,
+            Ok(Err(Fault::Answer(status))) => Some(pause).filter(|_| status.code >= 500 && since.elapsed() <= UNREADY),
+            _ => Some(PROBE),
         }
     }
 
