@@ -89,7 +89,7 @@ pub struct Policy {
     pub drop: bool,
 }
 
-/// What to do when no namespace is selected (F37).
+/// What to do when no namespace is selected, or none of those that are exists (F37).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum EmptySelection {
     /// Stay not ready: nothing was asked for yet.

@@ -17,7 +17,7 @@ pub enum WatchScope {
     Namespaces,
 }
 
-/// What to do while no namespace is selected.
+/// What to do while no namespace is selected, or none of those that are exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum OnEmptySelection {
     /// Stay not ready at start: nothing was asked for yet.
@@ -75,7 +75,7 @@ pub struct KubernetesArgs {
     #[arg(long, env = "SYNCGATE_WATCH_FILE", value_name = "FILE")]
     pub watch_file: Option<PathBuf>,
 
-    /// What to do while no namespace is selected.
+    /// What to do while no namespace is selected, or none of those that are exists.
     #[arg(long, env = "SYNCGATE_ON_EMPTY_SELECTION", value_name = "WHAT", value_enum, default_value_t)]
     pub on_empty_selection: OnEmptySelection,
 

@@ -67,7 +67,7 @@ async fn what_leaves_and_comes_back_was_never_away() {
     until("its routes are gone", || !world.has("HTTPRoute shared/own")).await;
     world.select(&["shop", "shared"], &["shared"]);
     until("its routes are back", || world.has("HTTPRoute shared/own")).await;
-    tokio::time::sleep(world.cx.settings.handover).await;
+    tokio::time::sleep(world.cx.settings.handover + 2 * TICK).await;
     assert_eq!((world.deleted(POD), world.deleted(SERVICE)), (0, 0));
     world.api.delete("pods", "shared", "web-0");
     until("what goes now is gone", || !world.has(POD)).await;
