@@ -176,12 +176,14 @@ async fn own_only_a_certificate_has_the_gateways_of_its_namespace() {
         let mut client = secure.with(uri).await.expect("opens");
         assert_eq!(client.next().await.expect("served").resources.len(), 1, "{uri}");
     }
-    for uri in ["spiffe://cluster.local/ns/other/sa/envoy", "spiffe://cluster.local/gateway/ns/gw2", "spiffe://d/x"] {
+    for uri in ["spiffe://cluster.local/ns/other/sa/envoy", "spiffe://cluster.local/gateway/ns/gw2"] {
         let mut client = secure.with(uri).await.expect("opens");
         let refused = client.next().await.expect_err(uri);
         assert_eq!(refused.code(), Code::PermissionDenied, "{uri}");
         assert!(refused.message().contains("may not have Gateway ns/gw: it needs the URI spiffe://"), "{refused}");
     }
+    let refused = secure.with("spiffe://d/x").await.err().expect("refused");
+    assert!(refused.contains("names no ServiceAccount and no Gateway"), "{refused}");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use super::{ConfigError, within};
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Identity and limits of Envoys")]
 pub struct XdsArgs {
-    /// Certificate chain of the ADS listener (PEM); read again when it changes. In clear text only loopback is served.
+    /// Certificate chain of the ADS listener (PEM); read again when it changes. Without a client certificate only loopback is served.
     #[arg(long, env = "SYNCGATE_XDS_TLS_CERTIFICATE", value_name = "FILE")]
     pub xds_tls_certificate: Option<PathBuf>,
 

@@ -189,7 +189,7 @@ impl Culprits {
         let mut led_to = facts.references.iter().filter(|reference| !old.contains(reference));
         let is_unbacked = |reference: &&Reference| {
             after.lack(object, reference).is_none()
-                && after.table.may_be_backed_soon(reference)
+                && after.may_be_backed_soon(reference)
                 && !demands.is_unavailable(object, reference)
         };
         if let Some(reference) = led_to.find(is_unbacked) {

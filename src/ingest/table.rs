@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arcstr::ArcStr;
 
 use crate::model::references::references;
-use crate::model::{HttpRoute, Kind, Object, ObjectKey, ObjectRef, ReferenceGrant, Want};
+use crate::model::{HttpRoute, Kind, Object, ObjectKey, ObjectRef, Protocol, ReferenceGrant, ServiceType, Want};
 
 /// One reference of an object's spec, as far as it can dangle.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,6 +27,8 @@ pub(super) struct Reference {
 pub(super) struct Facts {
     /// A Service's ports.
     ports: Vec<u16>,
+    /// Those of them that can have endpoints.
+    routable: Vec<u16>,
     /// A ReferenceGrant as a whole.
     grant: Option<Arc<ReferenceGrant>>,
     /// A GatewayClass of ours.
@@ -50,7 +52,12 @@ impl Facts {
     pub(super) fn of(object: &ObjectRef, value: &Object) -> Self {
         let mut facts = Self::default();
         match value {
-            Object::Service(service) => facts.ports = service.ports.iter().map(|port| port.port).collect(),
+            Object::Service(service) => {
+                let is_cluster = matches!(service.kind, ServiceType::Cluster);
+                let routable = service.ports.iter().filter(|port| is_cluster && port.protocol == Protocol::Tcp);
+                facts.routable = routable.map(|port| port.port).collect();
+                facts.ports = service.ports.iter().map(|port| port.port).collect();
+            }
             Object::ReferenceGrant(grant) => facts.grant = Some(Arc::clone(grant)),
             Object::GatewayClass(class) => facts.is_ours = class.is_ours(),
             _ => {}
@@ -200,12 +207,8 @@ impl Table {
         }
     }
 
-    /// Whether endpoints may still come to what a reference leads to: its Service is new, or has the port and no endpoint. A port
-    /// that is new does not count: its Service may have to wait for the referrer, which then must not wait for the Service.
-    pub(super) fn may_be_backed_soon(&self, reference: &Reference) -> bool {
-        let Some(port) = reference.port else { return false };
-        let is_settled = self.facts(&reference.target).is_some() && !self.offers(reference);
-        !is_settled && !self.backed.contains(&(reference.target.key.clone(), port))
+    fn is_backed(&self, service: &ObjectKey, port: u16) -> bool {
+        self.backed.contains(&(service.clone(), port))
     }
 
     /// Whether nothing is known, and nobody refers to anything.
@@ -254,6 +257,15 @@ pub(super) struct With<'a> {
 }
 
 impl With<'_> {
+    /// Whether endpoints may still come to what a reference leads to: its Service is new, or has the port and no endpoint. A port
+    /// that is new does not count: its Service may have to wait for the referrer, which then must not wait for the Service.
+    pub(super) fn may_be_backed_soon(&self, reference: &Reference) -> bool {
+        let Some(port) = reference.port else { return false };
+        let can_be = self.facts(&reference.target).is_some_and(|facts| facts.routable.contains(&port));
+        let is_new_port = self.table.facts(&reference.target).is_some() && !self.table.offers(reference);
+        can_be && !is_new_port && !self.table.is_backed(&reference.target.key, port)
+    }
+
     /// Whether the change of `object` could take anything from anyone. An ordinary update does not, and then its referrers,
     /// who may be many, need not be asked.
     pub(super) fn takes(&self, object: &ObjectRef) -> bool {

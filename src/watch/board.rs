@@ -258,6 +258,13 @@ impl Board {
         self.lock().denied_in(namespace)
     }
 
+    /// Whether a source of a namespace, on demand too, has not delivered yet, and nothing but time is in its way.
+    pub(super) fn is_being_read(&self, namespace: &str) -> bool {
+        let is_of = |target: &Target| target.namespace.as_deref() == Some(namespace);
+        let is_settled = |state: State| matches!(state, State::Absent | State::Denied);
+        self.sources().iter().any(|source| is_of(&source.target) && !source.delivered && !is_settled(source.state))
+    }
+
     /// Whether there are any.
     pub(super) fn is_denied_in(&self, namespace: &str) -> bool {
         self.lock().is_denied_in(namespace)

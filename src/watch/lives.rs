@@ -217,7 +217,9 @@ impl Lives {
     }
 
     fn reviewed(&mut self, (name, uid, refused): Reviewed) {
-        if let Some(running) = self.running.get_mut(&name).filter(|running| running.uid == uid) {
+        // Of one that could not be seen when it was asked the answer holds too.
+        let same = |running: &&mut Running| uid.is_empty() || running.uid == uid;
+        if let Some(running) = self.running.get_mut(&name).filter(same) {
             running.reviewed(refused);
         }
     }
@@ -242,6 +244,8 @@ impl Lives {
         let Some(mut running) = self.running.remove(name) else { return };
         let own = [Kind::Gateway, Kind::HttpRoute].map(|kind| Target::all(kind, Some(name.clone())));
         running.scope.release();
+        // Their last words, which may be under way, are fenced.
+        own.iter().for_each(|target| drop(running.scope.renew(target)));
         running.scope.drop_rows(&own);
         for target in &own {
             running.sources.remove(target);
@@ -253,7 +257,9 @@ impl Lives {
 
     fn end_leaving(&mut self) {
         let now = Instant::now();
-        for Leaving { running, .. } in self.leaving.extract_if(.., |leaving| leaving.until <= now) {
+        let board = &self.cx.board;
+        let over = |leaving: &mut Leaving| leaving.until <= now && !board.is_being_read(&leaving.running.name);
+        for Leaving { running, .. } in self.leaving.extract_if(.., over) {
             running.scope.end();
             running.sources.keys().for_each(|target| self.cx.board.remove(target));
             debug!(namespace = %running.name, "the sources of the namespace have ended");

@@ -156,8 +156,26 @@ impl Outage {
         seen: u64,
         since: Instant,
     ) -> Result<bool, Fault> {
-        let newest = self.revisions.of(target.kind);
-        Ok(newest.ask(since, async || self.revision(target, dialect).await).await? < seen)
+        let (newest, mut asked) = (self.revisions.of(target.kind), false);
+        let ask = async || {
+            asked = true;
+            self.revision(target, dialect).await
+        };
+        match newest.ask(since, ask).await {
+            // What another may not ask says nothing of what this one may.
+            Err(fault) if fault.ends_a_watch() && !asked => self.went_back_by_its_own(target, dialect, seen).await,
+            revision => Ok(revision? < seen),
+        }
+    }
+
+    /// The same, asked with the rights on this target, whatever others were answered.
+    pub(super) async fn went_back_by_its_own(
+        &self,
+        target: &Target,
+        dialect: Dialect,
+        seen: u64,
+    ) -> Result<bool, Fault> {
+        Ok(self.revision(target, dialect).await? < seen)
     }
 
     async fn revision(&self, target: &Target, dialect: Dialect) -> Result<u64, Fault> {

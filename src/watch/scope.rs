@@ -109,6 +109,7 @@ impl Scope {
         if !std::mem::replace(&mut gathering.begun, true) {
             let early = turn.inner.early && target.kind == Kind::Pod && book.rows.is_empty();
             gathering.left = early.then_some(0);
+            gathering.drops = book.drops;
         }
         for Item { key, version, value, .. } in items {
             // The key that is known already: its strings are those that others hold.
@@ -169,17 +170,22 @@ impl Scope {
         Loss { had: book.rows.len(), lost: lost.saturating_sub(gathering.unread.len()) }
     }
 
-    /// The list is whole and believed: from here on it is what the source holds.
-    pub(super) fn swap(&self, target: &Target, mut gathering: Gathering, arrived: Instant) {
+    /// The list is whole and believed: from here on it is what the source holds. False if the rows were dropped meanwhile: then it has to be
+    /// read once more.
+    pub(super) fn swap(&self, target: &Target, mut gathering: Gathering, arrived: Instant) -> bool {
         let mut turn = self.turn();
         if gathering.left.is_some() {
             self.let_out(&mut turn, target, &mut gathering, arrived);
         }
-        let Some(book) = turn.inner.live(target, self.generation) else { return };
+        let Some(book) = turn.inner.live(target, self.generation) else { return true };
+        if gathering.begun && gathering.drops != book.drops {
+            return false;
+        }
         book.listed = true;
         if gathering.left.is_some() {
             self.board.rows(target, book.rows.len());
-            return self.settle_in(&mut turn, target);
+            self.settle_in(&mut turn, target);
+            return true;
         }
         for key in gathering.unread {
             if let Some(version) = book.rows.get(&key) {
@@ -194,6 +200,7 @@ impl Scope {
         self.board.rows(target, book.rows.len());
         self.say(&mut turn, Delta::new(arrived, events));
         self.settle_in(&mut turn, target);
+        true
     }
 
     /// Changes that a watch yielded together. Gives what could not be read.

@@ -66,6 +66,8 @@ pub(super) struct Sight {
     looking: Option<Handle>,
     /// Those of which something else was told than what may be seen of them now.
     blind: BTreeSet<ArcStr>,
+    /// How each was seen at the last look.
+    hows: BTreeMap<ArcStr, How>,
 }
 
 impl Sight {
@@ -92,6 +94,7 @@ impl Sight {
             looks,
             looking: None,
             blind: BTreeSet::new(),
+            hows: BTreeMap::new(),
         }
     }
 
@@ -146,6 +149,7 @@ impl Sight {
         }
         self.looks.follow(&got);
         self.tell_of_blind(&of(|how| matches!(how, How::Blind(_))));
+        self.doubt_changed(&learned.names);
         self.settle_blind(wanted);
         if changed && self.all.is_none() {
             self.forget(&self.seen.but(wanted));
@@ -226,6 +230,16 @@ impl Sight {
             }
         }
         self.say(events);
+    }
+
+    /// Of those that are seen in another way than before, what was told last is looked at again: who takes over knows nothing of it.
+    fn doubt_changed(&mut self, names: &BTreeMap<ArcStr, How>) {
+        if self.hows == *names {
+            return;
+        }
+        let changed = self.hows.iter().filter(|(name, how)| names.get(*name).is_some_and(|now| now != *how));
+        self.blind.extend(changed.map(|(name, _)| name.clone()).filter(|name| self.seen.get(name).is_some()));
+        self.hows.clone_from(names);
     }
 
     /// Takes back what was told of those that can be seen by now and are not there.

@@ -177,7 +177,9 @@ impl Source {
             (gathering, revision) = confirmed;
         }
         let objects = gathering.len();
-        self.scope.swap(&self.target, gathering, std::time::Instant::now());
+        if !self.scope.swap(&self.target, gathering, std::time::Instant::now()) {
+            return Ok(Next::List);
+        }
         tracing::debug!(target = %self.target, objects, revision, "listed");
         self.revision = Some(revision);
         self.broke = None;

@@ -17,8 +17,8 @@ use super::client::{Client, Limits, Origin};
 use super::cluster::Cluster;
 use super::outage::Outage;
 use super::scope::{Owners, Sink};
-use super::{Context, Settings, wire};
-use crate::model::{Delta, Event};
+use super::{Context, Settings, target, wire};
+use crate::model::{Delta, Event, Kind};
 
 /// Everything that was said to the door.
 pub(super) type Said = Arc<Mutex<Vec<Delta>>>;
@@ -289,8 +289,9 @@ impl Api {
 
     fn list(&self, asked: &Asked) -> String {
         let (items, revision) = (self.selected(asked), self.lock().revision.to_string());
-        json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": revision}, "items": items})
-            .to_string()
+        let kind = Kind::ALL.into_iter().find(|kind| target::plural(*kind) == asked.resource);
+        let kind = kind.map_or_else(|| "List".to_owned(), |kind| format!("{kind}List"));
+        json!({"apiVersion": "v1", "kind": kind, "metadata": {"resourceVersion": revision}, "items": items}).to_string()
     }
 
     async fn watch(

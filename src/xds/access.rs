@@ -21,6 +21,10 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::metrics;
 
+/// What a certificate has to say.
+const NEEDED: &str = "it needs the URI spiffe://<domain>/ns/<the Gateway's namespace>/sa/<name> or \
+                      spiffe://<domain>/gateway/<namespace>/<name>";
+
 /// What the operator permits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Access {
@@ -115,10 +119,21 @@ impl Access {
     /// # Errors
     /// PERMISSION_DENIED, with the remedy; counted.
     pub(super) fn admit(&self, identity: &Identity) -> Result<(), Status> {
-        if self.anyone || *identity != Identity::Unknown {
+        let is_known = match identity {
+            Identity::Loopback => true,
+            // Before anything of a stream is read: that it can have nothing at all is plain.
+            Identity::Certificate(names) => names.iter().any(|name| !matches!(name, Name::Other(_))),
+            Identity::Unknown => false,
+        };
+        if self.anyone || is_known {
             return Ok(());
         }
         metrics::stream_unserved("no_identity");
+        if let Identity::Certificate(_) = identity {
+            return Err(Status::permission_denied(format!(
+                "{identity} names no ServiceAccount and no Gateway: {NEEDED}"
+            )));
+        }
         Err(Status::permission_denied(
             "streams off loopback need an identity: connect with TLS and a client certificate",
         ))
@@ -147,10 +162,7 @@ impl Access {
             return Ok(());
         }
         metrics::stream_unserved("foreign_gateway");
-        Err(Status::permission_denied(format!(
-            "{identity} may not have Gateway {gateway}: it needs the URI spiffe://<domain>/ns/{namespace}/sa/<name> or \
-             spiffe://<domain>/gateway/{gateway}"
-        )))
+        Err(Status::permission_denied(format!("{identity} may not have Gateway {gateway}: {NEEDED}")))
     }
 }
 
@@ -187,7 +199,7 @@ mod tests {
     fn what_is_no_such_name_permits_nothing() {
         for uri in ["", "spiffe://d", "spiffe://d/ns/shop", "spiffe://d/ns/shop/sa/a/b", "https://d/ns/shop/sa/a"] {
             let identity = certificate(&[uri]);
-            assert!(Access::default().admit(&identity).is_ok(), "who it is, is known: {uri:?}");
+            assert!(Access::default().admit(&identity).is_err(), "it can have nothing: {uri:?}");
             assert!(Access::default().permits(&identity, "shop/web").is_err(), "{uri:?}");
         }
         assert!(Access::default().permits(&certificate(&[]), "shop/web").is_err());

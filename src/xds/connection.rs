@@ -34,6 +34,9 @@ const MAX_HEAD: u32 = 16 << 10;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How often it is looked whether a connection is idle.
 const IDLE_LOOK: Duration = Duration::from_secs(15);
+/// Connections of peers of whom nothing is known, and how long they may be without a request: they can ask for health, and nothing else.
+pub(super) const STRANGERS: usize = 256;
+const STRANGERS_IDLE: Duration = Duration::from_secs(10);
 /// The first byte of a TLS handshake; HTTP/2 in clear text begins with a `P`.
 const TLS_HANDSHAKE: u8 = 0x16;
 
@@ -58,7 +61,7 @@ impl Default for Bounds {
     fn default() -> Self {
         Bounds {
             connections: 20_000,
-            streams: 100,
+            streams: 10,
             handshake: Duration::from_secs(10),
             idle: Duration::from_secs(300),
             age: Duration::from_secs(1800),
@@ -101,6 +104,10 @@ pub(super) struct Acceptor {
     pub(super) bounds: Bounds,
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) routes: Routes,
+    /// Whoever connects may have everything.
+    pub(super) anyone: bool,
+    /// Places of those of whom nothing is known.
+    pub(super) strangers: Semaphore,
     /// Numbers connections, to spread their ends.
     pub(super) count: AtomicU64,
 }
@@ -141,7 +148,9 @@ impl Acceptor {
     async fn connection(&self, tcp: TcpStream, address: SocketAddr, closing: watch::Receiver<bool>) {
         // Small responses are latency, not throughput. Fails only if the peer has gone.
         let _ = tcp.set_nodelay(true);
-        let is_local = address.ip().to_canonical().is_loopback();
+        // Both ends: a proxy on this machine that passes others on comes from loopback too, to the address that they asked for.
+        let is_loopback = |end: SocketAddr| end.ip().to_canonical().is_loopback();
+        let is_local = is_loopback(address) && tcp.local_addr().is_ok_and(is_loopback);
         let unproven = if is_local { Identity::Loopback } else { Identity::Unknown };
         let handshake = async {
             match &self.tls {
@@ -173,6 +182,12 @@ impl Acceptor {
         identity: Identity,
         mut closing: watch::Receiver<bool>,
     ) {
+        let is_stranger = identity == Identity::Unknown && !self.anyone;
+        // They may ask for health, and must not take the places of those who are known.
+        let Some(_place) = is_stranger.then(|| self.strangers.try_acquire()).transpose().ok() else {
+            return metrics::connection_refused("too_many_strangers");
+        };
+        let idle = if is_stranger { STRANGERS_IDLE.min(self.bounds.idle) } else { self.bounds.idle };
         let _counted = metrics::connection();
         let (end, ending) = watch::channel(false);
         let cut = Arc::new(Notify::new());
@@ -196,7 +211,7 @@ impl Acceptor {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
-            () = self.time_is_up(&end) => {
+            () = self.time_is_up(idle, &end) => {
                 connection.as_mut().graceful_shutdown();
                 end.send_replace(true);
                 tokio::time::timeout(self.bounds.grace, connection).await.unwrap_or(Ok(()))
@@ -208,13 +223,13 @@ impl Acceptor {
     }
 
     /// Completes when a connection is too old, or was idle for too long. Streams hold receivers of `end`.
-    fn time_is_up(&self, end: &watch::Sender<bool>) -> impl Future<Output = ()> {
+    fn time_is_up(&self, limit: Duration, end: &watch::Sender<bool>) -> impl Future<Output = ()> {
         // The golden ratio spreads any run of numbers evenly.
         let share = (self.count.fetch_add(1, Ordering::Relaxed) as f64 * 0.618_033_988_75).fract();
         let age = tokio::time::sleep(self.bounds.age.mul_f64(0.9 + 0.2 * share));
-        let idle = async {
-            let (mut idle, look) = (Duration::ZERO, IDLE_LOOK.min(self.bounds.idle));
-            while idle < self.bounds.idle {
+        let idle = async move {
+            let (mut idle, look) = (Duration::ZERO, IDLE_LOOK.min(limit));
+            while idle < limit {
                 tokio::time::sleep(look).await;
                 // One of them is the connection's own.
                 idle = if end.receiver_count() > 1 { Duration::ZERO } else { idle + look };

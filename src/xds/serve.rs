@@ -8,14 +8,14 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tracing::info;
 
 use super::access::Access;
-use super::connection::Acceptor;
+use super::connection::{Acceptor, STRANGERS};
 use super::hub::Hub;
 use super::service::{self, service};
 use super::stream::Settings;
@@ -48,8 +48,16 @@ pub async fn serve(
     let health = tonic_health::pb::health_server::HealthServer::new(
         tonic_health::server::HealthService::from_health_reporter(reporter.clone()),
     );
+    let anyone = guard.access.anyone;
     let routes = Routes::new(health).add_service(service(hub.clone(), settings, guard.access)).prepare();
-    let acceptor = Acceptor { bounds: settings.connection, tls: guard.tls.clone(), routes, count: AtomicU64::new(0) };
+    let acceptor = Acceptor {
+        bounds: settings.connection,
+        tls: guard.tls.clone(),
+        routes,
+        anyone,
+        strangers: Semaphore::new(STRANGERS),
+        count: AtomicU64::new(0),
+    };
     let (close, closing) = watch::channel(false);
     let server = Arc::new(acceptor).run(listener, closing);
     let (gate, fresh) = (follow_gate(&readiness, &reporter), keep_fresh(guard.tls));

@@ -72,6 +72,26 @@ fn a_port_that_is_new_is_not_waited_for() {
     assert_eq!(rig.offer(vec![route("r", &[("a", 90)])]).len(), 2);
 }
 
+/// It has no endpoints of its own and never will.
+#[test]
+fn nor_is_a_service_elsewhere() {
+    let mut rig = rig();
+    let external = Service {
+        kind: ServiceType::ExternalName("example.com".into()),
+        ports: vec![ServicePort {
+            name: ArcStr::new(),
+            port: 80,
+            target: TargetPort::Number(80),
+            protocol: Protocol::Tcp,
+            app_protocol: None,
+        }],
+        ..Service::default()
+    };
+    rig.offer(vec![Event::Put(object(Kind::Service, "b"), Object::Service(Arc::new(external)))]);
+    let moved = route("r", &[("b", 80)]);
+    assert_eq!(rig.offer(vec![moved.clone()]), [moved]);
+}
+
 #[test]
 fn nor_is_what_cannot_be_read() {
     let mut rig = Rig::covering(Some(&["shop"]), vec![service("shop/a", &[80]), grant("apps/g", "shop")]);

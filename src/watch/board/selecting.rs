@@ -15,7 +15,9 @@ pub(in crate::watch) enum Matter {
     File,
     /// Namespaces may not be listed, so that none can be selected by label.
     Labels,
-    /// Nothing is selected.
+    /// The file has come to select nothing.
+    EmptyFile,
+    /// Nothing is selected, or nothing of it exists.
     Empty,
 }
 

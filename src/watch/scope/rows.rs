@@ -31,6 +31,8 @@ pub(super) struct Book {
     pub(super) generation: u32,
     /// A list was whole and believed.
     pub(super) listed: bool,
+    /// How often its rows were dropped.
+    pub(super) drops: u32,
 }
 
 /// A list while it is read: swapped in at its end.
@@ -41,6 +43,8 @@ pub(in crate::watch) struct Gathering {
     /// What leaves early is not seen twice: how many have left. `None` where everything waits for the end.
     pub(super) left: Option<usize>,
     pub(super) begun: bool,
+    /// How often rows were dropped before it began: what is known already is not gathered, and must be known at the end.
+    pub(super) drops: u32,
     /// Objects that could not be read: what was known of them stays.
     pub(super) unread: Vec<ObjectKey>,
 }
@@ -80,6 +84,7 @@ impl Inner {
     pub(super) fn retract(&mut self, of: impl Fn(&Target) -> bool) -> Vec<Event> {
         let books = self.books.iter_mut().filter(|(target, _)| of(target));
         let gone = books.flat_map(|(target, book)| {
+            book.drops += 1;
             std::mem::take(&mut book.rows).into_keys().map(|key| Event::Delete(ObjectRef::new(target.kind, key)))
         });
         gone.collect()

@@ -262,6 +262,20 @@ fn of_what_is_staged_the_newest_leaves() {
 }
 
 #[test]
+fn a_list_during_which_rows_were_dropped_is_read_once_more() {
+    let said = Said::default();
+    let scope = scope(&said, First::Whole);
+    list(&scope, &pods(), vec![item("a", 1)]);
+    let mut gathering = Gathering::default();
+    scope.gather(&pods(), &mut gathering, vec![item("a", 1)]);
+    scope.drop_rows(&[pods()]);
+    assert!(!scope.swap(&pods(), gathering, Instant::now()), "what was known at its beginning is not any more");
+    said.take();
+    list(&scope, &pods(), vec![item("a", 1)]);
+    assert_eq!(said.take(), ["+a"]);
+}
+
+#[test]
 fn a_source_that_was_replaced_is_fenced() {
     let said = Said::default();
     let old = scope(&said, First::Whole);

@@ -61,12 +61,10 @@ impl Follower {
         if read.is_empty() && !now.is_empty() && self.on_empty == EmptySelection::Wait {
             let reason = "the file selects no namespace, and the last selection stays in effect: name one, label one, or start with \
                           --on-empty-selection=serve to serve nothing";
-            return self.board.complain(Matter::Empty, Some(reason.into()));
+            return self.board.complain(Matter::EmptyFile, Some(reason.into()));
         }
         self.first_look = None;
-        if !now.is_empty() {
-            self.board.complain(Matter::Empty, None);
-        }
+        self.board.complain(Matter::EmptyFile, None);
         if *now != read {
             info!(names = read.names.len(), selector = read.selector.is_some(), "the selection of namespaces changed");
             self.selection.send_replace(Arc::new(read));
@@ -121,12 +119,12 @@ mod tests {
         let (some, none) = (selected(&["shop"], None, &[]), Selection::default());
         let mut waits = follower(&some, EmptySelection::Wait);
         assert_eq!(looks(&mut waits, &[&none]).last(), Some(&some));
-        assert_eq!(waits.board.complaint(Matter::Empty), None, "it may be about to be written");
+        assert_eq!(waits.board.complaint(Matter::EmptyFile), None, "it may be about to be written");
         assert_eq!(looks(&mut waits, &[&none, &none]), [some.clone(), some.clone()]);
-        let complaint = waits.board.complaint(Matter::Empty).unwrap();
+        let complaint = waits.board.complaint(Matter::EmptyFile).unwrap();
         assert!(complaint.contains("--on-empty-selection=serve"), "{complaint}");
         looks(&mut waits, &[&some]);
-        assert_eq!(waits.board.complaint(Matter::Empty), None);
+        assert_eq!(waits.board.complaint(Matter::EmptyFile), None);
 
         let mut serves = follower(&some, EmptySelection::Serve);
         assert_eq!(looks(&mut serves, &[&none, &none]), [some, none]);

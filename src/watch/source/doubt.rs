@@ -82,7 +82,9 @@ impl Source {
         let Some(seen) = self.revision else { return Ok(false) };
         // An open watch is not authorized again, and what others may ask says nothing of the rights in this namespace.
         let asks_itself = self.target.kind == Kind::Service && self.target.namespace.is_some();
-        let since = if asks_itself { Instant::now() } else { since };
+        if asks_itself {
+            return self.cx.outage.went_back_by_its_own(&self.target, self.dialect, seen).await;
+        }
         self.cx.outage.went_back(&self.target, self.dialect, seen, since).await
     }
 }

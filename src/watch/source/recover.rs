@@ -255,6 +255,9 @@ impl Source {
                 Ok(true) => break,
                 Ok(false) => {}
                 Err(fault) if fault.is_outage() => self.outage_over(&fault).await,
+                Err(fault) if fault.class() == "unauthorized" => {
+                    self.cx.client.authenticate(self.cx.client.generation()).await;
+                }
                 Err(fault) => tracing::debug!(source = %self.target, %fault, "the rights are not told"),
             }
         }

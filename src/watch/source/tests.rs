@@ -277,3 +277,22 @@ async fn a_right_to_watch_does_not_hide_that_the_one_to_list_is_missing() {
     api.refuse(&[]);
     assert_eq!(recovered.await.unwrap(), Next::List);
 }
+
+#[tokio::test]
+async fn what_is_refused_in_one_namespace_says_nothing_of_another() {
+    let api = Api::start().await;
+    let (cx, _) = context(api.address).await;
+    cx.cluster.meet().await.unwrap();
+    let of = |namespace: &str| {
+        let target = Target::all(Kind::Pod, Some(namespace.into()));
+        cx.board.add(&target, true);
+        let scope = Scope::new(cx.sink.clone(), cx.board.clone(), std::slice::from_ref(&target), First::Whole);
+        let mut source = Source::new(target, scope, cx.clone());
+        source.revision = Some(1);
+        source
+    };
+    let (shop, blog, since) = (of("shop"), of("blog"), Instant::now());
+    api.refuse(&[refused("pods", "shop")]);
+    assert!(matches!(shop.went_back(since).await, Err(Fault::Answer(Status { code: 403, .. }))));
+    assert_eq!(blog.went_back(since).await, Ok(false));
+}
