@@ -164,13 +164,17 @@ impl Rig {
         self.ready()
     }
 
-    /// One batch, and what its Services bring along.
+    /// One batch, and what its Services bring along, as the graph's thread goes on.
     fn ready(&mut self) -> Vec<Event> {
-        let mut events = self.door.ready(self.now).events;
-        if self.backs && self.door.back(events.iter().flat_map(backings).collect::<Vec<_>>()) {
-            events.extend(self.door.ready(self.now).events);
+        let mut all = Vec::new();
+        loop {
+            let events = self.door.ready(self.now).events;
+            let backings: Vec<_> = events.iter().filter(|_| self.backs).flat_map(backings).collect();
+            all.extend(events);
+            if !self.door.back(backings) {
+                return all;
+            }
         }
-        events
     }
 
     /// A port of a Service has endpoints now, or has lost them. Gives what is let in for it.

@@ -1,4 +1,4 @@
-//! Which APIs the server has, by its discovery: asked once a second at most for each kind, however many sources look for it.
+//! Which APIs the server has, by its discovery: asked a few times a second at most for each kind, however many sources look for it.
 //! (500 namespaces that each looked for a CRD that is not installed would use up everything that may be asked.)
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use super::target::{self, api, versions};
 use crate::model::Kind;
 
 /// For how long an answer holds.
-const HOLDS: Duration = Duration::from_secs(1);
+const HOLDS: Duration = Duration::from_millis(400);
 
 /// What discovery says of a kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl Apis {
         Self { client, kinds: Mutex::default() }
     }
 
-    /// Where a kind is served, at most a second ago.
+    /// Where a kind is served, a moment ago at most.
     ///
     /// # Errors
     /// Discovery does not answer, or not this one's question: whether the kind is there is then not known.

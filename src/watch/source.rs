@@ -82,6 +82,8 @@ pub(super) struct Source {
     denials: u32,
     /// Since when the API is missing.
     missing: Option<Instant>,
+    /// When discovery told that it is there by now.
+    told: Option<Instant>,
     /// When the last thing happened that may have hidden a restore of etcd or another cluster (the first is its own beginning); `None` once
     /// that was looked into.
     broke: Option<Instant>,
@@ -121,6 +123,7 @@ impl Source {
             unreadable: BTreeSet::new(),
             denials: 0,
             missing: None,
+            told: None,
             // Whoever answers now may be another than who was met at the start.
             broke: Some(Instant::now()),
             verify: None,
@@ -177,6 +180,10 @@ impl Source {
             (gathering, revision) = confirmed;
         }
         let objects = gathering.len();
+        // What was missing is there: the list is told of before it is whole.
+        if self.revision.is_none() {
+            self.state(State::Listing, "");
+        }
         if !self.scope.swap(&self.target, gathering, std::time::Instant::now()) {
             return Ok(Next::List);
         }

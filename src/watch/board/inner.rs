@@ -77,8 +77,8 @@ impl Entry {
         let lost = match self.state {
             State::Stale => true,
             State::Denied => target.namespace.is_none(),
-            // An API that we cannot do without.
-            State::Absent => !target.is_optional(),
+            // An API that we cannot do without, and had.
+            State::Absent => self.delivered && !target.is_optional(),
             State::Pending | State::Listing | State::Synced => false,
         };
         lost && !target.demanded

@@ -30,7 +30,10 @@ const DENIED: Duration = Duration::from_secs(1);
 /// How long the absence of an API that was there has to last.
 const BELIEVED_ABSENT: Duration = Duration::from_secs(30);
 /// Between looks for an API that is missing.
-const LOOK_FOR_REQUIRED: Duration = Duration::from_secs(1);
+const LOOK_FOR_REQUIRED: Duration = Duration::from_millis(500);
+/// How long an API that has just come may still be refused, and between looks so long.
+const NEW_API: Duration = Duration::from_secs(5);
+const BEGINS: Duration = Duration::from_millis(250);
 const LOOK_FOR_OPTIONAL: Duration = Duration::from_secs(5);
 
 impl Source {
@@ -115,7 +118,8 @@ impl Source {
         // it has seen.
         let Some(broke) = self.broke else { return Next::Watch };
         // A server that was away may be that of another cluster, or have come back from a backup.
-        match self.cx.cluster.who(broke).await {
+        let who = self.cx.cluster.who(broke).await;
+        match who {
             Ok(Who::Other) => return Next::List,
             Ok(Who::Same | Who::Untold) => {}
             // The watch will fail too, and be handled.
@@ -125,6 +129,10 @@ impl Source {
             Ok(true) => Next::List,
             Ok(false) => {
                 self.broke = None;
+                // A server that does not know the rights that there were has just started, so quickly that nobody met a closed door.
+                if matches!(who, Ok(Who::Untold)) && self.cx.cluster.is_met() {
+                    self.after_outage();
+                }
                 Next::Watch
             }
             Err(_) => Next::Watch,
@@ -296,7 +304,8 @@ impl Source {
         }
         if self.look_where_it_is().await != Some(Served::Nowhere) {
             // It exists after all, or that is not known: the list's 404 may be a lie.
-            let pause = self.backoff.pause().min(LOOK_AGAIN);
+            let is_new = self.told.is_some_and(|told| told.elapsed() < NEW_API);
+            let pause = if is_new { BEGINS } else { self.backoff.pause().min(LOOK_AGAIN) };
             self.rest(pause).await;
             return Next::List;
         }
@@ -320,6 +329,8 @@ impl Source {
         loop {
             self.rest(pause).await;
             if self.look_where_it_is().await != Some(Served::Nowhere) {
+                // The server tells of an API before it serves it.
+                self.told = Some(Instant::now());
                 return;
             }
         }
