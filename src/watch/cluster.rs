@@ -77,11 +77,6 @@ impl Cluster {
         }
     }
 
-    /// Whether it was ever told who answers.
-    pub(super) fn is_met(&self) -> bool {
-        self.met.initialized()
-    }
-
     /// Who answers. Answers that others asked for after `since` count.
     pub(super) async fn who(&self, since: Instant) -> Result<Who, Fault> {
         self.answering.ask(since, async || self.ask().await).await

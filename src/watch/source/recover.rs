@@ -118,8 +118,7 @@ impl Source {
         // it has seen.
         let Some(broke) = self.broke else { return Next::Watch };
         // A server that was away may be that of another cluster, or have come back from a backup.
-        let who = self.cx.cluster.who(broke).await;
-        match who {
+        match self.cx.cluster.who(broke).await {
             Ok(Who::Other) => return Next::List,
             Ok(Who::Same | Who::Untold) => {}
             // The watch will fail too, and be handled.
@@ -129,10 +128,8 @@ impl Source {
             Ok(true) => Next::List,
             Ok(false) => {
                 self.broke = None;
-                // A server that does not know the rights that there were has just started, so quickly that nobody met a closed door.
-                if matches!(who, Ok(Who::Untold)) && self.cx.cluster.is_met() {
-                    self.after_outage();
-                }
+                // Who rested while the server was away met no closed door, so any break may have hidden a restore.
+                self.verify_later();
                 Next::Watch
             }
             Err(_) => Next::Watch,
@@ -283,6 +280,11 @@ impl Source {
     fn after_outage(&mut self) {
         // What was answered before it was away says nothing of who is back.
         self.broke = Some(Instant::now());
+        self.verify_later();
+    }
+
+    /// A restored etcd may have passed the revision that was seen.
+    fn verify_later(&mut self) {
         self.verify.get_or_insert_with(|| Instant::now() + VERIFY + jitter::up_to(VERIFY));
     }
 
