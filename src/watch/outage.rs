@@ -144,7 +144,7 @@ impl Outage {
             Ok(Err(Fault::Answer(status))) => Ok(status.code < 500),
             _ => Ok(false),
         };
-        self.well.ask(asked - MOMENT, ask).await.unwrap_or(false)
+        self.well.ask(asked.checked_sub(MOMENT).unwrap_or(asked), ask).await.unwrap_or(false)
     }
 
     /// Whether the server's revision for this kind is lower than `seen`, as after a restore of etcd: a watch from a revision

@@ -87,8 +87,10 @@ pub(super) struct Source {
     /// When the last thing happened that may have hidden a restore of etcd or another cluster (the first is its own beginning); `None` once
     /// that was looked into.
     broke: Option<Instant>,
-    /// When to list once more, because of an outage.
+    /// When to list once more, because of an outage or a break.
     verify: Option<Instant>,
+    /// When that was done last.
+    verified: Option<Instant>,
     /// Whether the right to list is known to be there: a watch that begins with the list does without it.
     may_list: bool,
 }
@@ -127,6 +129,7 @@ impl Source {
             // Whoever answers now may be another than who was met at the start.
             broke: Some(Instant::now()),
             verify: None,
+            verified: None,
             may_list: false,
         }
     }
@@ -190,7 +193,10 @@ impl Source {
         tracing::debug!(target = %self.target, objects, revision, "listed");
         self.revision = Some(revision);
         self.broke = None;
-        self.verify = None;
+        // One that was read at once, for another reason, came too soon to stand for breaks to come.
+        if self.verify.take().is_some_and(|due| due <= Instant::now()) {
+            self.verified = Some(Instant::now());
+        }
         self.in_sync();
         Ok(Next::Watch)
     }

@@ -29,6 +29,8 @@ const DENIALS: u32 = 3;
 const DENIED: Duration = Duration::from_secs(1);
 /// How long the absence of an API that was there has to last.
 const BELIEVED_ABSENT: Duration = Duration::from_secs(30);
+/// A list that was read because of a break stands for all breaks so long after it, outages aside.
+const VERIFIED: Duration = Duration::from_secs(600);
 /// Between looks for an API that is missing.
 const LOOK_FOR_REQUIRED: Duration = Duration::from_millis(500);
 /// How long an API that has just come may still be refused, and between looks so long.
@@ -128,8 +130,11 @@ impl Source {
             Ok(true) => Next::List,
             Ok(false) => {
                 self.broke = None;
-                // Who rested while the server was away met no closed door, so any break may have hidden a restore.
-                self.verify_later();
+                // Who rested while the server was away met no closed door, so any break may have hidden a restore. But where a balancer
+                // cuts watches again and again, not each cut may cost a list.
+                if self.verified.is_none_or(|verified| verified.elapsed() >= VERIFIED) {
+                    self.verify_later();
+                }
                 Next::Watch
             }
             Err(_) => Next::Watch,
@@ -277,7 +282,7 @@ impl Source {
         self.after_outage();
     }
 
-    fn after_outage(&mut self) {
+    pub(super) fn after_outage(&mut self) {
         // What was answered before it was away says nothing of who is back.
         self.broke = Some(Instant::now());
         self.verify_later();

@@ -296,3 +296,21 @@ async fn what_is_refused_in_one_namespace_says_nothing_of_another() {
     assert!(matches!(shop.went_back(since).await, Err(Fault::Answer(Status { code: 403, .. }))));
     assert_eq!(blog.went_back(since).await, Ok(false));
 }
+
+#[tokio::test]
+async fn a_break_is_verified_by_a_list_and_not_each_of_many() {
+    let (_, cx, _) = server().await;
+    let mut source = source(&cx);
+    assert_eq!(source.list().await, Ok(Next::Watch));
+    source.recover(Phase::Stream, unreachable()).await;
+    assert!(source.verify.is_some(), "it may have hidden a restore");
+    assert_eq!(source.list().await, Ok(Next::Watch));
+    source.recover(Phase::Stream, unreachable()).await;
+    assert!(source.verify.is_some(), "that list came too soon to stand for another break");
+    source.verify = Some(Instant::now());
+    assert_eq!(source.list().await, Ok(Next::Watch));
+    source.recover(Phase::Stream, unreachable()).await;
+    assert_eq!(source.verify, None, "a list has just shown that nothing is hidden");
+    source.after_outage();
+    assert!(source.verify.is_some(), "an outage always is");
+}
