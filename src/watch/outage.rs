@@ -84,6 +84,12 @@ impl Outage {
         sleep(jitter::up_to(SPREAD)).await;
     }
 
+    /// Completes when the server is found to be away, by whomever.
+    pub(super) async fn begun(&self) {
+        // Errors only when the sender is gone, which is here.
+        let _ = self.since.subscribe().wait_for(Option::is_some).await;
+    }
+
     /// Completes when the server comes back from the outage that is or the next one. Whoever rests from an error need not rest longer: of
     /// what the server said before it went away nothing is known to hold.
     pub(super) async fn returned(&self) {

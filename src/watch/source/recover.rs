@@ -167,9 +167,21 @@ impl Source {
             if pause > MOMENT {
                 self.lost(fault);
             }
-            self.rest(pause).await;
+            self.rest_in_touch(pause, fault).await;
         }
         self.again(Phase::Stream).await
+    }
+
+    /// Waits as one that has not lost touch yet. Once others find the server away it has, and waits for its return as they do: it would call
+    /// itself in sync meanwhile, and afterwards meet no closed door.
+    async fn rest_in_touch(&mut self, pause: Duration, fault: &Fault) {
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = self.cx.outage.begun() => {
+                self.lost(fault);
+                self.outage_over(fault).await;
+            }
+        }
     }
 
     /// What is known cannot be gone on from.

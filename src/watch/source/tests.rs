@@ -63,6 +63,29 @@ async fn the_end_of_an_outage_wakes_who_rests_from_an_error() {
     assert!(source.verify.is_some(), "and everything is listed once more");
 }
 
+/// It would go on from where it was, and never learn that somebody else may have answered meanwhile.
+#[tokio::test(start_paused = true)]
+async fn who_rests_after_a_short_watch_does_not_sleep_through_an_outage() {
+    let (cx, _) = context(nobody()).await;
+    let mut source = source(&cx);
+    source.revision = Some(7);
+    source.broke = None;
+    let (began, outage, fault) = (Instant::now(), cx.outage.clone(), unreachable());
+    let away = async {
+        sleep(Duration::from_millis(50)).await;
+        let back = async {
+            sleep(Duration::from_secs(5)).await;
+            let status = cx.board.source(&source_target()).unwrap();
+            assert_eq!(status.state, State::Stale, "it says so");
+            outage.back();
+        };
+        tokio::join!(outage.over(&fault), back);
+    };
+    tokio::join!(source.recover(Phase::Stream, Fault::Cut), away);
+    assert!(began.elapsed() >= Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(source.verify.is_some(), "and everything is listed once more");
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_first_return_is_used_at_once_and_a_server_that_comes_and_goes_is_not_asked_in_a_loop() {
     let (cx, _) = context(nobody()).await;
