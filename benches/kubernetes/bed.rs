@@ -23,8 +23,8 @@ const PODS: u32 = 1_000;
 const SERVICES: u32 = 50;
 /// Routes, all in the first namespace: what a route costs is no part of what a pod costs.
 const ROUTES: u32 = 100;
-/// The allocator gives back what is free within ten seconds.
-const SETTLES: Duration = Duration::from_secs(15);
+/// The allocator has given back what is free by then.
+const SETTLES: Duration = Duration::from_secs(5);
 /// To be ready.
 const PATIENCE: Duration = Duration::from_secs(120);
 

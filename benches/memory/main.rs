@@ -34,8 +34,6 @@ const ROUNDS: usize = 3;
 const FEW: usize = 300;
 /// After this long the allocator has given back what is free.
 const SETTLES: Duration = Duration::from_secs(2);
-/// Which it does ten times as fast here as in the program.
-const ALLOCATOR_SETTINGS: (&str, &str) = ("_RJEM_MALLOC_CONF", "dirty_decay_ms:1000");
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -96,7 +94,6 @@ impl Point {
         let program = std::env::current_exe().expect("this program");
         let (pods, routes) = (pods.to_string(), routes.to_string());
         let mut command = Command::new(program);
-        command.env(ALLOCATOR_SETTINGS.0, ALLOCATOR_SETTINGS.1);
         let run = command.args(["--case", case.name(), "--pods", &pods, "--routes", &routes]).output();
         let run = run.expect("this program runs");
         assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
