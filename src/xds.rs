@@ -35,4 +35,4 @@ pub use serve::{Guard, serve};
 pub use session::{Answer, Doubts, Limits, Progress, Refusal, Session, TooManyNames};
 pub use stream::Settings;
 pub use tls::{Tls, TlsError, TlsFiles};
-pub use wire::encode;
+pub use wire::{decode, encode};
