@@ -31,24 +31,29 @@ const GATEWAY: &str = "syncgate.dev/gateway";
 
 /// Texts, each with a number.
 #[derive(Debug, Default)]
-pub(super) struct Texts(Mutex<(HashMap<Arc<str>, u32>, Vec<Arc<str>>)>);
+pub(super) struct Texts(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    numbers: HashMap<Arc<str>, u32>,
+    all: Vec<Arc<str>>,
+}
 
 impl Texts {
     pub(super) fn number(&self, text: &str) -> u32 {
-        let mut texts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (numbers, all) = &mut *texts;
-        if let Some(number) = numbers.get(text) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(number) = known.numbers.get(text) {
             return *number;
         }
-        let (text, number) = (Arc::<str>::from(text), u32::try_from(all.len()).unwrap_or(u32::MAX));
-        numbers.insert(text.clone(), number);
-        all.push(text);
+        let (text, number) = (Arc::<str>::from(text), u32::try_from(known.all.len()).unwrap_or(u32::MAX));
+        known.numbers.insert(text.clone(), number);
+        known.all.push(text);
         number
     }
 
     fn text(&self, number: u32) -> String {
-        let texts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        texts.1.get(number as usize).map(ToString::to_string).unwrap_or_default()
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.all.get(number as usize).map(ToString::to_string).unwrap_or_default()
     }
 }
 
