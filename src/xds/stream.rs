@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arcstr::ArcStr;
 use tokio::sync::mpsc;
 use tonic::Status;
 use tracing::{info, warn};
@@ -15,8 +16,9 @@ use super::access::Access;
 use super::client::ClientName;
 use super::connection::{Bounds, Peer};
 use super::grpc::{MessageReader, Outgoing, Taken, Written};
-use super::hub::{Hub, Published, Seat, now};
+use super::hub::{Hub, Introduction, Published, Seat, now};
 use super::message::Request;
+use super::node::NodeInfo;
 use super::pace::{Pace, Unread};
 use super::session::{Answer, Limits, Refusal, Session};
 use super::wire::{self, DiscoveryMessage};
@@ -91,12 +93,16 @@ impl Stream {
         let Some(mut first) = first.await.map_err(|_| Status::deadline_exceeded("no request came"))?? else {
             return Ok(());
         };
-        let name = ClientName::from_node(first.take_node()).inspect_err(|_| metrics::stream_unserved("bad_node"))?;
+        let node = first.take_node();
+        let about = node.as_ref().map(NodeInfo::of).unwrap_or_default();
+        let name = ClientName::from_node(node).inspect_err(|_| metrics::stream_unserved("bad_node"))?;
         self.access.permits(&self.peer.identity, &name.gateway)?;
         let first = first.into_request()?;
         self.hub.complete(self.settings.patience).await?;
         let peer = self.peer.address;
-        let seat = self.hub.join(name.clone(), M::VARIANT, peer, now())?;
+        let identity = arcstr::format!("{}", self.peer.identity);
+        let client = Introduction { name: name.clone(), node: about, identity, variant: M::VARIANT, peer };
+        let seat = self.hub.join(client, now())?;
         let (node_id, gateway, variant) = (name.node_id, name.gateway, M::VARIANT.as_str());
         let stream = seat.stream;
         info!(%node_id, %gateway, %peer, variant, stream, "stream opened");
@@ -116,6 +122,7 @@ impl Stream {
         let drained = hub.drained(live.seat.stream);
         tokio::pin!(drained);
         let mut pace = Pace::new(self.settings.requests_per_second, now());
+        let client = live.seat.client.clone();
         loop {
             if live.unread.is_over(now()) {
                 self.peer.cut_off();
@@ -139,6 +146,7 @@ impl Stream {
                 }
                 () = live.seat.changed() => live.on_update().await?,
                 () = tick => live.on_tick().await?,
+                () = client.asked() => live.seat.answer(|| live.session.holdings()),
                 () = &mut drained => return Err(Status::unavailable("this replica is shutting down")),
                 () = self.peer.too_old() => return Err(Status::unavailable("this connection is old: open another one")),
             }
@@ -238,6 +246,7 @@ impl Live {
             let bytes = frames.iter().map(bytes::Bytes::len).sum();
             self.unread.wrote(frames.len(), now());
             metrics::pushed(response.kind.short(), bytes, response.resources().len());
+            self.seat.wrote(bytes);
             let outgoing = Outgoing { kind: response.kind, frames, arrived };
             let sent = tokio::time::timeout(self.unread.limit, self.queue.send(Written::Response(outgoing))).await;
             match sent {
@@ -253,13 +262,15 @@ impl Live {
         match answer {
             Answer::Accepted(kind, after) => {
                 metrics::ack(kind.short(), *after);
+                self.seat.accepted(*kind);
                 if !std::mem::replace(&mut self.acknowledged, true) {
                     metrics::first_ack(now().saturating_duration_since(self.opened));
                 }
             }
             Answer::Refused(refusal) => {
                 metrics::nack(refusal.kind.short());
-                warn_of(refusal, self.seat.stream);
+                let blamed = self.seat.refused(refusal);
+                warn_of(refusal, &blamed, &self.seat);
             }
         }
     }
@@ -273,9 +284,14 @@ impl Drop for Live {
 }
 
 /// A client says as much as it likes; a log line holds the beginning of it.
-fn warn_of(refusal: &Refusal, stream: u64) {
+fn warn_of(refusal: &Refusal, blamed: &[ArcStr], seat: &Seat) {
     let reason: String = refusal.message.chars().take(1_000).collect();
-    let names = refusal.names.iter().take(10).map(arcstr::ArcStr::as_str).collect::<Vec<_>>().join(" ");
+    let names = refusal.blamed.iter().take(10).map(|resource| resource.name.as_str()).collect::<Vec<_>>().join(" ");
+    let objects = blamed.iter().take(10).map(ArcStr::as_str).collect::<Vec<_>>().join(", ");
     let (type_url, nonce, count) = (refusal.kind.type_url(), &refusal.nonce, refusal.names.len());
-    warn!(stream, type_url, %nonce, count, %names, %reason, "the client refused a response (NACK)");
+    let (stream, node_id, gateway) = (seat.stream, seat.node_id(), seat.gateway());
+    warn!(
+        stream, %node_id, %gateway, type_url, %nonce, count, %names, %objects, %reason,
+        "the client refused a response (NACK)"
+    );
 }

@@ -1,9 +1,13 @@
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::*;
 use crate::readiness::Layer;
 use crate::resource::{Parts, Resource, ResourceType};
 use crate::snapshot::Change;
+use crate::xds::client::ClientName;
+use crate::xds::message::Variant;
+use crate::xds::node::NodeInfo;
 
 fn hub() -> Arc<Hub> {
     Arc::new(Hub::new(Readiness::new(|_| {})))
@@ -18,7 +22,8 @@ fn peer() -> SocketAddr {
 }
 
 fn join(hub: &Arc<Hub>, gateway: &str) -> Result<Seat, Status> {
-    hub.join(name(gateway), Variant::Delta, peer(), now())
+    let (name, identity) = (name(gateway), "a peer on loopback".into());
+    hub.join(Introduction { name, node: NodeInfo::default(), identity, variant: Variant::Delta, peer: peer() }, now())
 }
 
 /// Publishes one more cluster, named after its Gateway, in each of these.
