@@ -15,6 +15,7 @@
 mod access;
 mod client;
 mod connection;
+mod csds;
 mod grpc;
 mod hub;
 mod message;
@@ -30,6 +31,7 @@ mod wire;
 pub use access::Access;
 pub use client::ClientName;
 pub use connection::Bounds;
+pub use csds::client_status;
 pub use hub::{ClientView, Hub, Marks, TraceBack, Which};
 pub use message::{Ask, Body, Request, Response, Variant};
 pub use node::NodeInfo;

@@ -1,4 +1,4 @@
-//! The admin listener: pages of `/debug/…` and the gRPC service behind `syncgate status`, `clients` and `explain`.
+//! The admin listener: pages of `/debug/…`, CSDS, and the gRPC service behind `syncgate status`, `clients` and `explain`.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::{
     proto::introspection_server::IntrospectionServer,
     readiness::Readiness,
     watch::Board,
-    xds::Hub,
+    xds::{self, Hub},
 };
 
 /// The site, from read-only views of everything.
@@ -51,8 +51,9 @@ pub fn site(
             show: Box::new(move |_| board.as_ref().map_or(Value::Null, sources)),
         },
     ];
+    let client_status = xds::client_status(hub.clone());
     let introspection = introspection::Service::new(readiness.clone(), owner.clone(), hub, watched);
-    admin::debug(pages).grpc(Routes::new(IntrospectionServer::new(introspection)))
+    admin::debug(pages).grpc(Routes::new(IntrospectionServer::new(introspection)).add_service(client_status))
 }
 
 fn files(findings: &Findings) -> Value {
