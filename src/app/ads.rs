@@ -35,6 +35,8 @@ pub fn settings(config: &XdsConfig) -> Settings {
         Bounds { connections: config.max_connections, age: config.max_connection_age, ..Bounds::default() };
     Settings {
         max_request: config.max_request_bytes,
+        pending_requests: config.max_pending_request_bytes,
+        streams_per_identity: config.max_streams_per_identity,
         requests_per_second: config.max_requests_per_second,
         connection,
         session: Limits { names: config.max_names, ..Limits::default() },

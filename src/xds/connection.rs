@@ -22,6 +22,7 @@ use tower::ServiceExt;
 use tracing::{debug, warn};
 
 use super::access::Identity;
+use super::room::{Room, Rooms};
 use super::tls::Tls;
 use crate::metrics;
 
@@ -30,6 +31,10 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The most that the head of a request may take; tokens of ServiceAccounts are about 1 KiB.
 const MAX_HEAD: u32 = 16 << 10;
+/// What a peer may send ahead of what is read, of each stream and of the connection, in bytes. By HTTP/2's windows, so it is what the
+/// process may have to hold of requests that wait to be read.
+const STREAM_WINDOW: u32 = 64 << 10;
+const CONNECTION_WINDOW: u32 = 256 << 10;
 /// Pause after a failed `accept`, which is mostly the want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How often it is looked whether a connection is idle.
@@ -77,6 +82,8 @@ pub(super) struct Peer {
     pub(super) address: SocketAddr,
     /// Who it is.
     pub(super) identity: Identity,
+    /// Room for its larger requests.
+    pub(super) rooms: Rooms,
     /// True once the connection is to end.
     ending: watch::Receiver<bool>,
     cut: Arc<Notify>,
@@ -104,6 +111,8 @@ pub(super) struct Acceptor {
     pub(super) bounds: Bounds,
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) routes: Routes,
+    /// Room for larger requests, of each connection in bytes and of all of them.
+    pub(super) room: (usize, Room),
     /// Whoever connects may have everything.
     pub(super) anyone: bool,
     /// Places of those of whom nothing is known.
@@ -191,7 +200,8 @@ impl Acceptor {
         let _counted = metrics::connection();
         let (end, ending) = watch::channel(false);
         let cut = Arc::new(Notify::new());
-        let (peer, routes) = (Peer { address, identity, ending, cut: cut.clone() }, self.routes.clone());
+        let rooms = Rooms::new(Room::new(self.room.0), self.room.1.clone());
+        let (peer, routes) = (Peer { address, identity, rooms, ending, cut: cut.clone() }, self.routes.clone());
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(peer.clone());
             routes.clone().oneshot(request)
@@ -201,6 +211,8 @@ impl Acceptor {
             .keep_alive_interval(KEEPALIVE_INTERVAL)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
             .max_concurrent_streams(self.bounds.streams)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(MAX_HEAD);
         let mut connection = pin!(http.serve_connection(TokioIo::new(io), service));
         let result = tokio::select! {

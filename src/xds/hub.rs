@@ -7,6 +7,7 @@
 //! own Gateway only (`own_only`). A Gateway that was deleted keeps its clients' configuration for a
 //! [while](Hub::TOMBSTONE): a deletion by mistake can be undone in it.
 
+mod census;
 mod clients;
 mod doubts;
 mod graves;
@@ -21,6 +22,7 @@ use arcstr::ArcStr;
 use tokio::sync::watch;
 use tonic::Status;
 
+use self::census::Census;
 use self::clients::Client;
 pub(super) use self::clients::Introduction;
 pub use self::clients::{ClientView, Marks, Which};
@@ -48,6 +50,8 @@ pub struct Hub {
     streams: AtomicU64,
     /// Which objects refused resources come from.
     origins: Origins,
+    /// The streams of each identity, those without a session too.
+    pub(super) census: Arc<Census>,
 }
 
 #[derive(Debug, Default)]
@@ -86,6 +90,7 @@ impl Hub {
             run: nanos as u64,
             streams: AtomicU64::new(0),
             origins: Origins::default(),
+            census: Arc::default(),
         }
     }
 

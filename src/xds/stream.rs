@@ -30,6 +30,12 @@ use crate::snapshot::Snapshot;
 pub struct Settings {
     /// The largest request that is read, in bytes. A reconnect names every resource that the client holds (rule 34).
     pub max_request: usize,
+    /// Bytes of all requests that are larger than some KiB and not whole yet; others wait to be read.
+    pub pending_requests: usize,
+    /// How long a request that has begun may take to be whole.
+    pub unfinished_request: Duration,
+    /// Streams of one identity off loopback.
+    pub streams_per_identity: usize,
     /// How long a client that comes before the first publication is held unanswered.
     pub patience: Duration,
     /// How long an opened stream may stay without its first request.
@@ -49,6 +55,11 @@ impl Default for Settings {
         Settings {
             // 100,000 names of 100 bytes with their versions.
             max_request: 16 << 20,
+            // Four of the largest at once, or those of 1,600 Envoys that hold 400 names each.
+            pending_requests: 64 << 20,
+            unfinished_request: Duration::from_secs(30),
+            // Half of the connections: whoever has one identity for a larger fleet says so.
+            streams_per_identity: 10_000,
             patience: Duration::from_secs(5),
             first_request: Duration::from_secs(30),
             unread: Duration::from_secs(60),
@@ -89,8 +100,14 @@ impl Stream {
     }
 
     async fn serve<M: DiscoveryMessage>(&mut self) -> Result<(), Status> {
+        let (identity, limit) = (&self.peer.identity, self.settings.streams_per_identity);
+        let _counted = self.hub.census.enter(identity, self.peer.address.ip(), limit)?;
         let first = tokio::time::timeout(self.settings.first_request, self.reader.next::<M>());
-        let Some(mut first) = first.await.map_err(|_| Status::deadline_exceeded("no request came"))?? else {
+        let no_request = |_| {
+            metrics::stream_cut("no_request");
+            Status::deadline_exceeded("no request came")
+        };
+        let Some(mut first) = first.await.map_err(no_request)?? else {
             return Ok(());
         };
         let node = first.take_node();
@@ -204,7 +221,10 @@ impl Live {
         for answer in &answers {
             self.note(answer);
         }
-        is_bounded.map_err(|error| Status::resource_exhausted(error.to_string()))?;
+        is_bounded.map_err(|error| {
+            metrics::stream_cut("too_many_names");
+            Status::resource_exhausted(error.to_string())
+        })?;
         self.write(self.arrived).await?;
         if self.session.is_idle() {
             self.arrived = None;
