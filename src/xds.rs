@@ -21,6 +21,7 @@ mod hub;
 mod message;
 mod node;
 mod pace;
+mod room;
 mod serve;
 mod service;
 mod session;

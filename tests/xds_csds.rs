@@ -173,7 +173,8 @@ async fn rule_36_clients_are_found_by_their_node() {
     let stage = Stage::set([word(T::Cluster, "a", "1")]).await;
     let mut one = Client::open(&stage, "envoy-1", T::Cluster, &[]).await;
     let mut two = Client::open(&stage, "envoy-2", T::ClusterLoadAssignment, &["none"]).await;
-    (one.ack().await, two.ack().await);
+    one.ack().await;
+    two.ack().await;
     stage.eventually(&["envoy-1 CDS a SYNCED", "envoy-2 EDS none NOT_SENT"]).await;
     let found = stage.fetch(only("envoy-2")).await.expect("answers");
     assert_eq!(shown(&found), ["envoy-2 EDS none NOT_SENT"]);
