@@ -281,6 +281,28 @@ async fn bounded_streams_of_one_identity_leave_room_for_others() {
     drop(two);
 }
 
+#[tokio::test]
+async fn bounded_connections_of_one_identity_leave_room_for_others() {
+    let guard = Guard { access: Access { anyone: true, ..Access::default() }, ..Guard::default() };
+    let connection = Bounds { per_identity: 1, ..Bounds::default() };
+    let settings = Settings { connection, ..Settings::default() };
+    let served = Served::guarded(([0, 0, 0, 0], 0).into(), guard, settings, Readiness::new(|_| {})).await;
+    served.publish([word("a", "1")]).await;
+    let Some(own) = own_address() else {
+        eprintln!("skipped: this machine has no address but loopback");
+        return;
+    };
+    let address = SocketAddr::from((own, served.address.port()));
+    let mut first = Client::open(address, request([])).await.expect("opens");
+    first.ack().await.expect("served");
+    let mut second = TcpStream::connect(address).await.expect("the kernel accepts");
+    ended(&mut second).await;
+    let loopback = ([127, 0, 0, 1], address.port()).into();
+    let mut elsewhere = Client::open(loopback, request([])).await.expect("opens");
+    elsewhere.ack().await.expect("served");
+    first.is_undisturbed(&served, "2").await;
+}
+
 /// The address that this machine would send from; nothing is sent.
 fn own_address() -> Option<std::net::IpAddr> {
     let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;

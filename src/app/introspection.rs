@@ -68,8 +68,7 @@ impl Introspection for Service {
         for refusal in refusals.filter(|refusal| refusal.objects.iter().any(is_named)).take(SHOWN) {
             let proto::Refusal { clients, gateway, r#type, message, .. } = refusal;
             // Writing to a String cannot fail.
-            let _ =
-                write!(text, "\nrefused ({type}) by {clients} Envoys of Gateway {gateway}: {message}\n", type = r#type);
+            let _ = write!(text, "\nrefused ({type}) by {clients} of the Envoys of Gateway {gateway}: {message}\n", type = r#type);
         }
         Ok(Response::new(Explanation { found, text }))
     }

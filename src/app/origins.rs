@@ -50,7 +50,7 @@ pub fn objects(refusal: &Refusal) -> Vec<ArcStr> {
 fn of_port(name: &str) -> Option<ArcStr> {
     let mut parts = name.split('/');
     let (namespace, gateway) = (parts.next()?, parts.next()?);
-    parts.next().map(|_| arcstr::format!("{} {namespace}/{gateway}", Kind::Gateway))
+    parts.next().map(|port| arcstr::format!("{} {namespace}/{gateway} port {port}", Kind::Gateway))
 }
 
 /// `service/<namespace>/<name>/<port>/<protocol>`.
@@ -170,9 +170,9 @@ mod tests {
         let hosts: [(&str, &[&str]); 2] =
             [("a.example", &["route/demo/a", "route/demo/b/buy"]), ("b.example", &["route/demo/c", "misdirected"])];
         let said = |words: &str| objects(&refusal(words, vec![table(&hosts)])).join(", ");
-        assert_eq!(said("bad"), "HTTPRoute demo/a, HTTPRoute demo/b, HTTPRoute demo/c, Gateway demo/web");
-        assert_eq!(said("duplicate domain 'b.example'."), "HTTPRoute demo/c, Gateway demo/web");
-        assert_eq!(said("route/demo/b/buy: no cluster"), "HTTPRoute demo/b, Gateway demo/web");
+        assert_eq!(said("bad"), "HTTPRoute demo/a, HTTPRoute demo/b, HTTPRoute demo/c, Gateway demo/web port 80");
+        assert_eq!(said("duplicate domain 'b.example'."), "HTTPRoute demo/c, Gateway demo/web port 80");
+        assert_eq!(said("route/demo/b/buy: no cluster"), "HTTPRoute demo/b, Gateway demo/web port 80");
     }
 
     #[test]

@@ -140,8 +140,9 @@ fn refusals_text(refusals: &[Refusal]) -> String {
     let mut out = String::new();
     for refusal in refusals {
         let Refusal { gateway, r#type: kind, message, objects, clients, since_seconds } = refusal;
-        let since = seconds(*since_seconds);
-        let _ = writeln!(out, "\n{clients} Envoys of {gateway} refuse {kind} (for {since}): {}", message.trim_end());
+        let (since, message) = (seconds(*since_seconds), message.trim_end());
+        let (envoys, refuse) = if *clients == 1 { ("Envoy", "refuses") } else { ("Envoys", "refuse") };
+        let _ = writeln!(out, "\n{clients} {envoys} of {gateway} {refuse} {kind} (for {since}): {message}");
         let _ = writeln!(
             out,
             "  from {}",

@@ -50,7 +50,7 @@ pub struct XdsArgs {
     #[arg(long, env = "SYNCGATE_XDS_MAX_PENDING_REQUEST_BYTES", default_value_t = 64 << 20, value_name = "BYTES")]
     pub xds_max_pending_request_bytes: usize,
 
-    /// Streams of one identity off loopback: of one ServiceAccount or one Gateway's certificate.
+    /// Streams of one identity off loopback, and connections: of one ServiceAccount or one Gateway's certificate.
     #[arg(long, env = "SYNCGATE_XDS_MAX_STREAMS_PER_IDENTITY", default_value_t = 10_000, value_name = "COUNT")]
     pub xds_max_streams_per_identity: usize,
 

@@ -22,6 +22,7 @@ use tower::ServiceExt;
 use tracing::{debug, warn};
 
 use super::access::Identity;
+use super::hub::census::Census;
 use super::room::{Room, Rooms};
 use super::tls::Tls;
 use crate::metrics;
@@ -50,6 +51,8 @@ const TLS_HANDSHAKE: u8 = 0x16;
 pub struct Bounds {
     /// Connections at once; whoever comes then is turned away.
     pub connections: usize,
+    /// Connections at once of one identity off loopback.
+    pub per_identity: usize,
     /// Streams at once on a connection; an Envoy needs one or two.
     pub streams: u32,
     /// Time for the handshake.
@@ -66,6 +69,8 @@ impl Default for Bounds {
     fn default() -> Self {
         Bounds {
             connections: 20_000,
+            // Half of them, as of the streams.
+            per_identity: 10_000,
             streams: 10,
             handshake: Duration::from_secs(10),
             idle: Duration::from_secs(300),
@@ -113,6 +118,8 @@ pub(super) struct Acceptor {
     pub(super) routes: Routes,
     /// Room for larger requests, of each connection in bytes and of all of them.
     pub(super) room: (usize, Room),
+    /// The connections of each identity.
+    pub(super) census: Arc<Census>,
     /// Whoever connects may have everything.
     pub(super) anyone: bool,
     /// Places of those of whom nothing is known.
@@ -195,6 +202,9 @@ impl Acceptor {
         // They may ask for health, and must not take the places of those who are known.
         let Some(_place) = is_stranger.then(|| self.strangers.try_acquire()).transpose().ok() else {
             return metrics::connection_refused("too_many_strangers");
+        };
+        let Ok(_counted_among_its_own) = self.census.enter(&identity, address.ip(), self.bounds.per_identity) else {
+            return metrics::connection_refused("too_many_of_identity");
         };
         let idle = if is_stranger { STRANGERS_IDLE.min(self.bounds.idle) } else { self.bounds.idle };
         let _counted = metrics::connection();

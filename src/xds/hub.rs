@@ -7,7 +7,7 @@
 //! own Gateway only (`own_only`). A Gateway that was deleted keeps its clients' configuration for a
 //! [while](Hub::TOMBSTONE): a deletion by mistake can be undone in it.
 
-mod census;
+pub(super) mod census;
 mod clients;
 mod doubts;
 mod graves;

@@ -60,6 +60,7 @@ pub async fn serve(
         tls: guard.tls.clone(),
         routes,
         room: (settings.max_request, Room::new(settings.pending_requests)),
+        census: Arc::default(),
         anyone,
         strangers: Semaphore::new(STRANGERS),
         count: AtomicU64::new(0),

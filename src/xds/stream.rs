@@ -101,7 +101,10 @@ impl Stream {
 
     async fn serve<M: DiscoveryMessage>(&mut self) -> Result<(), Status> {
         let (identity, limit) = (&self.peer.identity, self.settings.streams_per_identity);
-        let _counted = self.hub.census.enter(identity, self.peer.address.ip(), limit)?;
+        let _counted = self.hub.census.enter(identity, self.peer.address.ip(), limit).map_err(|full| {
+            metrics::stream_unserved("too_many_streams");
+            Status::resource_exhausted(format!("too many streams: {full}"))
+        })?;
         let first = tokio::time::timeout(self.settings.first_request, self.reader.next::<M>());
         let no_request = |_| {
             metrics::stream_cut("no_request");

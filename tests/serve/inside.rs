@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use envoy_types::pb::envoy::service::status::v3::{
+    ClientStatusRequest, client_status_discovery_service_client::ClientStatusDiscoveryServiceClient,
+};
 use serde_json::Value;
 
 use crate::{
@@ -95,6 +98,12 @@ async fn debug_pages_answer_json() {
     assert!(client["bytes"].as_u64().is_some_and(|bytes| bytes > 100), "{client}");
     let versions = &client["types"]["CDS"];
     assert!(versions["version"] == versions["held_version"] && versions["version"] != "", "{client}");
+    let admin = format!("http://{}", syncgate.address("admin"));
+    let mut csds = ClientStatusDiscoveryServiceClient::connect(admin).await.expect("the admin listener accepts");
+    let configs =
+        csds.fetch_client_status(ClientStatusRequest::default()).await.expect("an answer").into_inner().config;
+    assert_eq!(configs[0].node.as_ref().expect("a node").id, "envoy-1");
+    assert_eq!(configs[0].generic_xds_configs[0].name, cluster("shop"));
     let graph = syncgate.debug("/debug/graph");
     let nodes = graph.as_array().expect("a list");
     assert!(nodes.iter().any(|node| node["name"] == "resources" && node["complete"] == true), "{graph}");
@@ -166,11 +175,11 @@ async fn explained_a_refusal_names_the_objects_that_it_comes_from() {
 
     let (_, said) = syncgate.ask(&["status"]);
     assert!(
-        said.contains("1 Envoys of demo/web refuse CDS") && said.contains("from Service demo/shop port 80"),
+        said.contains("1 Envoy of demo/web refuses CDS") && said.contains("from Service demo/shop port 80"),
         "{said}"
     );
     let (_, said) = syncgate.ask(&["explain", "Service", "demo/shop"]);
-    assert!(said.contains("refused (CDS) by 1 Envoys of Gateway demo/web: Error adding"), "{said}");
+    assert!(said.contains("refused (CDS) by 1 of the Envoys of Gateway demo/web: Error adding"), "{said}");
     let (_, said) = syncgate.ask(&["explain", "Service", "demo/cart"]);
     assert!(!said.contains("refused (CDS)"), "{said}");
 }

@@ -1,4 +1,4 @@
-//! How many streams each identity has.
+//! How many streams, or connections, each identity has.
 //!
 //! Invariant (`bounded`): one identity cannot take the places of all others. Loopback has no bound of its own: whoever is
 //! on this machine has other ways to disturb it.
@@ -8,19 +8,25 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use arcstr::ArcStr;
-use tonic::Status;
 
 use super::lock;
-use crate::metrics;
 use crate::xds::access::Identity;
 
-/// The streams of each identity that has any.
+/// The streams, or the connections, of each identity that has any.
 #[derive(Debug, Default)]
 pub(in crate::xds) struct Census {
-    streams: Mutex<HashMap<ArcStr, usize>>,
+    counts: Mutex<HashMap<ArcStr, usize>>,
 }
 
-/// A stream that counts, as long as this is held.
+/// Who has as many as it may.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name} has {count} of them, as many as it may: raise --xds-max-streams-per-identity if that is right")]
+pub(in crate::xds) struct Full {
+    name: ArcStr,
+    count: usize,
+}
+
+/// One that counts, as long as this is held.
 #[derive(Debug)]
 pub(in crate::xds) struct Counted {
     census: Arc<Census>,
@@ -28,29 +34,26 @@ pub(in crate::xds) struct Counted {
 }
 
 impl Census {
-    /// Counts a stream of this peer.
+    /// Counts one more of this peer.
     ///
     /// # Errors
-    /// RESOURCE_EXHAUSTED if its identity has `limit` streams; counted.
+    /// If its identity has `limit` of them.
     pub(in crate::xds) fn enter(
         self: &Arc<Census>,
         identity: &Identity,
         address: IpAddr,
         limit: usize,
-    ) -> Result<Counted, Status> {
+    ) -> Result<Counted, Full> {
         let name = match identity {
             Identity::Loopback => return Ok(Counted { census: self.clone(), name: None }),
             // Only where anyone may have everything: whoever shows nothing is told apart by the address.
             Identity::Unknown => arcstr::format!("{identity} at {}", address.to_canonical()),
             proven => arcstr::format!("{proven}"),
         };
-        let mut streams = lock(&self.streams);
-        let count = streams.entry(name.clone()).or_default();
+        let mut counts = lock(&self.counts);
+        let count = counts.entry(name.clone()).or_default();
         if *count >= limit {
-            metrics::stream_unserved("too_many_streams");
-            return Err(Status::resource_exhausted(format!(
-                "{name} has {count} streams, as many as it may: raise --xds-max-streams-per-identity if that is right"
-            )));
+            return Err(Full { name, count: *count });
         }
         *count += 1;
         Ok(Counted { census: self.clone(), name: Some(name) })
@@ -60,11 +63,11 @@ impl Census {
 impl Drop for Counted {
     fn drop(&mut self) {
         let Some(name) = &self.name else { return };
-        let mut streams = lock(&self.census.streams);
-        if let Some(count) = streams.get_mut(name) {
+        let mut counts = lock(&self.census.counts);
+        if let Some(count) = counts.get_mut(name) {
             *count -= 1;
             if *count == 0 {
-                streams.remove(name);
+                counts.remove(name);
             }
         }
     }
@@ -83,8 +86,7 @@ mod tests {
         let unknown = |at| census.enter(&Identity::Unknown, at, 2);
         let (one, two) = (unknown(HERE).expect("free"), unknown(HERE).expect("free"));
         let refused = unknown(HERE).expect_err("two are open");
-        assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
-        assert!(refused.message().starts_with("a peer without identity at 192.0.2.1 has 2 streams"), "{refused}");
+        assert!(refused.to_string().starts_with("a peer without identity at 192.0.2.1 has 2 of them"), "{refused}");
         let other = unknown(THERE).expect("another one");
         for _ in 0..10 {
             std::mem::forget(census.enter(&Identity::Loopback, HERE, 2).expect("no bound"));
@@ -92,6 +94,6 @@ mod tests {
         drop(one);
         drop(unknown(HERE).expect("one has gone"));
         drop((two, other));
-        assert!(lock(&census.streams).is_empty(), "gone is gone");
+        assert!(lock(&census.counts).is_empty(), "gone is gone");
     }
 }
