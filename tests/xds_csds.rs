@@ -241,6 +241,29 @@ async fn rule_36_bounded_a_stream_answers_in_parts_and_a_fetch_says_when_it_is_t
     assert!(part.expect("not ended").config.is_empty());
 }
 
+/// Each client once, however many there are, and nothing of those that come and go meanwhile is made up.
+#[tokio::test]
+async fn rule_36_a_fleet_is_streamed_with_each_client_once() {
+    let stage = Stage::set([word(T::Cluster, "a", "1")]).await;
+    let mut clients = vec![];
+    for at in 0..100 {
+        let mut client = Client::open(&stage, &format!("envoy-{at}"), T::Cluster, &[]).await;
+        client.ack().await;
+        clients.push(client);
+    }
+    let (send, requests) = mpsc::channel(2);
+    let answers = stage.csds().await.stream_client_status(ReceiverStream::new(requests)).await.expect("opens");
+    send.send(ClientStatusRequest::default()).await.expect("open");
+    // With the end of the requests the answers end, once the last one is given.
+    drop(send);
+    let (mut answers, mut seen) = (answers.into_inner(), vec![]);
+    while let Some(part) = tokio::time::timeout(PATIENCE, answers.message()).await.expect("in time").expect("no error")
+    {
+        seen.extend(part.config.into_iter().map(|config| config.node.expect("a node").id));
+    }
+    assert_eq!(seen, (0..100).map(|at| format!("envoy-{at}")).collect::<Vec<_>>());
+}
+
 #[tokio::test]
 async fn rule_36_only_the_admin_listener_tells_and_its_pages_stay() {
     let stage = Stage::set([]).await;

@@ -116,19 +116,33 @@ impl MessageReader {
         let Some(len) = self.announced()?.filter(|len| *len > room::SMALL && self.making.room.is_none()) else {
             return Ok(());
         };
-        let rooms = &self.intake.rooms;
-        let (room, until) = self
-            .making
-            .waiting
-            .get_or_insert_with(|| (Box::pin(rooms.take(len)), tokio::time::Instant::now() + ROOM_PATIENCE));
+        if self.making.waiting.is_none() {
+            let mut room: Waiting = Box::pin(self.intake.rooms.take(len));
+            let at_once = tokio::select! {
+                biased;
+                room = room.as_mut() => Some(room),
+                () = std::future::ready(()) => None,
+            };
+            if let Some(room) = at_once {
+                self.has_room(room, len);
+                return Ok(());
+            }
+            metrics::requests_delayed();
+            self.making.waiting = Some((room, tokio::time::Instant::now() + ROOM_PATIENCE));
+        }
+        let Some((room, until)) = &mut self.making.waiting else { return Ok(()) };
         let Ok(room) = timeout_at(*until, room).await else {
             metrics::stream_cut("no_room");
             return Err(Status::resource_exhausted("too many large requests are arriving: try again later"));
         };
+        self.has_room(room, len);
+        Ok(())
+    }
+
+    fn has_room(&mut self, room: room::Taken, len: usize) {
         // The client was not read meanwhile, so its time begins now.
         self.making = Making { room: Some(room), ..Making::default() };
         self.unread.reserve((PREFIX + len).saturating_sub(self.unread.len()));
-        Ok(())
     }
 
     /// The length of the message that has begun, once its prefix is there.
