@@ -45,7 +45,7 @@ pub fn page(hub: &Hub, request: &ListClientsRequest) -> ClientList {
         of_client(client, snapshot.as_deref(), now)
     });
     let clients = clients.collect();
-    ClientList { clients, connected: hub.counts().values().map(|count| u64::from(*count)).sum(), next }
+    ClientList { clients, connected: hub.connected() as u64, next }
 }
 
 /// The same for a page of `/debug/…`; arguments that say nothing are passed over.

@@ -234,6 +234,12 @@ impl Hub {
         found
     }
 
+    /// How many clients there are.
+    #[must_use]
+    pub fn connected(&self) -> usize {
+        self.state().clients.len()
+    }
+
     /// How many clients there are of each Gateway that has any.
     #[must_use]
     pub fn counts(&self) -> HashMap<ArcStr, u32> {

@@ -218,6 +218,7 @@ async fn bounded_a_fleet_is_shown_in_pages() {
     let seats: Vec<Seat> = (0..1_000)
         .map(|at| join_as(&hub, if at % 2 == 0 { "ns/one" } else { "ns/two" }, &format!("envoy-{}", at / 2)))
         .collect();
+    assert_eq!(hub.connected(), 1_000);
     assert_eq!(hub.counts(), [("ns/one".into(), 500), ("ns/two".into(), 500)].into());
     let mut seen = vec![];
     let which = Which { gateway: Some("ns/two".to_owned()), ..Which::default() };
