@@ -60,14 +60,14 @@ pub struct View {
     /// What it shows: a lower-case fragment, for the index.
     pub help: &'static str,
     /// The page. It must be quick: it runs on a thread that serves others too. No key bytes.
-    pub show: Box<dyn Fn() -> Value + Send + Sync>,
+    pub show: Box<dyn Fn(Request<'_>) -> Value + Send + Sync>,
 }
 
 /// The site for debugging, on loopback only: each view as indented JSON.
 #[must_use]
 pub fn debug(views: impl IntoIterator<Item = View>) -> Site {
     let site = Site::new("syncgate: views for debugging").on_loopback_only();
-    views
-        .into_iter()
-        .fold(site, |site, View { path, help, show }| site.page(path, help, move |_| Answer::json(&show())))
+    views.into_iter().fold(site, |site, View { path, help, show }| {
+        site.page(path, help, move |request| Answer::json(&show(request)))
+    })
 }

@@ -3,11 +3,13 @@
 //! Only this module knows every other one.
 
 pub mod ads;
+pub mod clients;
 pub mod collections;
 pub mod debug;
 pub mod explain;
 pub mod introspection;
 pub mod offline;
+pub mod origins;
 pub mod owner;
 pub mod pipeline;
 pub mod problems;
@@ -52,7 +54,7 @@ pub async fn serve(config: ServeConfig) -> anyhow::Result<()> {
 
     let (deltas, mailbox) = ingest::mailbox();
     let (findings, found) = watch::channel(Arc::new(Findings::default()));
-    let hub = Arc::new(Hub::new(readiness.clone()));
+    let hub = Arc::new(Hub::new(readiness.clone()).tracing_back(origins::objects));
     let views = Views::default();
     let (wants, wanted) = watch::channel(Wants::default());
     let mut watched = None;

@@ -2,6 +2,7 @@
 
 pub mod bootstrap;
 pub mod check;
+pub mod clients;
 pub mod explain;
 pub mod serve;
 pub mod status;
@@ -33,6 +34,7 @@ const EXAMPLES: &str = "Examples:
   syncgate serve --files manifests/                   serve the folder to Envoys, as it changes
   syncgate bootstrap --gateway demo/web > envoy.yaml  an Envoy bootstrap for the Gateway demo/web
   syncgate status                                     what a running syncgate waits for and serves
+  syncgate clients --gateway demo/web                 its Envoys, what they hold and what they refuse
   syncgate explain HTTPRoute demo/shop                why it has no effect, or what it became
 
 Exit codes:
@@ -51,6 +53,8 @@ pub enum Command {
     Bootstrap(bootstrap::BootstrapArgs),
     /// Show the sync state of a running syncgate.
     Status(status::StatusArgs),
+    /// List the Envoys that are connected to a running syncgate: what they hold, and what they refuse.
+    Clients(clients::ClientsArgs),
     /// Explain why an object has no effect, or what it became.
     Explain(explain::ExplainArgs),
     /// Print a completion script for a shell.
@@ -117,6 +121,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Check(args) => check::run(&args),
         Command::Bootstrap(args) => bootstrap::run(&args),
         Command::Status(args) => blocking(status::run(args)),
+        Command::Clients(args) => blocking(clients::run(args)),
         Command::Explain(args) => blocking(explain::run(args)),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "syncgate", &mut std::io::stdout());

@@ -308,6 +308,8 @@ mod tests {
         assert!(error("--xds-fleets envoy").contains("\"envoy\" must be NAMESPACE/NAME"));
         assert_eq!(error("--xds-max-names 0"), "--xds-max-names must be at least 1");
         assert_eq!(error("--xds-max-request-bytes 5"), "--xds-max-request-bytes must be at least 1024");
+        let pending = error("--xds-max-pending-request-bytes 1000000");
+        assert_eq!(pending, "--xds-max-pending-request-bytes must be at least 16777216");
         assert!(error("--xds-max-connection-age 1s").contains("out of range"));
         let config = validate("--files d --xds-tls-certificate c --xds-tls-key k --xds-fleets a/b,c/d").unwrap().xds;
         assert_eq!((config.tls.unwrap().client_authorities, config.fleets.len()), (None, 2));

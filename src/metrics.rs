@@ -205,6 +205,11 @@ pub fn stream_unserved(reason: &'static str) {
     counter!(name::STREAMS_UNSERVED, "reason" => reason).increment(1);
 }
 
+/// A stream was ended because it broke a bound or the framing; `reason` is one of a fixed few, such as `too_large`.
+pub fn stream_cut(reason: &'static str) {
+    counter!(name::STREAMS_CUT, "reason" => reason).increment(1);
+}
+
 /// A connection to the ADS listener, counted as long as this is held.
 #[must_use]
 pub fn connection() -> impl Drop + Send {

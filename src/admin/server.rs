@@ -1,6 +1,7 @@
 //! A small server of fixed pages, GET and HEAD only, bounded in every direction; beside the pages it may carry a gRPC
 //! service, told apart by the content type.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
@@ -55,6 +56,14 @@ impl Request<'_> {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             name == flag && matches!(value, "" | "1" | "true")
         })
+    }
+}
+
+impl<'a> Request<'a> {
+    /// The value of this name in the query, such as `10` in `?limit=10`.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<Cow<'a, str>> {
+        form_urlencoded::parse(self.query.as_bytes()).find(|(given, _)| given == name).map(|(_, value)| value)
     }
 }
 

@@ -148,8 +148,12 @@ async fn the_index_and_wrong_requests_help() {
 async fn views_are_computed_when_asked_for_and_only_under_a_loopback_name() {
     let asked = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&asked);
-    let show = Box::new(move || json!({ "held": counter.fetch_add(1, Ordering::Relaxed) }));
-    let served = Served::new(debug([View { path: "/debug/held", help: "what waits at the door", show }])).await;
+    let show = Box::new(move |_: Request<'_>| json!({ "held": counter.fetch_add(1, Ordering::Relaxed) }));
+    let echo = Box::new(|request: Request<'_>| json!([request.value("a"), request.value("b"), request.value("c")]));
+    let held = View { path: "/debug/held", help: "what waits at the door", show };
+    let served = Served::new(debug([held, View { path: "/debug/echo", help: "its arguments", show: echo }])).await;
+    let (_, _, echoed) = served.ask("GET /debug/echo?a=demo%2Fweb&b=1+2&d", "localhost").await;
+    assert_eq!(serde_json::from_str::<Value>(&echoed).unwrap(), json!(["demo/web", "1 2", null]));
     for host in ["attacker.example", "attacker.example:19000", "192.0.2.1:19000", "localhost.attacker.example"] {
         assert_eq!(served.ask("GET /debug/held", host).await.0, 403, "{host}");
     }

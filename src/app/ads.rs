@@ -31,10 +31,16 @@ pub fn guard(config: &XdsConfig) -> anyhow::Result<Guard> {
 /// Within which bounds.
 #[must_use]
 pub fn settings(config: &XdsConfig) -> Settings {
-    let connection =
-        Bounds { connections: config.max_connections, age: config.max_connection_age, ..Bounds::default() };
+    let connection = Bounds {
+        connections: config.max_connections,
+        per_identity: config.max_streams_per_identity,
+        age: config.max_connection_age,
+        ..Bounds::default()
+    };
     Settings {
         max_request: config.max_request_bytes,
+        pending_requests: config.max_pending_request_bytes,
+        streams_per_identity: config.max_streams_per_identity,
         requests_per_second: config.max_requests_per_second,
         connection,
         session: Limits { names: config.max_names, ..Limits::default() },

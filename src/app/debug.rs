@@ -1,19 +1,19 @@
-//! The admin listener: pages of `/debug/…` and the gRPC service behind `syncgate status` and `syncgate explain`.
+//! The admin listener: pages of `/debug/…`, CSDS, and the gRPC service behind `syncgate status`, `clients` and `explain`.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tonic::service::Routes;
 
-use super::{introspection, owner::Owner, views::Views};
+use super::{clients, introspection, owner::Owner, views::Views};
 use crate::{
     admin::{self, View},
     files::Findings,
     proto::introspection_server::IntrospectionServer,
     readiness::Readiness,
     watch::Board,
-    xds::{ClientView, Hub, Progress},
+    xds::{self, Hub},
 };
 
 /// The site, from read-only views of everything.
@@ -27,54 +27,33 @@ pub fn site(
     watched: Option<Board>,
 ) -> admin::Site {
     let (held, graph) = (views.clone(), views);
-    let board = watched.clone();
+    let (board, shown) = (watched.clone(), hub.clone());
     let pages = [
         View {
             path: "/debug/clients",
-            help: "connected Envoys: what they hold and what they refused",
-            show: Box::new(move || hub.clients().iter().map(client).collect()),
+            help: "connected Envoys, what they hold and refused; ?gateway= ?node= ?refused ?after= ?limit=",
+            show: Box::new(move |request| clients::page_json(&shown, request)),
         },
         View {
             path: "/debug/held",
             help: "changes that wait at the door, and why",
-            show: Box::new(move || held.held()),
+            show: Box::new(move |_| held.held()),
         },
-        View { path: "/debug/graph", help: "the collections and their work", show: Box::new(move || graph.graph()) },
+        View { path: "/debug/graph", help: "the collections and their work", show: Box::new(move |_| graph.graph()) },
         View {
             path: "/debug/files",
             help: "the folder and everything that is wrong in it",
-            show: Box::new(move || files(&found.borrow())),
+            show: Box::new(move |_| files(&found.borrow())),
         },
         View {
             path: "/debug/sources",
             help: "the sources of Kubernetes and the watched namespaces",
-            show: Box::new(move || board.as_ref().map_or(Value::Null, sources)),
+            show: Box::new(move |_| board.as_ref().map_or(Value::Null, sources)),
         },
     ];
-    let introspection = introspection::Service::new(readiness.clone(), owner.clone(), watched);
-    admin::debug(pages).grpc(Routes::new(IntrospectionServer::new(introspection)))
-}
-
-fn client(client: &ClientView) -> Value {
-    let types = client.progress.iter().map(|progress| (progress.kind.short().to_owned(), of_type(progress)));
-    json!({
-        "node_id": client.name.node_id.as_str(),
-        "gateway": client.name.gateway.as_str(),
-        "variant": client.variant.as_str(),
-        "peer": client.peer.to_string(),
-        "connected_seconds": Instant::now().saturating_duration_since(client.since).as_secs(),
-        "types": Value::Object(types.collect()),
-    })
-}
-
-fn of_type(progress: &Progress) -> Value {
-    json!({
-        "wildcard": progress.wildcard,
-        "names": progress.names,
-        "not_acknowledged": progress.open,
-        "settled": progress.settled.is_some(),
-        "refused": progress.refusal.as_ref().map(|refusal| refusal.message.as_str()),
-    })
+    let client_status = xds::client_status(hub.clone());
+    let introspection = introspection::Service::new(readiness.clone(), owner.clone(), hub, watched);
+    admin::debug(pages).grpc(Routes::new(IntrospectionServer::new(introspection)).add_service(client_status))
 }
 
 fn files(findings: &Findings) -> Value {

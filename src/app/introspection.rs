@@ -1,19 +1,20 @@
 //! `syncgate.v1.Introspection`: the running process' answers to `syncgate status` and `syncgate explain`.
 
-use std::time::Instant;
+use std::{fmt::Write, sync::Arc, time::Instant};
 
 use arcstr::ArcStr;
 use tonic::{Request, Response, Status};
 
-use super::owner::Owner;
+use super::{clients, owner::Owner};
 use crate::{
     model::{Kind, ObjectKey, ObjectRef},
     proto::{
-        self, ExplainRequest, Explanation, GetSyncStatusRequest, Part, SyncStatus, introspection_server::Introspection,
-        part,
+        self, ClientList, ExplainRequest, Explanation, GetSyncStatusRequest, ListClientsRequest, Part, SyncStatus,
+        introspection_server::Introspection, part,
     },
     readiness::{PartStatus, Readiness, State},
     watch::{Board, LifeStatus, SourceStatus},
+    xds::Hub,
 };
 
 /// Serves what the owner thread and the gate say.
@@ -21,14 +22,15 @@ use crate::{
 pub struct Service {
     readiness: Readiness,
     owner: Owner,
+    hub: Arc<Hub>,
     watched: Option<Board>,
 }
 
 impl Service {
-    /// A service on the gate, the owner thread, and the sources of Kubernetes if they are watched.
+    /// A service on the gate, the owner thread, the clients, and the sources of Kubernetes if they are watched.
     #[must_use]
-    pub fn new(readiness: Readiness, owner: Owner, watched: Option<Board>) -> Self {
-        Self { readiness, owner, watched }
+    pub fn new(readiness: Readiness, owner: Owner, hub: Arc<Hub>, watched: Option<Board>) -> Self {
+        Self { readiness, owner, hub, watched }
     }
 }
 
@@ -46,6 +48,7 @@ impl Introspection for Service {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             sources: self.watched.iter().flat_map(Board::sources).map(source).collect(),
             namespaces: self.watched.iter().flat_map(Board::lives).map(namespace).collect(),
+            refusals: clients::refusals(&self.hub, SHOWN),
         }))
     }
 
@@ -56,10 +59,27 @@ impl Introspection for Service {
             .find(|k| k.as_str() == kind)
             .ok_or_else(|| Status::invalid_argument(format!("unknown kind {kind:?}")))?;
         let object = ObjectRef::new(kind, ObjectKey::new(namespace, name));
-        let (found, text) = self.owner.explain(object).await.ok_or_else(silent)?;
+        let named = object.to_string();
+        let (found, mut text) = self.owner.explain(object).await.ok_or_else(silent)?;
+        // An object may be named with more behind it: `Service demo/shop port 80`.
+        let is_named =
+            |object: &String| object.strip_prefix(&named).is_some_and(|rest| matches!(rest.get(..1), None | Some(" ")));
+        let refusals = clients::refusals(&self.hub, usize::MAX).into_iter();
+        for refusal in refusals.filter(|refusal| refusal.objects.iter().any(is_named)).take(SHOWN) {
+            let proto::Refusal { clients, gateway, r#type, message, .. } = refusal;
+            // Writing to a String cannot fail.
+            let _ = write!(text, "\nrefused ({type}) by {clients} of the Envoys of Gateway {gateway}: {message}\n", type = r#type);
+        }
         Ok(Response::new(Explanation { found, text }))
     }
+
+    async fn list_clients(&self, request: Request<ListClientsRequest>) -> Result<Response<ClientList>, Status> {
+        Ok(Response::new(clients::page(&self.hub, &request.into_inner())))
+    }
 }
+
+/// Refusals that are shown.
+const SHOWN: usize = 20;
 
 fn silent() -> Status {
     Status::unavailable("the graph's thread does not answer: syncgate is stopping, or busy (see /livez)")

@@ -13,6 +13,7 @@ use crate::{
     model::{Event, Kind, ObjectRef, Problem},
     render,
     resource::ResourceType,
+    snapshot::World,
 };
 
 /// A folder, the graph it fills, and what came of it.
@@ -64,6 +65,12 @@ impl Offline {
     #[must_use]
     pub fn troubled(&self) -> &Troubled {
         self.pipeline.troubled()
+    }
+
+    /// The snapshots of all Gateways.
+    #[must_use]
+    pub fn world(&self) -> &World {
+        self.pipeline.world()
     }
 
     /// What was read and what it became, in a line.

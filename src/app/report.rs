@@ -44,8 +44,7 @@ pub fn file_problems(found: &Findings) -> Vec<String> {
 /// What is served.
 #[must_use]
 pub fn publication(pipeline: &Pipeline, published: Option<Instant>, hub: &Hub) -> proto::Publication {
-    let clients = hub.clients();
-    let connected = |gateway: &str| clients.iter().filter(|client| client.name.gateway == gateway).count();
+    let clients = hub.counts();
     let gateway = |snapshot: &Arc<Snapshot>| {
         let count = |kind| u32::try_from(snapshot.set(kind).len()).unwrap_or(u32::MAX);
         proto::Gateway {
@@ -56,7 +55,7 @@ pub fn publication(pipeline: &Pipeline, published: Option<Instant>, hub: &Hub) -
             clusters: count(ResourceType::Cluster),
             load_assignments: count(ResourceType::ClusterLoadAssignment),
             secrets: count(ResourceType::Secret),
-            clients: u32::try_from(connected(snapshot.gateway())).unwrap_or(u32::MAX),
+            clients: clients.get(snapshot.gateway()).copied().unwrap_or(0),
         }
     };
     proto::Publication {

@@ -5,7 +5,9 @@ use std::{fmt::Write, process::ExitCode};
 use clap::Args;
 
 use super::AdminArgs;
-use crate::proto::{GetSyncStatusRequest, Part, Publication, Source, SyncStatus, WatchedNamespace, part::State};
+use crate::proto::{
+    GetSyncStatusRequest, Part, Publication, Refusal, Source, SyncStatus, WatchedNamespace, part::State,
+};
 
 /// Arguments of `syncgate status`.
 #[derive(Debug, Args)]
@@ -53,6 +55,7 @@ fn text(status: &SyncStatus, collections: bool, sources: bool) -> String {
     if let Some(publication) = &status.publication {
         out += &publication_text(publication);
     }
+    out += &refusals_text(&status.refusals);
     if collections {
         out.push('\n');
         let header = ["COLLECTION", "COMPLETE", "ROWS", "COMPUTED", "UNCHANGED", "PENDING", "FAULTS", "SCANS", "TIME"];
@@ -132,8 +135,28 @@ fn publication_text(publication: &Publication) -> String {
     out
 }
 
+/// What Envoys refuse, with the objects that it comes from.
+fn refusals_text(refusals: &[Refusal]) -> String {
+    let mut out = String::new();
+    for refusal in refusals {
+        let Refusal { gateway, r#type: kind, message, objects, clients, since_seconds } = refusal;
+        let (since, message) = (seconds(*since_seconds), message.trim_end());
+        let (envoys, refuse) = if *clients == 1 { ("Envoy", "refuses") } else { ("Envoys", "refuse") };
+        let _ = writeln!(out, "\n{clients} {envoys} of {gateway} {refuse} {kind} (for {since}): {message}");
+        let _ = writeln!(
+            out,
+            "  from {}",
+            if objects.is_empty() { "nothing known".to_owned() } else { objects.join(", ") }
+        );
+    }
+    if !refusals.is_empty() {
+        out += "\nsyncgate clients --refused says which Envoys\n";
+    }
+    out
+}
+
 /// Columns as wide as their widest cell.
-fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+pub(super) fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut lines = vec![header.iter().map(|&cell| cell.to_owned()).collect::<Vec<_>>()];
     lines.extend(rows);
     let width = |column: usize| lines.iter().filter_map(|line| line.get(column)).map(String::len).max().unwrap_or(0);
@@ -148,7 +171,7 @@ fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
 }
 
 /// A length of time as people say it.
-fn seconds(seconds: f64) -> String {
+pub(super) fn seconds(seconds: f64) -> String {
     if seconds < 60.0 {
         return format!("{seconds:.1}s");
     }
@@ -200,6 +223,21 @@ mod tests {
         assert!(short.contains("Pod in shop  denied  3     0.0s   no right to list"), "{short}");
         assert!(short.contains("1 sources in sync, 6 objects in all"), "{short}");
         assert!(text(&status, false, true).contains("Service in shop  synced"));
+    }
+
+    #[test]
+    fn says_what_envoys_refuse_and_where_it_comes_from() {
+        let refusal = Refusal {
+            gateway: "demo/web".to_owned(),
+            r#type: "LDS".to_owned(),
+            message: "no such filter\n".to_owned(),
+            objects: vec!["Gateway demo/web".to_owned()],
+            clients: 3,
+            since_seconds: 75.0,
+        };
+        let text = text(&SyncStatus { ready: true, refusals: vec![refusal], ..SyncStatus::default() }, false, false);
+        let expected = "3 Envoys of demo/web refuse LDS (for 1m 15s): no such filter\n  from Gateway demo/web\n";
+        assert!(text.contains(expected), "{text}");
     }
 
     #[test]

@@ -46,6 +46,14 @@ pub struct XdsArgs {
     #[arg(long, env = "SYNCGATE_XDS_MAX_REQUEST_BYTES", default_value_t = 16 << 20, value_name = "BYTES")]
     pub xds_max_request_bytes: usize,
 
+    /// Bytes of all larger requests that have begun to arrive, of all Envoys together; others are read later.
+    #[arg(long, env = "SYNCGATE_XDS_MAX_PENDING_REQUEST_BYTES", default_value_t = 64 << 20, value_name = "BYTES")]
+    pub xds_max_pending_request_bytes: usize,
+
+    /// Streams of one identity off loopback, and connections: of one ServiceAccount or one Gateway's certificate.
+    #[arg(long, env = "SYNCGATE_XDS_MAX_STREAMS_PER_IDENTITY", default_value_t = 10_000, value_name = "COUNT")]
+    pub xds_max_streams_per_identity: usize,
+
     /// Requests a second that are read of a stream, and ten times as many at once; more are read later.
     #[arg(long, env = "SYNCGATE_XDS_MAX_REQUESTS_PER_SECOND", default_value_t = 200, value_name = "COUNT")]
     pub xds_max_requests_per_second: u32,
@@ -68,6 +76,10 @@ pub struct XdsConfig {
     pub max_names: usize,
     /// Bytes of a request.
     pub max_request_bytes: usize,
+    /// Bytes of all larger requests that have begun to arrive.
+    pub max_pending_request_bytes: usize,
+    /// Streams of one identity.
+    pub max_streams_per_identity: usize,
     /// Requests a second of a stream.
     pub max_requests_per_second: u32,
 }
@@ -99,6 +111,7 @@ impl XdsArgs {
         for (flag, value) in [
             ("--xds-max-connections", self.xds_max_connections),
             ("--xds-max-names", self.xds_max_names),
+            ("--xds-max-streams-per-identity", self.xds_max_streams_per_identity),
             ("--xds-max-requests-per-second", self.xds_max_requests_per_second as usize),
         ] {
             if value == 0 {
@@ -108,6 +121,10 @@ impl XdsArgs {
         // Below 1 KiB not even the node of a first request fits.
         if self.xds_max_request_bytes < 1 << 10 {
             return Err(ConfigError::TooSmall("--xds-max-request-bytes", 1 << 10));
+        }
+        // The largest request has to find room.
+        if self.xds_max_pending_request_bytes < self.xds_max_request_bytes {
+            return Err(ConfigError::TooSmall("--xds-max-pending-request-bytes", self.xds_max_request_bytes));
         }
         let age = self.xds_max_connection_age;
         within("--xds-max-connection-age", age, Duration::from_secs(10), Duration::from_secs(7 * 24 * 3600))?;
@@ -119,6 +136,8 @@ impl XdsArgs {
             max_connection_age: age,
             max_names: self.xds_max_names,
             max_request_bytes: self.xds_max_request_bytes,
+            max_pending_request_bytes: self.xds_max_pending_request_bytes,
+            max_streams_per_identity: self.xds_max_streams_per_identity,
             max_requests_per_second: self.xds_max_requests_per_second,
         })
     }

@@ -20,6 +20,9 @@ static PUBLISHED: Mutex<Option<Instant>> = Mutex::new(None);
 /// The one recorder of the process.
 static INSTALLED: OnceLock<Exporter> = OnceLock::new();
 
+/// Held while it is installed: between the two steps others would find a recorder in force and none of ours.
+static INSTALLING: Mutex<()> = Mutex::new(());
+
 /// Renders everything recorded. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Exporter {
@@ -43,15 +46,13 @@ impl Exporter {
     /// # Errors
     /// When another library has installed a recorder of its own.
     pub fn install() -> Result<Self, InstallError> {
+        let _turn = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(installed) = INSTALLED.get() {
             return Ok(installed.clone());
         }
         let recorder = recorder()?;
         let exporter = Self { handle: recorder.handle() };
-        if ::metrics::set_global_recorder(recorder).is_err() {
-            // Someone was faster: this function on another thread, or another library.
-            return INSTALLED.get().cloned().ok_or(InstallError::Taken);
-        }
+        ::metrics::set_global_recorder(recorder).map_err(|_| InstallError::Taken)?;
         let exporter = INSTALLED.get_or_init(|| exporter).clone();
         catalogue::describe();
         gauge!(catalogue::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);

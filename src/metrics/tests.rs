@@ -44,6 +44,7 @@ fn record_everything() {
     stream_opened("delta");
     stream_closed("delta");
     stream_unserved("unknown_gateway");
+    stream_cut("too_large");
     drop(connection());
     connection_refused("handshake");
     tls_reload("used");

@@ -22,6 +22,8 @@ use tower::ServiceExt;
 use tracing::{debug, warn};
 
 use super::access::Identity;
+use super::hub::census::Census;
+use super::room::{Room, Rooms};
 use super::tls::Tls;
 use crate::metrics;
 
@@ -30,6 +32,10 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The most that the head of a request may take; tokens of ServiceAccounts are about 1 KiB.
 const MAX_HEAD: u32 = 16 << 10;
+/// What a peer may send ahead of what is read, of each stream and of the connection, in bytes. By HTTP/2's windows, so it is what the
+/// process may have to hold of requests that wait to be read.
+const STREAM_WINDOW: u32 = 64 << 10;
+const CONNECTION_WINDOW: u32 = 256 << 10;
 /// Pause after a failed `accept`, which is mostly the want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How often it is looked whether a connection is idle.
@@ -45,6 +51,8 @@ const TLS_HANDSHAKE: u8 = 0x16;
 pub struct Bounds {
     /// Connections at once; whoever comes then is turned away.
     pub connections: usize,
+    /// Connections at once of one identity off loopback.
+    pub per_identity: usize,
     /// Streams at once on a connection; an Envoy needs one or two.
     pub streams: u32,
     /// Time for the handshake.
@@ -61,6 +69,8 @@ impl Default for Bounds {
     fn default() -> Self {
         Bounds {
             connections: 20_000,
+            // Half of them, as of the streams.
+            per_identity: 10_000,
             streams: 10,
             handshake: Duration::from_secs(10),
             idle: Duration::from_secs(300),
@@ -77,6 +87,8 @@ pub(super) struct Peer {
     pub(super) address: SocketAddr,
     /// Who it is.
     pub(super) identity: Identity,
+    /// Room for its larger requests.
+    pub(super) rooms: Rooms,
     /// True once the connection is to end.
     ending: watch::Receiver<bool>,
     cut: Arc<Notify>,
@@ -104,6 +116,10 @@ pub(super) struct Acceptor {
     pub(super) bounds: Bounds,
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) routes: Routes,
+    /// Room for larger requests, of each connection in bytes and of all of them.
+    pub(super) room: (usize, Room),
+    /// The connections of each identity.
+    pub(super) census: Arc<Census>,
     /// Whoever connects may have everything.
     pub(super) anyone: bool,
     /// Places of those of whom nothing is known.
@@ -187,11 +203,15 @@ impl Acceptor {
         let Some(_place) = is_stranger.then(|| self.strangers.try_acquire()).transpose().ok() else {
             return metrics::connection_refused("too_many_strangers");
         };
+        let Ok(_counted_among_its_own) = self.census.enter(&identity, address.ip(), self.bounds.per_identity) else {
+            return metrics::connection_refused("too_many_of_identity");
+        };
         let idle = if is_stranger { STRANGERS_IDLE.min(self.bounds.idle) } else { self.bounds.idle };
         let _counted = metrics::connection();
         let (end, ending) = watch::channel(false);
         let cut = Arc::new(Notify::new());
-        let (peer, routes) = (Peer { address, identity, ending, cut: cut.clone() }, self.routes.clone());
+        let rooms = Rooms::new(Room::new(self.room.0), self.room.1.clone());
+        let (peer, routes) = (Peer { address, identity, rooms, ending, cut: cut.clone() }, self.routes.clone());
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(peer.clone());
             routes.clone().oneshot(request)
@@ -201,6 +221,8 @@ impl Acceptor {
             .keep_alive_interval(KEEPALIVE_INTERVAL)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
             .max_concurrent_streams(self.bounds.streams)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(MAX_HEAD);
         let mut connection = pin!(http.serve_connection(TokioIo::new(io), service));
         let result = tokio::select! {

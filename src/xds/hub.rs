@@ -7,11 +7,13 @@
 //! own Gateway only (`own_only`). A Gateway that was deleted keeps its clients' configuration for a
 //! [while](Hub::TOMBSTONE): a deletion by mistake can be undone in it.
 
+pub(super) mod census;
+mod clients;
 mod doubts;
 mod graves;
+mod origins;
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -20,13 +22,18 @@ use arcstr::ArcStr;
 use tokio::sync::watch;
 use tonic::Status;
 
+use self::census::Census;
+use self::clients::Client;
+pub(super) use self::clients::Introduction;
+pub use self::clients::{ClientView, Marks, Which};
 use self::doubts::DoubtBook;
 use self::graves::{Graves, Tombstone};
-use super::client::ClientName;
-use super::message::Variant;
-use super::session::{Doubts, Progress};
+use self::origins::Origins;
+pub use self::origins::TraceBack;
+use super::session::{Doubts, Holding, Progress, Refusal};
 use crate::metrics;
 use crate::readiness::Readiness;
+use crate::resource::ResourceType;
 use crate::snapshot::{Snapshot, World};
 
 /// The published world and the connected clients. Shared by all streams.
@@ -41,6 +48,10 @@ pub struct Hub {
     /// Of this run of the process, so that no nonce of another run is taken for one of ours (rule 4).
     run: u64,
     streams: AtomicU64,
+    /// Which objects refused resources come from.
+    origins: Origins,
+    /// The streams of each identity, those without a session too.
+    pub(super) census: Arc<Census>,
 }
 
 #[derive(Debug, Default)]
@@ -48,7 +59,7 @@ struct State {
     world: World,
     channels: HashMap<ArcStr, watch::Sender<Published>>,
     graves: Graves,
-    clients: BTreeMap<u64, Arc<Mutex<ClientView>>>,
+    clients: BTreeMap<u64, Arc<Client>>,
     /// What earlier streams left unknown (rules 16 and 25).
     doubts: DoubtBook,
 }
@@ -61,23 +72,6 @@ pub(super) struct Published {
     pub(super) ends: Option<Instant>,
     /// When the event that caused this arrived at its source.
     pub(super) arrived: Option<Instant>,
-}
-
-/// A connected client, for views.
-#[derive(Debug, Clone)]
-pub struct ClientView {
-    /// The number of its stream in this process.
-    pub stream: u64,
-    /// Its node id and Gateway.
-    pub name: ClientName,
-    /// The variant that it speaks.
-    pub variant: Variant,
-    /// Where it comes from.
-    pub peer: SocketAddr,
-    /// When its stream opened.
-    pub since: Instant,
-    /// What it wants and has of each type, and the last NACK.
-    pub progress: Vec<Progress>,
 }
 
 impl Hub {
@@ -95,7 +89,16 @@ impl Hub {
             drain: watch::Sender::new(None),
             run: nanos as u64,
             streams: AtomicU64::new(0),
+            origins: Origins::default(),
+            census: Arc::default(),
         }
+    }
+
+    /// Has NACKs say which objects the refused resources come from; only whoever derives them knows.
+    #[must_use]
+    pub fn tracing_back(mut self, trace: TraceBack) -> Hub {
+        self.origins = Origins::new(trace);
+        self
     }
 
     /// Publishes a whole world. `changed` are the Gateways that came, went or changed since the last one, as
@@ -110,13 +113,6 @@ impl Hub {
         }
         drop(state);
         self.complete.send_replace(true);
-    }
-
-    /// The connected clients that have a session, in the order in which they came.
-    #[must_use]
-    pub fn clients(&self) -> Vec<ClientView> {
-        let clients: Vec<_> = self.state().clients.values().cloned().collect();
-        clients.iter().map(|client| lock(client).clone()).collect()
     }
 
     /// The version of what is published for a Gateway, to compare clients with.
@@ -164,27 +160,21 @@ impl Hub {
     ///
     /// # Errors
     /// UNAVAILABLE if there never was such a Gateway: an empty configuration would be a guess.
-    pub(super) fn join(
-        self: &Arc<Hub>,
-        name: ClientName,
-        variant: Variant,
-        peer: SocketAddr,
-        now: Instant,
-    ) -> Result<Seat, Status> {
+    pub(super) fn join(self: &Arc<Hub>, client: Introduction, now: Instant) -> Result<Seat, Status> {
+        let gateway = client.name.gateway.clone();
         let mut state = self.state();
         state.expire(now);
-        let Some(published) = state.published(&name.gateway) else {
+        let Some(published) = state.published(&gateway) else {
             metrics::stream_unserved("unknown_gateway");
-            return Err(Status::unavailable(format!("there is no Gateway {}", name.gateway)));
+            return Err(Status::unavailable(format!("there is no Gateway {gateway}")));
         };
-        let channel = state.channels.entry(name.gateway.clone()).or_insert_with(|| watch::Sender::new(published));
+        let channel = state.channels.entry(gateway).or_insert_with(|| watch::Sender::new(published));
         let updates = channel.subscribe();
         let stream = self.streams.fetch_add(1, Ordering::Relaxed) + 1;
-        let view = ClientView { stream, name, variant, peer, since: now, progress: Vec::new() };
-        let doubts = state.doubts.take(&view.name);
-        let view = Arc::new(Mutex::new(view));
-        state.clients.insert(stream, view.clone());
-        Ok(Seat { hub: self.clone(), stream, updates: Some(updates), view, doubts })
+        let doubts = state.doubts.take(&client.name);
+        let client = Arc::new(Client::new(stream, client, now));
+        state.clients.insert(stream, client.clone());
+        Ok(Seat { hub: self.clone(), stream, updates: Some(updates), client, doubts })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -236,7 +226,7 @@ pub(super) struct Seat {
     pub(super) stream: u64,
     /// None only while it is dropped.
     updates: Option<watch::Receiver<Published>>,
-    view: Arc<Mutex<ClientView>>,
+    pub(super) client: Arc<Client>,
     doubts: Doubts,
 }
 
@@ -244,6 +234,16 @@ impl Seat {
     /// What begins each nonce of this stream (rule 4).
     pub(super) fn nonce_prefix(&self) -> String {
         format!("{:x}.{:x}", self.hub.run, self.stream)
+    }
+
+    /// The client's Gateway.
+    pub(super) fn gateway(&self) -> &ArcStr {
+        &self.client.name.gateway
+    }
+
+    /// What the client calls itself.
+    pub(super) fn node_id(&self) -> &ArcStr {
+        &self.client.name.node_id
     }
 
     /// What the client's earlier streams left unknown.
@@ -268,7 +268,29 @@ impl Seat {
 
     /// Shows the client's progress in views.
     pub(super) fn show(&self, progress: Vec<Progress>) {
-        lock(&self.view).progress = progress;
+        self.client.show(progress, now());
+    }
+
+    /// Counts a response that was written.
+    pub(super) fn wrote(&self, bytes: usize) {
+        self.client.wrote(bytes);
+    }
+
+    /// Notes an ACK.
+    pub(super) fn accepted(&self, kind: ResourceType) {
+        self.client.accepted(kind, now());
+    }
+
+    /// Notes a NACK; returns the objects that it is about.
+    pub(super) fn refused(&self, refusal: &Refusal) -> Arc<[ArcStr]> {
+        let blamed = self.hub.origins.of(refusal);
+        self.client.refused(refusal.kind, blamed.clone());
+        blamed
+    }
+
+    /// Tells whoever asked what the client holds, name by name.
+    pub(super) fn answer(&self, holdings: impl FnOnce() -> Vec<Holding>) {
+        self.client.answer(holdings);
     }
 
     /// Remembers what this stream leaves unknown for the client's next one.
@@ -279,7 +301,7 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let name = lock(&self.view).name.clone();
+        let name = self.client.name.clone();
         let mut state = self.hub.state();
         state.clients.remove(&self.stream);
         drop(self.updates.take());

@@ -17,6 +17,7 @@ use tracing::info;
 use super::access::Access;
 use super::connection::{Acceptor, STRANGERS};
 use super::hub::Hub;
+use super::room::Room;
 use super::service::{self, service};
 use super::stream::Settings;
 use super::tls::Tls;
@@ -24,6 +25,9 @@ use crate::readiness::{Gate, Readiness};
 
 /// What is left for connections to close after the last stream was told to end.
 const GRACE: Duration = Duration::from_secs(1);
+
+/// The largest request for health, in bytes: it holds the name of a service, and strangers may ask.
+const HEALTH_REQUEST: usize = 1 << 10;
 
 /// Who may connect.
 #[derive(Debug, Default)]
@@ -47,13 +51,16 @@ pub async fn serve(
     let reporter = HealthReporter::new();
     let health = tonic_health::pb::health_server::HealthServer::new(
         tonic_health::server::HealthService::from_health_reporter(reporter.clone()),
-    );
+    )
+    .max_decoding_message_size(HEALTH_REQUEST);
     let anyone = guard.access.anyone;
     let routes = Routes::new(health).add_service(service(hub.clone(), settings, guard.access)).prepare();
     let acceptor = Acceptor {
         bounds: settings.connection,
         tls: guard.tls.clone(),
         routes,
+        room: (settings.max_request, Room::new(settings.pending_requests)),
+        census: Arc::default(),
         anyone,
         strangers: Semaphore::new(STRANGERS),
         count: AtomicU64::new(0),

@@ -15,7 +15,7 @@ use tonic::body::Body;
 
 use super::access::Access;
 use super::connection::Peer;
-use super::grpc::{MessageReader, ResponseBody, Taken};
+use super::grpc::{Intake, MessageReader, ResponseBody, Taken};
 use super::hub::Hub;
 use super::message::Variant;
 use super::stream::{QUEUE, Settings, Stream};
@@ -49,7 +49,9 @@ impl AdsService {
         let peer = peer.ok_or_else(|| Status::permission_denied("nothing is known of the peer"))?;
         self.access.admit(&peer.identity)?;
         let (queue, responses) = mpsc::channel(QUEUE);
-        let reader = MessageReader::new(request.into_body(), self.settings.max_request);
+        let (limit, unfinished) = (self.settings.max_request, self.settings.unfinished_request);
+        let intake = Intake { limit, unfinished, rooms: peer.rooms.clone() };
+        let reader = MessageReader::new(request.into_body(), intake);
         let access = self.access.clone();
         let (hub, settings, taken) = (self.hub.clone(), self.settings, Taken::default());
         let body = ResponseBody::new(responses, taken.clone());

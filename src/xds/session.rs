@@ -28,7 +28,7 @@ use arcstr::ArcStr;
 
 use self::making::Making;
 use self::retirement::{Retirement, Routing};
-pub use self::type_state::Refusal;
+pub use self::type_state::{Holding, Refusal, State};
 use self::type_state::{Todo, TypeState, Why};
 use crate::resource::{Resource, ResourceType};
 use crate::snapshot::{ResourceSet, Snapshot};
@@ -62,7 +62,7 @@ pub enum Answer {
     /// It accepted a response of this type, this long after it was made.
     Accepted(ResourceType, Duration),
     /// It refused one.
-    Refused(Refusal),
+    Refused(Arc<Refusal>),
 }
 
 /// What is known of one type, for views.
@@ -79,7 +79,7 @@ pub struct Progress {
     /// Everything there is, if the client has acknowledged all it wants of it. Its version costs work the first time.
     pub settled: Option<ResourceSet>,
     /// The last NACK, until everything is acknowledged again.
-    pub refusal: Option<Refusal>,
+    pub refusal: Option<Arc<Refusal>>,
 }
 
 /// The client broke a bound; the stream is to be closed with RESOURCE_EXHAUSTED.
@@ -228,6 +228,12 @@ impl Session {
     #[must_use]
     pub fn progress(&self) -> Vec<Progress> {
         self.types.iter().filter_map(TypeState::progress).collect()
+    }
+
+    /// What the client has under each name that it wants or has; costs the number of names.
+    #[must_use]
+    pub fn holdings(&self) -> Vec<Holding> {
+        self.types.iter().flat_map(TypeState::holdings).collect()
     }
 
     fn state(&self, kind: ResourceType) -> &TypeState {

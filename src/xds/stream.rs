@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arcstr::ArcStr;
 use tokio::sync::mpsc;
 use tonic::Status;
 use tracing::{info, warn};
@@ -15,8 +16,9 @@ use super::access::Access;
 use super::client::ClientName;
 use super::connection::{Bounds, Peer};
 use super::grpc::{MessageReader, Outgoing, Taken, Written};
-use super::hub::{Hub, Published, Seat, now};
+use super::hub::{Hub, Introduction, Published, Seat, now};
 use super::message::Request;
+use super::node::NodeInfo;
 use super::pace::{Pace, Unread};
 use super::session::{Answer, Limits, Refusal, Session};
 use super::wire::{self, DiscoveryMessage};
@@ -28,6 +30,12 @@ use crate::snapshot::Snapshot;
 pub struct Settings {
     /// The largest request that is read, in bytes. A reconnect names every resource that the client holds (rule 34).
     pub max_request: usize,
+    /// Bytes of all requests that are larger than some KiB and not whole yet; others wait to be read.
+    pub pending_requests: usize,
+    /// How long a request that has begun may take to be whole.
+    pub unfinished_request: Duration,
+    /// Streams of one identity off loopback.
+    pub streams_per_identity: usize,
     /// How long a client that comes before the first publication is held unanswered.
     pub patience: Duration,
     /// How long an opened stream may stay without its first request.
@@ -47,6 +55,11 @@ impl Default for Settings {
         Settings {
             // 100,000 names of 100 bytes with their versions.
             max_request: 16 << 20,
+            // Four of the largest at once, or those of 1,600 Envoys that hold 400 names each.
+            pending_requests: 64 << 20,
+            unfinished_request: Duration::from_secs(30),
+            // Half of the connections: whoever has one identity for a larger fleet says so.
+            streams_per_identity: 10_000,
             patience: Duration::from_secs(5),
             first_request: Duration::from_secs(30),
             unread: Duration::from_secs(60),
@@ -87,16 +100,29 @@ impl Stream {
     }
 
     async fn serve<M: DiscoveryMessage>(&mut self) -> Result<(), Status> {
+        let (identity, limit) = (&self.peer.identity, self.settings.streams_per_identity);
+        let _counted = self.hub.census.enter(identity, self.peer.address.ip(), limit).map_err(|full| {
+            metrics::stream_unserved("too_many_streams");
+            Status::resource_exhausted(format!("too many streams: {full}"))
+        })?;
         let first = tokio::time::timeout(self.settings.first_request, self.reader.next::<M>());
-        let Some(mut first) = first.await.map_err(|_| Status::deadline_exceeded("no request came"))?? else {
+        let no_request = |_| {
+            metrics::stream_cut("no_request");
+            Status::deadline_exceeded("no request came")
+        };
+        let Some(mut first) = first.await.map_err(no_request)?? else {
             return Ok(());
         };
-        let name = ClientName::from_node(first.take_node()).inspect_err(|_| metrics::stream_unserved("bad_node"))?;
+        let node = first.take_node();
+        let about = node.as_ref().map(NodeInfo::of).unwrap_or_default();
+        let name = ClientName::from_node(node).inspect_err(|_| metrics::stream_unserved("bad_node"))?;
         self.access.permits(&self.peer.identity, &name.gateway)?;
         let first = first.into_request()?;
         self.hub.complete(self.settings.patience).await?;
         let peer = self.peer.address;
-        let seat = self.hub.join(name.clone(), M::VARIANT, peer, now())?;
+        let identity = arcstr::format!("{}", self.peer.identity);
+        let client = Introduction { name: name.clone(), node: about, identity, variant: M::VARIANT, peer };
+        let seat = self.hub.join(client, now())?;
         let (node_id, gateway, variant) = (name.node_id, name.gateway, M::VARIANT.as_str());
         let stream = seat.stream;
         info!(%node_id, %gateway, %peer, variant, stream, "stream opened");
@@ -116,6 +142,7 @@ impl Stream {
         let drained = hub.drained(live.seat.stream);
         tokio::pin!(drained);
         let mut pace = Pace::new(self.settings.requests_per_second, now());
+        let client = live.seat.client.clone();
         loop {
             if live.unread.is_over(now()) {
                 self.peer.cut_off();
@@ -139,6 +166,7 @@ impl Stream {
                 }
                 () = live.seat.changed() => live.on_update().await?,
                 () = tick => live.on_tick().await?,
+                () = client.asked() => live.seat.answer(|| live.session.holdings()),
                 () = &mut drained => return Err(Status::unavailable("this replica is shutting down")),
                 () = self.peer.too_old() => return Err(Status::unavailable("this connection is old: open another one")),
             }
@@ -196,7 +224,10 @@ impl Live {
         for answer in &answers {
             self.note(answer);
         }
-        is_bounded.map_err(|error| Status::resource_exhausted(error.to_string()))?;
+        is_bounded.map_err(|error| {
+            metrics::stream_cut("too_many_names");
+            Status::resource_exhausted(error.to_string())
+        })?;
         self.write(self.arrived).await?;
         if self.session.is_idle() {
             self.arrived = None;
@@ -238,6 +269,7 @@ impl Live {
             let bytes = frames.iter().map(bytes::Bytes::len).sum();
             self.unread.wrote(frames.len(), now());
             metrics::pushed(response.kind.short(), bytes, response.resources().len());
+            self.seat.wrote(bytes);
             let outgoing = Outgoing { kind: response.kind, frames, arrived };
             let sent = tokio::time::timeout(self.unread.limit, self.queue.send(Written::Response(outgoing))).await;
             match sent {
@@ -253,13 +285,15 @@ impl Live {
         match answer {
             Answer::Accepted(kind, after) => {
                 metrics::ack(kind.short(), *after);
+                self.seat.accepted(*kind);
                 if !std::mem::replace(&mut self.acknowledged, true) {
                     metrics::first_ack(now().saturating_duration_since(self.opened));
                 }
             }
             Answer::Refused(refusal) => {
                 metrics::nack(refusal.kind.short());
-                warn_of(refusal, self.seat.stream);
+                let blamed = self.seat.refused(refusal);
+                warn_of(refusal, &blamed, &self.seat);
             }
         }
     }
@@ -273,9 +307,14 @@ impl Drop for Live {
 }
 
 /// A client says as much as it likes; a log line holds the beginning of it.
-fn warn_of(refusal: &Refusal, stream: u64) {
+fn warn_of(refusal: &Refusal, blamed: &[ArcStr], seat: &Seat) {
     let reason: String = refusal.message.chars().take(1_000).collect();
-    let names = refusal.names.iter().take(10).map(arcstr::ArcStr::as_str).collect::<Vec<_>>().join(" ");
+    let names = refusal.blamed.iter().take(10).map(|resource| resource.name.as_str()).collect::<Vec<_>>().join(" ");
+    let objects = blamed.iter().take(10).map(ArcStr::as_str).collect::<Vec<_>>().join(", ");
     let (type_url, nonce, count) = (refusal.kind.type_url(), &refusal.nonce, refusal.names.len());
-    warn!(stream, type_url, %nonce, count, %names, %reason, "the client refused a response (NACK)");
+    let (stream, node_id, gateway) = (seat.stream, seat.node_id(), seat.gateway());
+    warn!(
+        stream, %node_id, %gateway, type_url, %nonce, count, %names, %objects, %reason,
+        "the client refused a response (NACK)"
+    );
 }

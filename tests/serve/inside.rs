@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use envoy_types::pb::envoy::service::status::v3::{
+    ClientStatusRequest, client_status_discovery_service_client::ClientStatusDiscoveryServiceClient,
+};
 use serde_json::Value;
 
 use crate::{
@@ -84,13 +87,23 @@ async fn debug_pages_answer_json() {
     let first = stream.next().await.expect("served");
     stream.ack(&first).await;
     let client = eventually("the ACK is shown", || {
-        let clients = syncgate.debug("/debug/clients");
-        (clients[0]["types"]["CDS"]["not_acknowledged"] == 0 || clients[0]["types"]["CDS"]["not_acknowledged"] == false)
-            .then(|| clients[0].clone())
+        let page = syncgate.debug("/debug/clients");
+        (page["clients"][0]["types"]["CDS"]["settled"] == true).then(|| page["clients"][0].clone())
     });
     assert_eq!(client["gateway"], "demo/web");
     assert_eq!(client["node_id"], "envoy-1");
     assert_eq!(client["variant"], "delta");
+    assert_eq!(client["identity"], "a peer on loopback");
+    assert_eq!((&client["responses"], &client["types"]["CDS"]["acks"]), (&Value::from(1), &Value::from(1)));
+    assert!(client["bytes"].as_u64().is_some_and(|bytes| bytes > 100), "{client}");
+    let versions = &client["types"]["CDS"];
+    assert!(versions["version"] == versions["held_version"] && versions["version"] != "", "{client}");
+    let admin = format!("http://{}", syncgate.address("admin"));
+    let mut csds = ClientStatusDiscoveryServiceClient::connect(admin).await.expect("the admin listener accepts");
+    let configs =
+        csds.fetch_client_status(ClientStatusRequest::default()).await.expect("an answer").into_inner().config;
+    assert_eq!(configs[0].node.as_ref().expect("a node").id, "envoy-1");
+    assert_eq!(configs[0].generic_xds_configs[0].name, cluster("shop"));
     let graph = syncgate.debug("/debug/graph");
     let nodes = graph.as_array().expect("a list");
     assert!(nodes.iter().any(|node| node["name"] == "resources" && node["complete"] == true), "{graph}");
@@ -124,4 +137,49 @@ fn explained_what_waits_at_the_door_is_shown_with_its_reason() {
         let (_, said) = syncgate.ask(&["explain", "HTTPRoute", "demo/shop"]);
         said.contains("problem: spec.rules[0].backendRefs[0]: Service demo/soon-").then_some(())
     });
+}
+
+/// From the refusal of an Envoy to the object that somebody wrote, wherever one may look.
+#[tokio::test(flavor = "multi_thread")]
+async fn explained_a_refusal_names_the_objects_that_it_comes_from() {
+    let dir = folder(&[("gateway.yaml", GATEWAY), ("shop.yaml", &app("shop")), ("cart.yaml", &app("cart"))]);
+    let syncgate = Syncgate::start_ready(dir.path(), &[]);
+    let mut stream = Stream::open(syncgate.address("ads"), CDS).await.expect("served");
+    let first = stream.next().await.expect("served");
+    let words = format!("Error adding/updating cluster(s) {}: no such policy", cluster("shop"));
+    stream.nack(&first, &words).await;
+    let refused = eventually("the refusal is shown", || {
+        let page = syncgate.debug("/debug/clients?refused");
+        page["clients"][0]["types"]["CDS"]["refused"].is_object().then(|| page["clients"][0].clone())
+    });
+    let of_type = &refused["types"]["CDS"];
+    assert_eq!(of_type["refused"]["objects"], serde_json::json!(["Service demo/shop port 80"]));
+    assert_eq!(of_type["refused"]["resources"], serde_json::json!([cluster("shop")]));
+    assert_eq!((&of_type["nacks"], &of_type["refused"]["count"]), (&Value::from(1), &Value::from(2)));
+    assert!(of_type["behind_seconds"].is_number() && of_type["settled"] == false, "{refused}");
+
+    let log = syncgate.log();
+    let line = log.iter().find(|line| message(line).contains("refused a response")).expect("a line of the log");
+    assert_eq!((&line["objects"], &line["node_id"]), (&"Service demo/shop port 80".into(), &"envoy-1".into()));
+
+    let (code, said) = syncgate.ask(&["clients", "--gateway", "demo/web"]);
+    assert_eq!(code, Some(0), "{said}");
+    let row: Vec<&str> = said.lines().nth(1).expect("a client").split_whitespace().collect();
+    assert_eq!(row[..7], ["envoy-1", "demo/web", "-", "delta", "-", "-", "REFUSED"], "{said}");
+    assert!(said.contains(&words) && said.contains("  from Service demo/shop port 80\n"), "{said}");
+    let (_, said) = syncgate.ask(&["clients", "--output", "json"]);
+    let client: Value = serde_json::from_str(said.lines().next().expect("a line")).expect("JSON");
+    assert_eq!(client["types"]["CDS"]["refused"]["message"], words.as_str());
+    let (_, said) = syncgate.ask(&["clients", "--node", "envoy-2"]);
+    assert_eq!(said, "no such Envoy is connected (1 in all)\n");
+
+    let (_, said) = syncgate.ask(&["status"]);
+    assert!(
+        said.contains("1 Envoy of demo/web refuses CDS") && said.contains("from Service demo/shop port 80"),
+        "{said}"
+    );
+    let (_, said) = syncgate.ask(&["explain", "Service", "demo/shop"]);
+    assert!(said.contains("refused (CDS) by 1 of the Envoys of Gateway demo/web: Error adding"), "{said}");
+    let (_, said) = syncgate.ask(&["explain", "Service", "demo/cart"]);
+    assert!(!said.contains("refused (CDS)"), "{said}");
 }

@@ -6,6 +6,7 @@ mod ads;
 mod ending;
 mod gated;
 mod inside;
+mod limits;
 mod manifests;
 mod metrics;
 mod process;

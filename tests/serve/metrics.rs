@@ -61,8 +61,8 @@ async fn every_metric_is_there_with_help_and_has_risen() {
     let change = stream.next().await.expect("served");
     stream.nack(&change, "not today").await;
     let refused = eventually("the refusal is shown", || {
-        let clients = syncgate.debug("/debug/clients");
-        clients[0]["types"]["CDS"]["refused"].as_str().map(str::to_owned)
+        let page = syncgate.debug("/debug/clients");
+        page["clients"][0]["types"]["CDS"]["refused"]["message"].as_str().map(str::to_owned)
     });
     assert_eq!(refused, "not today");
     // A route to nowhere: held at the door, then let in with a problem. And a file that breaks later.

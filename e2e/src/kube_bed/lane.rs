@@ -130,7 +130,7 @@ impl Lane {
         let admin = self.net.admin();
         eventually("Envoy to hold what there is", PATIENCE, async || {
             let clients = self.syncgate.debug("/debug/clients").await?;
-            let types = clients[0]["types"].as_object().context("no client")?;
+            let types = clients["clients"][0]["types"].as_object().context("no client")?;
             ensure!(types.len() >= 4 && types.values().all(|of_type| of_type["settled"] == true), "{clients}");
             in_sync(&witness::sources(admin).await?)
         })

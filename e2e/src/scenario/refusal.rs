@@ -84,5 +84,12 @@ async fn refused(bed: &mut Bed, times: u64) -> Result<()> {
     };
     let count = eventually("Envoy to refuse the listener on a taken port", PATIENCE, counted).await?;
     say(&format!("nack: refused {count} times by round {times}"));
-    Ok(())
+    let syncgate = bed.syncgate()?;
+    eventually("the refusal to name the port of the Gateway", PATIENCE, async || {
+        let page = syncgate.debug("/debug/clients?refused").await?;
+        let objects = &page["clients"][0]["types"]["LDS"]["refused"]["objects"];
+        ensure!(*objects == json!([format!("Gateway {} port {TAKEN_PORT}", manifests::GATEWAY)]), "{page}");
+        Ok(())
+    })
+    .await
 }

@@ -1,9 +1,13 @@
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::*;
 use crate::readiness::Layer;
 use crate::resource::{Parts, Resource, ResourceType};
 use crate::snapshot::Change;
+use crate::xds::client::ClientName;
+use crate::xds::message::Variant;
+use crate::xds::node::NodeInfo;
 
 fn hub() -> Arc<Hub> {
     Arc::new(Hub::new(Readiness::new(|_| {})))
@@ -18,7 +22,8 @@ fn peer() -> SocketAddr {
 }
 
 fn join(hub: &Arc<Hub>, gateway: &str) -> Result<Seat, Status> {
-    hub.join(name(gateway), Variant::Delta, peer(), now())
+    let (name, identity) = (name(gateway), "a peer on loopback".into());
+    hub.join(Introduction { name, node: NodeInfo::default(), identity, variant: Variant::Delta, peer: peer() }, now())
 }
 
 /// Publishes one more cluster, named after its Gateway, in each of these.
@@ -192,4 +197,107 @@ async fn doubts_of_two_streams_of_one_client_add_up() {
     drop((one, two));
     let both = Doubts::from([(ResourceType::Cluster, ["a".into(), "b".into()].into())]);
     assert_eq!(join(&hub, "ns/gw").expect("known").take_doubts(), both);
+}
+
+fn join_as(hub: &Arc<Hub>, gateway: &str, node_id: &str) -> Seat {
+    let name = ClientName { gateway: gateway.into(), node_id: node_id.into() };
+    let client = Introduction {
+        name,
+        node: NodeInfo::default(),
+        identity: "a peer on loopback".into(),
+        variant: Variant::Delta,
+        peer: peer(),
+    };
+    hub.join(client, now()).expect("known")
+}
+
+#[tokio::test]
+async fn bounded_a_fleet_is_shown_in_pages() {
+    let (hub, mut world) = (hub(), World::new());
+    publish(&hub, &mut world, &["ns/one", "ns/two"], "1");
+    let seats: Vec<Seat> = (0..1_000)
+        .map(|at| join_as(&hub, if at % 2 == 0 { "ns/one" } else { "ns/two" }, &format!("envoy-{}", at / 2)))
+        .collect();
+    assert_eq!(hub.connected(), 1_000);
+    assert_eq!(hub.counts(), [("ns/one".into(), 500), ("ns/two".into(), 500)].into());
+    let mut seen = vec![];
+    let which = Which { gateway: Some("ns/two".to_owned()), ..Which::default() };
+    loop {
+        let page = hub.page(seen.last().copied().unwrap_or(0), 300, &which);
+        if page.is_empty() {
+            break;
+        }
+        assert!(page.len() <= 300);
+        seen.extend(page.iter().map(|client| client.stream));
+    }
+    assert_eq!(seen, (1..=1_000).filter(|stream| stream % 2 == 0).collect::<Vec<_>>());
+    let which = Which { node_id: Some("envoy-7".to_owned()), ..Which::default() };
+    assert_eq!(hub.page(0, 10, &which).iter().map(|client| client.stream).collect::<Vec<_>>(), [15, 16]);
+    assert!(hub.page(0, 10, &Which { refused: true, ..Which::default() }).is_empty());
+    drop(seats);
+    assert!(hub.counts().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_written_and_acknowledged_is_shown() {
+    let (hub, mut world) = (hub(), World::new());
+    publish(&hub, &mut world, &["ns/gw"], "1");
+    let set = hub.snapshot("ns/gw").expect("known").set(ResourceType::Cluster).clone();
+    let seat = join(&hub, "ns/gw").expect("known");
+    let progress = |settled: bool| Progress {
+        kind: ResourceType::Cluster,
+        wildcard: true,
+        names: 0,
+        open: usize::from(!settled),
+        settled: settled.then(|| set.clone()),
+        refusal: None,
+    };
+    let marks = || hub.clients()[0].marks[ResourceType::Cluster.index()].clone();
+    seat.wrote(10);
+    seat.wrote(20);
+    seat.show(vec![progress(false)]);
+    let behind = marks().behind.expect("nothing is acknowledged");
+    assert!(marks().held.is_none() && marks().acks == 0);
+    seat.show(vec![progress(false)]);
+    assert_eq!(marks().behind, Some(behind), "since it began");
+    seat.accepted(ResourceType::Cluster);
+    seat.show(vec![progress(true)]);
+    assert!(marks().behind.is_none() && marks().last_ack.is_some() && marks().held == Some(set.clone()));
+    seat.show(vec![progress(false)]);
+    assert!(marks().held == Some(set.clone()) && marks().behind.is_some(), "what it held last is known");
+    let view = &hub.clients()[0];
+    assert_eq!((view.responses, view.bytes, marks().acks), (2, 30, 1));
+}
+
+#[tokio::test]
+async fn refusals_of_a_fleet_are_traced_back_once() {
+    use std::sync::atomic::AtomicUsize;
+    static TRACED: AtomicUsize = AtomicUsize::new(0);
+    fn trace(refusal: &Refusal) -> Vec<ArcStr> {
+        TRACED.fetch_add(1, Ordering::Relaxed);
+        vec![arcstr::format!("object of {}", refusal.message)]
+    }
+    let hub = Arc::new(Hub::new(Readiness::new(|_| {})).tracing_back(trace));
+    publish(&hub, &mut World::new(), &["ns/gw"], "1");
+    let refusal = |message: &str| Refusal {
+        kind: ResourceType::Cluster,
+        nonce: String::new(),
+        message: message.into(),
+        names: vec![],
+        blamed: vec![],
+        at: now(),
+    };
+    let seats: Vec<Seat> = (0..100).map(|_| join(&hub, "ns/gw").expect("known")).collect();
+    for seat in &seats {
+        assert_eq!(seat.refused(&refusal("a"))[0], "object of a");
+    }
+    assert_eq!(TRACED.load(Ordering::Relaxed), 1);
+    // Answers that are kept are bounded.
+    for at in 0..100 {
+        seats[0].refused(&refusal(&at.to_string()));
+    }
+    seats[1].refused(&refusal("a"));
+    assert_eq!(TRACED.load(Ordering::Relaxed), 102);
+    let marks = &hub.clients()[0].marks[ResourceType::Cluster.index()];
+    assert_eq!((marks.nacks, marks.blamed[0].as_str()), (101, "object of 99"));
 }

@@ -4,6 +4,7 @@
 //! what it names. A cluster always names the load assignment of its own name; what follows `>` are its secrets.
 //! Responses are written likewise: `CDS a=1 b=1 | EDS a=1`, and `-a` for a name in `removed_resources`.
 
+mod holdings;
 mod invariants;
 mod nack;
 mod names;

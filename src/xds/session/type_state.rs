@@ -4,6 +4,8 @@
 //! exactly `target`. So a client that is up to date costs a pointer, whatever the size of the set.
 
 mod answers;
+mod blame;
+mod holdings;
 mod sending;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +20,8 @@ use crate::resource::{Resource, ResourceType};
 use crate::snapshot::{Difference, ResourceSet};
 use crate::xds::message::Variant;
 
+pub use self::holdings::{Holding, State};
+
 /// A refused response (NACK), as operators see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -25,10 +29,12 @@ pub struct Refusal {
     pub kind: ResourceType,
     /// The response that was refused.
     pub nonce: String,
-    /// The client's words.
+    /// The client's words; a long text ends early.
     pub message: String,
     /// The names in that response.
     pub names: Vec<ArcStr>,
+    /// The resources that the client means: those that its words name, otherwise the first of the response.
+    pub blamed: Vec<Arc<Resource>>,
     /// When the NACK came.
     pub at: Instant,
 }
@@ -134,7 +140,7 @@ pub(super) struct TypeState {
     /// The newest generation of the snapshot that the client has wholly acknowledged.
     settled: u64,
     /// The last NACK, until everything is acknowledged again.
-    pub(super) refusal: Option<Refusal>,
+    pub(super) refusal: Option<Arc<Refusal>>,
     /// Names that an earlier stream of this client left unknown; used by the type's first request.
     pub(super) doubts: BTreeSet<ArcStr>,
 }

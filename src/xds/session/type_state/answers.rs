@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use arcstr::ArcStr;
 
+use super::blame;
 use super::sending::Selection;
 use super::{Held, InFlight, Refusal, Sent, Todo, TypeState, Why};
 use crate::resource::Resource;
@@ -98,6 +99,9 @@ impl TypeState {
         let why = if self.changes == sent.changes { Why::Refused } else { Why::Changed };
         self.mark_unknown(&sent, why);
         let names = sent.sent.iter().map(|sent| sent.name.clone()).collect();
-        self.refusal = Some(Refusal { kind: self.kind, nonce: self.nonce.clone(), message, names, at: now });
+        let message = blame::shortened(message);
+        let blamed = blame::blamed(&message, &sent.sent);
+        let nonce = self.nonce.clone();
+        self.refusal = Some(Arc::new(Refusal { kind: self.kind, nonce, message, names, blamed, at: now }));
     }
 }

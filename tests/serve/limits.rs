@@ -1,0 +1,103 @@
+//! The memory of a process that many peers want to fill.
+
+use std::{net::SocketAddr, time::Duration};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http_body_util::StreamBody;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::sync::mpsc;
+use tokio_stream::{StreamExt, wrappers::ReceiverStream};
+use tonic::Status;
+
+use crate::{
+    ads::{CDS, Stream, names},
+    manifests::{GATEWAY, app, cluster, folder, write},
+    process::{Syncgate, eventually},
+};
+
+const CONNECTIONS: usize = 40;
+const STREAMS: usize = 10;
+/// What each stream announces, and would send if it were read.
+const ANNOUNCED: usize = 1 << 20;
+/// What the process is told that it may hold of such requests.
+const ROOM: usize = 16 << 20;
+/// HTTP/2's window of a connection, which may be full and unread.
+const WINDOW: usize = 256 << 10;
+/// Tasks, TLS-less connections, and whatever else 400 streams cost; and what an allocator keeps.
+const SLACK: usize = 30 << 20;
+
+/// Opens streams on one connection, each of which sends all but the last byte of a large request. They end when the
+/// returned senders are dropped.
+async fn greedy(address: SocketAddr) -> Vec<mpsc::Sender<Bytes>> {
+    let socket = tokio::net::TcpStream::connect(address).await.expect("connects");
+    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(socket)).await;
+    let (sender, connection) = handshake.expect("http2");
+    tokio::spawn(connection);
+    let mut open = Vec::new();
+    for _ in 0..STREAMS {
+        let (send, frames) = mpsc::channel::<Bytes>(2);
+        let frames = ReceiverStream::new(frames).map(|bytes| Ok::<_, Status>(http_body::Frame::data(bytes)));
+        let path = "envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
+        let request = http::Request::post(format!("http://{address}/{path}"))
+            .header("content-type", "application/grpc")
+            .body(StreamBody::new(frames))
+            .expect("valid");
+        let mut sender = sender.clone();
+        tokio::spawn(async move { sender.send_request(request).await });
+        let mut first = BytesMut::new();
+        first.put_u8(0);
+        first.put_u32(ANNOUNCED as u32);
+        send.send(first.freeze()).await.expect("open");
+        open.push(send);
+    }
+    for send in open.clone() {
+        tokio::spawn(async move {
+            let part = Bytes::from_static(&[b'x'; 16 << 10]);
+            for _ in 1..ANNOUNCED / part.len() {
+                if send.send(part.clone()).await.is_err() {
+                    return;
+                }
+            }
+            // Held open, unfinished.
+            send.closed().await;
+        });
+    }
+    open
+}
+
+/// 400 MB are announced and would be sent; the process holds what it was told, and its other Envoys notice nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn bounded_requests_that_are_never_whole_do_not_fill_the_memory() {
+    let dir = folder(&[("gateway.yaml", GATEWAY), ("shop.yaml", &app("shop"))]);
+    let room = ROOM.to_string();
+    let limits = ["--xds-max-request-bytes", &room, "--xds-max-pending-request-bytes", &room];
+    let syncgate = Syncgate::start_ready(dir.path(), &limits);
+    let ads = syncgate.address("ads");
+    let mut neighbour = Stream::open(ads, CDS).await.expect("served");
+    let first = neighbour.next().await.expect("served");
+    neighbour.ack(&first).await;
+    let before = metric(&syncgate, "process_resident_memory_bytes");
+
+    let mut attack = Vec::new();
+    for _ in 0..CONNECTIONS {
+        attack.push(greedy(ads).await);
+    }
+    eventually("the room is full", || {
+        (metric(&syncgate, "process_resident_memory_bytes") > before + 0.7 * ROOM as f64).then_some(())
+    });
+    // Whatever gets more than its share would get it now.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    write(dir.path(), "cart.yaml", &app("cart"));
+    let change = neighbour.next().await.expect("still served");
+    assert_eq!(names(&change), [cluster("cart")]);
+    let grown = metric(&syncgate, "process_resident_memory_max_bytes") - before;
+    let bound = ROOM + CONNECTIONS * WINDOW + SLACK;
+    assert!(grown < bound as f64, "{} MB more, of {} MB", grown / 1e6, bound as f64 / 1e6);
+    drop(attack);
+}
+
+fn metric(syncgate: &Syncgate, name: &str) -> f64 {
+    let page = syncgate.health("/metrics").body;
+    let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.and_then(|value| value.parse().ok()).expect("a number on the page")
+}

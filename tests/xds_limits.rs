@@ -1,0 +1,311 @@
+//! Peers that are slow, loud or greedy: refused as documented, while a neighbour goes on undisturbed.
+
+mod xds_support;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use envoy_types::pb::envoy::config::core::v3::Node;
+use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
+use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
+use http_body_util::{BodyExt, StreamBody};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use syncgate::readiness::Readiness;
+use syncgate::resource::{Parts, Resource, ResourceType as T};
+use syncgate::xds::{Access, Bounds, Guard, Limits, Settings};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Status, Streaming};
+
+use xds_support::{GATEWAY, Served};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// An empty SETTINGS frame.
+const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+
+fn word(name: &str, word: &str) -> Resource {
+    Resource::new(T::Cluster, name, Parts::leaf(word.to_owned()), [])
+}
+
+async fn serve(settings: Settings) -> Served {
+    let served = Served::start(settings).await;
+    served.publish([word("a", "1")]).await;
+    served
+}
+
+fn request(names: impl IntoIterator<Item = String>) -> DeltaDiscoveryRequest {
+    DeltaDiscoveryRequest {
+        node: Some(Node { id: "envoy-1".into(), cluster: GATEWAY.into(), ..Default::default() }),
+        type_url: T::Cluster.type_url().into(),
+        resource_names_subscribe: names.into_iter().collect(),
+        ..Default::default()
+    }
+}
+
+/// A stream that behaves.
+struct Client {
+    send: mpsc::Sender<DeltaDiscoveryRequest>,
+    responses: Streaming<DeltaDiscoveryResponse>,
+}
+
+impl Client {
+    async fn open(address: SocketAddr, first: DeltaDiscoveryRequest) -> Result<Client, Status> {
+        let (send, requests) = mpsc::channel(8);
+        send.send(first).await.expect("open");
+        let uri = format!("http://{address}");
+        let mut client = AggregatedDiscoveryServiceClient::connect(uri).await.expect("connects");
+        let responses = client.delta_aggregated_resources(ReceiverStream::new(requests)).await?.into_inner();
+        Ok(Client { send, responses })
+    }
+
+    async fn next(&mut self) -> Result<DeltaDiscoveryResponse, Status> {
+        let next = tokio::time::timeout(PATIENCE, self.responses.message()).await.expect("in time")?;
+        next.ok_or_else(|| Status::ok("ended"))
+    }
+
+    async fn ack(&mut self) -> Result<(), Status> {
+        let nonce = self.next().await?.nonce;
+        self.send.send(DeltaDiscoveryRequest { response_nonce: nonce, ..request([]) }).await.expect("open");
+        Ok(())
+    }
+
+    /// Sees a change that is published now.
+    async fn is_undisturbed(&mut self, served: &Served, content: &str) {
+        served.publish([word("a", content)]).await;
+        let response = self.next().await.expect("goes on");
+        assert_eq!(response.resources[0].resource.as_ref().expect("a body").value, content.as_bytes());
+        let ack = DeltaDiscoveryRequest { response_nonce: response.nonce, ..request([]) };
+        self.send.send(ack).await.expect("open");
+    }
+}
+
+async fn neighbour(served: &Served) -> Client {
+    let mut client = Client::open(served.address, request([])).await.expect("opens");
+    client.ack().await.expect("served");
+    client
+}
+
+/// Opens a stream whose body is what comes through the channel.
+async fn raw(address: SocketAddr) -> (mpsc::Sender<Bytes>, tokio::task::JoinHandle<Option<String>>) {
+    let socket = TcpStream::connect(address).await.expect("connects");
+    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(socket)).await;
+    let (mut sender, connection) = handshake.expect("http2");
+    tokio::spawn(connection);
+    let (send, frames) = mpsc::channel::<Bytes>(1);
+    let frames = tokio_stream::StreamExt::map(ReceiverStream::new(frames), |bytes| {
+        Ok::<_, Status>(http_body::Frame::data(bytes))
+    });
+    let path = "envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
+    let request = http::Request::post(format!("http://{address}/{path}"))
+        .header("content-type", "application/grpc")
+        .body(StreamBody::new(frames))
+        .expect("valid");
+    let ended = tokio::spawn(async move {
+        let response = sender.send_request(request).await.ok()?;
+        if let Some(status) = response.headers().get("grpc-status") {
+            return status.to_str().ok().map(str::to_owned);
+        }
+        let mut body = response.into_body();
+        loop {
+            // Whatever came before, the end says why.
+            if let Ok(trailers) = body.frame().await?.ok()?.into_trailers() {
+                return trailers.get("grpc-status")?.to_str().ok().map(str::to_owned);
+            }
+        }
+    });
+    (send, ended)
+}
+
+fn prefix(len: u32) -> BytesMut {
+    let mut out = BytesMut::new();
+    out.put_u8(0);
+    out.put_u32(len);
+    out
+}
+
+/// Reads until the other side ends.
+async fn ended(tcp: &mut TcpStream) {
+    let mut all = Vec::new();
+    // A reset is an end too.
+    let _ = tokio::time::timeout(PATIENCE, tcp.read_to_end(&mut all)).await.expect("ends in time");
+}
+
+#[tokio::test]
+async fn bounded_a_body_that_trickles_ends_its_stream_alone() {
+    let served = serve(Settings { unfinished_request: Duration::from_millis(600), ..Settings::default() }).await;
+    let mut neighbour = neighbour(&served).await;
+    for len in [100, 1 << 20] {
+        let (send, ended) = raw(served.address).await;
+        send.send(prefix(len).freeze()).await.expect("open");
+        let start = Instant::now();
+        // A byte now and then does not buy more time.
+        while !ended.is_finished() && start.elapsed() < PATIENCE {
+            let _ = send.send(Bytes::from_static(&[1])).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(ended.await.expect("no panic").as_deref(), Some("4"), "DEADLINE_EXCEEDED");
+        assert!(start.elapsed() >= Duration::from_millis(600));
+    }
+    neighbour.is_undisturbed(&served, "2").await;
+}
+
+#[tokio::test]
+async fn bounded_headers_that_trickle_end_their_connection_alone() {
+    let connection =
+        Bounds { idle: Duration::from_millis(500), grace: Duration::from_millis(200), ..Bounds::default() };
+    let served = serve(Settings { connection, ..Settings::default() }).await;
+    let mut neighbour = neighbour(&served).await;
+    // HEADERS without END_HEADERS on stream 1, then CONTINUATION frames of one byte each, for ever.
+    let mut slow = TcpStream::connect(served.address).await.expect("connects");
+    slow.write_all(&[PREFACE, SETTINGS, &[0, 0, 1, 1, 0, 0, 0, 0, 1, 0x82]].concat()).await.expect("written");
+    let (mut read, mut write) = slow.into_split();
+    let trickle = tokio::spawn(async move {
+        while write.write_all(&[0, 0, 1, 9, 0, 0, 0, 0, 1, 0x84]).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    let mut rest = Vec::new();
+    let _ = tokio::time::timeout(PATIENCE, read.read_to_end(&mut rest)).await.expect("ends in time");
+    trickle.abort();
+    // Half a preface.
+    let mut silent = TcpStream::connect(served.address).await.expect("connects");
+    silent.write_all(&PREFACE[..10]).await.expect("written");
+    ended(&mut silent).await;
+    neighbour.is_undisturbed(&served, "2").await;
+}
+
+#[tokio::test]
+async fn one_harms_one_garbage_frames_end_their_connection_alone() {
+    let served = serve(Settings::default()).await;
+    let mut neighbour = neighbour(&served).await;
+    let noise: Vec<u8> = (0..20_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let garbage: [&[u8]; 7] = [
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        &noise,
+        &[PREFACE, &noise].concat(),
+        &[PREFACE, SETTINGS, &noise].concat(),
+        // DATA on stream 0; a frame larger than was agreed; HEADERS with a broken compression.
+        &[PREFACE, SETTINGS, &[0, 0, 1, 0, 0, 0, 0, 0, 0, 1]].concat(),
+        &[PREFACE, SETTINGS, &[0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 1]].concat(),
+        &[PREFACE, SETTINGS, &[0, 0, 3, 1, 4, 0, 0, 0, 1, 0xff, 0xff, 0xff]].concat(),
+    ];
+    for bytes in garbage {
+        let mut tcp = TcpStream::connect(served.address).await.expect("connects");
+        // It may have ended before everything is written.
+        let _ = tcp.write_all(bytes).await;
+        ended(&mut tcp).await;
+    }
+    neighbour.is_undisturbed(&served, "2").await;
+}
+
+#[tokio::test]
+async fn bounded_names_end_the_stream_that_has_too_many() {
+    let session = Limits { names: 10_000, ..Limits::default() };
+    let served = serve(Settings { session, ..Settings::default() }).await;
+    let mut neighbour = neighbour(&served).await;
+    let names = |count: usize| (0..count).map(|at| format!("service/demo/app-{at}/80/http"));
+    let mut within = Client::open(served.address, request(names(10_000))).await.expect("opens");
+    within.ack().await.expect("as many as allowed");
+    let mut greedy = Client::open(served.address, request(names(10_001))).await.expect("opens");
+    let refused = loop {
+        if let Err(refused) = greedy.next().await {
+            break refused;
+        }
+    };
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert!(refused.message().contains("10001 names, of 10000 allowed"), "{refused}");
+    // One by one is no way around it.
+    within.send.send(request(["one-more".to_owned()])).await.expect("open");
+    let refused = loop {
+        if let Err(refused) = within.next().await {
+            break refused;
+        }
+    };
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    neighbour.is_undisturbed(&served, "2").await;
+}
+
+#[tokio::test]
+async fn bounded_large_requests_that_wait_for_room_hold_up_no_small_ones() {
+    let unfinished_request = Duration::from_secs(2);
+    let (max_request, pending_requests) = (1 << 20, 1 << 20);
+    let served = serve(Settings { max_request, pending_requests, unfinished_request, ..Settings::default() }).await;
+    let mut neighbour = neighbour(&served).await;
+    let (greedy, cut) = raw(served.address).await;
+    greedy.send([&prefix(1 << 20)[..], &[1; 1000]].concat().into()).await.expect("open");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    // 64 kB, which has to wait until the greedy one is cut off.
+    let start = Instant::now();
+    let mut large = Client::open(served.address, request([format!("{:064000}", 0)])).await.expect("opens");
+    let waits = tokio::time::timeout(Duration::from_millis(300), large.responses.message()).await;
+    assert!(waits.is_err(), "there is no room");
+    neighbour.is_undisturbed(&served, "2").await;
+    assert!(start.elapsed() < Duration::from_millis(1500), "the neighbour did not wait");
+    large.ack().await.expect("served once there is room");
+    assert_eq!(cut.await.expect("no panic").as_deref(), Some("4"), "DEADLINE_EXCEEDED");
+}
+
+#[tokio::test]
+async fn bounded_streams_of_one_identity_leave_room_for_others() {
+    let guard = Guard { access: Access { anyone: true, ..Access::default() }, ..Guard::default() };
+    let settings = Settings { streams_per_identity: 2, ..Settings::default() };
+    let served = Served::guarded(([0, 0, 0, 0], 0).into(), guard, settings, Readiness::new(|_| {})).await;
+    served.publish([word("a", "1")]).await;
+    let port = served.address.port();
+    let Some(own) = own_address() else {
+        eprintln!("skipped: this machine has no address but loopback");
+        return;
+    };
+    let open = async |ip: std::net::IpAddr| {
+        let mut client = Client::open((ip, port).into(), request([])).await?;
+        client.next().await.map(|_| client)
+    };
+    let (one, two) = (open(own).await.expect("opens"), open(own).await.expect("opens"));
+    let refused = open(own).await.err().expect("two are open");
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert!(refused.message().contains("--xds-max-streams-per-identity"), "{refused}");
+    let loopback = std::net::Ipv4Addr::LOCALHOST.into();
+    for _ in 0..3 {
+        open(loopback).await.expect("loopback has no bound of its own");
+    }
+    drop(one);
+    let start = Instant::now();
+    while let Err(refused) = open(own).await {
+        assert!(start.elapsed() < PATIENCE, "the place is not free: {refused}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    drop(two);
+}
+
+#[tokio::test]
+async fn bounded_connections_of_one_identity_leave_room_for_others() {
+    let guard = Guard { access: Access { anyone: true, ..Access::default() }, ..Guard::default() };
+    let connection = Bounds { per_identity: 1, ..Bounds::default() };
+    let settings = Settings { connection, ..Settings::default() };
+    let served = Served::guarded(([0, 0, 0, 0], 0).into(), guard, settings, Readiness::new(|_| {})).await;
+    served.publish([word("a", "1")]).await;
+    let Some(own) = own_address() else {
+        eprintln!("skipped: this machine has no address but loopback");
+        return;
+    };
+    let address = SocketAddr::from((own, served.address.port()));
+    let mut first = Client::open(address, request([])).await.expect("opens");
+    first.ack().await.expect("served");
+    let mut second = TcpStream::connect(address).await.expect("the kernel accepts");
+    ended(&mut second).await;
+    let loopback = ([127, 0, 0, 1], address.port()).into();
+    let mut elsewhere = Client::open(loopback, request([])).await.expect("opens");
+    elsewhere.ack().await.expect("served");
+    first.is_undisturbed(&served, "2").await;
+}
+
+/// The address that this machine would send from; nothing is sent.
+fn own_address() -> Option<std::net::IpAddr> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?;
+    socket.local_addr().ok().map(|address| address.ip()).filter(|ip| !ip.is_loopback() && !ip.is_unspecified())
+}
