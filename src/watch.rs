@@ -15,6 +15,7 @@
 //!
 //! Must not know: the graph, Envoy, what rows are used for.
 
+mod accounts;
 mod apis;
 mod backoff;
 mod board;
@@ -49,6 +50,7 @@ use tokio::sync::watch as channel;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
+pub use accounts::{Accounts, Issuer, TokenReview};
 pub use board::{Board, Life, LifeStatus, SourceStatus, State};
 pub use client::{Client, ClientError, Limits, Origin};
 pub use fault::{Action, Fault, Phase, classify};
