@@ -31,6 +31,7 @@ mod outage;
 mod read;
 mod rights;
 mod scope;
+mod secrets;
 mod selection;
 mod sight;
 mod source;
@@ -54,6 +55,7 @@ pub use accounts::{Accounts, Issuer, TokenReview};
 pub use board::{Board, Life, LifeStatus, SourceStatus, State};
 pub use client::{Client, ClientError, Limits, Origin};
 pub use fault::{Action, Fault, Phase, classify};
+pub use secrets::{Secrets, Stored};
 pub use selection::{Selection, SelectionError};
 pub use target::{Target, plural};
 
