@@ -131,9 +131,9 @@ pub(super) enum Refusal {
     /// A review did not accept it.
     #[error("the API server does not accept the token: is its ServiceAccount, or its pod, still there?")]
     Reviewed,
-    /// There was nobody to ask.
-    #[error("the token cannot be verified now: {0}; try again")]
-    Unverified(String),
+    /// There was nobody to ask. Why not is for the log alone: whoever shows just any token must not learn how this is set up.
+    #[error("the token cannot be verified now ({0}; the log of syncgate says more): try again")]
+    Unverified(&'static str),
     /// Whoever listens has it now.
     #[error(
         "a token in clear text is not accepted off loopback, since others on the network may have read it: connect with \
@@ -281,9 +281,11 @@ impl Tokens {
 
     async fn review(&self, token: &str, claimed: &Claimed<'_>, trouble: String) -> Result<(), Refusal> {
         let audience = &self.settings.audience;
-        let Some(asked) = self.authority.review(token, audience) else { return Err(Refusal::Unverified(trouble)) };
+        let Some(asked) = self.authority.review(token, audience) else {
+            return Err(Refusal::Unverified("its keys cannot be read"));
+        };
         let ask = async {
-            let review = asked.await.map_err(|error| format!("{trouble}; nor is there a review: {error}"))?;
+            let review = asked.await.map_err(|error| format!("{trouble}; and for a review: {error}"))?;
             let is_for_us = review.audiences.contains(audience);
             Ok(is_for_us && review.user.as_deref().and_then(claims::account).as_ref() == Some(&claimed.account))
         };

@@ -255,4 +255,15 @@ mod tests {
         let long = "x".repeat(MAX_TOKEN + 1);
         assert_eq!(read(&long, "syncgate", NOW).err(), Some(Refusal::TooLong(MAX_TOKEN + 1)));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_it_panic(header: String, payload: String, times: [f64; 3], text: String) {
+            let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+            let _ = read(&text, "syncgate", NOW);
+            let _ = read(&format!("{}.{}.{text}", part(&header), part(&payload)), "syncgate", NOW);
+            let [exp, nbf, iat] = times;
+            let _ = with(|_, payload| (payload["exp"], payload["nbf"], payload["iat"]) = (json!(exp), json!(nbf), json!(iat)));
+        }
+    }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::{PATIENCE, Refusal, now};
 use crate::metrics;
@@ -32,6 +33,8 @@ pub(super) struct Reviews {
     in_flight: Semaphore,
     /// When the next one would be on time if all came evenly.
     next: Mutex<Instant>,
+    /// Why the last review that failed did.
+    said: Mutex<Option<String>>,
 }
 
 #[derive(Debug)]
@@ -44,7 +47,12 @@ struct Verdict {
 
 impl Default for Reviews {
     fn default() -> Self {
-        Self { verdicts: Mutex::default(), in_flight: Semaphore::new(IN_FLIGHT), next: Mutex::new(Instant::now()) }
+        Self {
+            verdicts: Mutex::default(),
+            in_flight: Semaphore::new(IN_FLIGHT),
+            next: Mutex::new(Instant::now()),
+            said: Mutex::default(),
+        }
     }
 }
 
@@ -77,7 +85,8 @@ impl Reviews {
                 }
                 Err(trouble) => {
                     metrics::token_review("failed");
-                    (Err(Refusal::Unverified(trouble)), Duration::ZERO)
+                    self.say(trouble);
+                    (Err(Refusal::Unverified("there are neither keys nor a review")), Duration::ZERO)
                 }
             };
             let came = Instant::now();
@@ -86,8 +95,17 @@ impl Reviews {
         };
         tokio::time::timeout(PATIENCE, answer).await.unwrap_or_else(|_| {
             metrics::token_review("late");
-            Err(Refusal::Unverified(format!("no review came for {PATIENCE:?}")))
+            Err(Refusal::Unverified("no review came in time"))
         })
+    }
+
+    /// Once for each reason, not for every token.
+    fn say(&self, reason: String) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.as_ref() != Some(&reason) {
+            warn!(%reason, "tokens of Envoys cannot be verified");
+            *said = Some(reason);
+        }
     }
 
     fn slot(&self, token: blake3::Hash) -> Slot {
