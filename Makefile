@@ -5,6 +5,7 @@
 ENVOY        := 1.40.0
 ENVOY_OLDEST := 1.37.0
 CARGO_DENY   := 0.20.2
+CARGO_FUZZ   := 0.13.2
 GO           := 1.27.3
 # Kubernetes' modules are pinned in e2e/kube/go.mod, which must name the same version.
 KUBERNETES   := 1.36.3
@@ -14,6 +15,8 @@ VARIANT ?= delta
 EXAMPLE ?= quickstart
 # Seconds that `make fuzz-validate` feeds random objects to Envoy's validator; `make test` runs a bounded number.
 FUZZ_SECONDS ?= 300
+# Seconds for each fuzz target in `make check`.
+FUZZ_CHECK   ?= 10
 
 envoy_new := .venv/envoy-$(ENVOY)/envoy
 envoy_old := .venv/envoy-$(ENVOY_OLDEST)/envoy
@@ -23,11 +26,13 @@ kube_dir  := .tools/kube-$(KUBERNETES)
 kube      := $(kube_dir)/kube $(kube_dir)/gateway-api-$(GATEWAY_API)
 beds      := $(envoys) SYNCGATE_KUBE=$(CURDIR)/$(kube_dir)
 deny      := .tools/cargo-deny-$(CARGO_DENY)/bin/cargo-deny
+fuzz      := .tools/cargo-fuzz-$(CARGO_FUZZ)/bin/cargo-fuzz
+peer      := .tools/peer/peer
 e2e       := target/debug/syncgate-e2e
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-check test check unit e2e bench fuzz-validate clean build lint
+.PHONY: help demo demo-check test check unit e2e bench fuzz fuzz-validate clean build lint
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,13 +47,14 @@ demo-check: build $(envoy_new) ## Run both examples, assert every answer, exit
 test: check unit e2e demo-check ## Everything that must be green before a merge
 	@echo "make test: all green (check, unit, e2e on Envoy $(ENVOY) and $(ENVOY_OLDEST), demo-check)"
 
-check: lint $(deny) ## Formatting, lints, licences, bans, sources, advisories
+check: lint $(deny) ## Formatting, lints, licences, bans, sources, advisories; then each fuzz target for FUZZ_CHECK seconds
 	$(deny) --log-level error check bans licenses sources
 	@if $(deny) --log-level error fetch db >/dev/null 2>&1; then \
 		$(deny) --log-level error check advisories; \
 	else \
 		echo "advisories: NOT checked, because their database cannot be reached from here"; \
 	fi
+	$(MAKE) fuzz FUZZ_SECONDS=$(FUZZ_CHECK)
 
 lint:
 	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
@@ -62,9 +68,20 @@ unit: $(envoy_new) $(envoy_old) $(kube) ## Unit, property, golden and documentat
 e2e: build $(envoy_new) $(envoy_old) $(kube) ## Scenarios with real traffic through the newest and the oldest supported Envoy
 	$(beds) cargo test --package syncgate-e2e -- --test-threads=1
 
+# What a run finds is kept in target/fuzz, what is committed in fuzz/corpus and where the tests keep it. Without a sanitizer it runs on a
+# stable Rust, and safe code has little to sanitize.
+fuzz: $(fuzz) ## Run each fuzz target for FUZZ_SECONDS, from the committed corpus on
+	@for target in requests session kubernetes manifests; do \
+		case $$target in kubernetes) more=tests/corpus;; manifests) more=examples;; *) more=fuzz/corpus/$$target;; esac; \
+		mkdir -p target/fuzz/corpus/$$target target/fuzz/artifacts/$$target; \
+		$(fuzz) run $$target --dev --sanitizer none --target-dir target/fuzz target/fuzz/corpus/$$target $$more -- \
+			-max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -artifact_prefix=target/fuzz/artifacts/$$target/ \
+			-print_final_stats=1 -verbosity=0 || exit 1; \
+	done
+
 # On two idle cores it takes about a quarter of an hour beside the compiler; SYNCGATE_BENCH_PODS=10000 leaves out the largest state.
-bench: $(kube) ## Cost of a change, memory, decoding, and the program on a real API server, beside their budgets; then the long fuzz run
-	$(beds) cargo bench --package syncgate --bench '*'
+bench: $(kube) $(peer) ## Cost of a change, memory, decoding, and the program on a real API server, beside their budgets; then the long fuzz run
+	$(beds) SYNCGATE_PEER=$(CURDIR)/$(peer) cargo bench --package syncgate --bench '*'
 	$(MAKE) fuzz-validate
 
 fuzz-validate: $(envoy_new) $(envoy_old) ## Feed random objects to `envoy --mode validate` for FUZZ_SECONDS
@@ -104,6 +121,15 @@ $(kube_dir)/gateway-api-%: | $(go)
 	@mkdir -p $(@D)/crds
 	from=$$(GOTOOLCHAIN=local $(go) mod download -json sigs.k8s.io/gateway-api@v$* | sed -n 's/.*"Dir": "\(.*\)".*/\1/p') && \
 		install -m 644 "$$from"/config/crd/standard/*.yaml $(@D)/crds && touch $@
+
+# go-control-plane's server, for the benchmark of fleets.
+$(peer): e2e/peer/main.go e2e/peer/go.mod e2e/peer/go.sum | $(go)
+	@mkdir -p $(@D)
+	cd e2e/peer && CGO_ENABLED=0 GOTOOLCHAIN=local $(CURDIR)/$(go) build -trimpath -ldflags "-s -w" -o $(CURDIR)/$@ .
+
+$(fuzz):
+	cargo install cargo-fuzz --version $(CARGO_FUZZ) --locked --debug --quiet --root .tools/cargo-fuzz-$(CARGO_FUZZ) --target-dir .tools/build
+	rm -rf .tools/build
 
 # Without optimisation: it is built once and runs for seconds.
 $(deny):

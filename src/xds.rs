@@ -38,4 +38,4 @@ pub use session::{Answer, Doubts, Limits, Progress, Refusal, Session, TooManyNam
 pub use stream::Settings;
 pub use tls::{Tls, TlsError, TlsFiles};
 pub use token::{Asked, Authority, IssuerKeys, Review, TokenSettings, Tokens};
-pub use wire::encode;
+pub use wire::{decode, encode};

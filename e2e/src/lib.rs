@@ -16,6 +16,7 @@ mod draws;
 pub mod envoy;
 pub mod example;
 pub mod faults;
+pub mod fleet;
 pub mod folder;
 pub mod http;
 pub mod kube;

@@ -12,6 +12,7 @@ use syncgate_e2e::bed::Setup;
 use syncgate_e2e::churn;
 use syncgate_e2e::demo::{self, Demo};
 use syncgate_e2e::faults;
+use syncgate_e2e::fleet;
 use syncgate_e2e::kube::api::Api;
 use syncgate_e2e::kube::{self, ControlPlane};
 use syncgate_e2e::kubeconfig;
@@ -123,6 +124,8 @@ enum Command {
         #[command(flatten)]
         on: On,
     },
+    /// Connect many clients of ADS to a server and tell how long they waited for what.
+    Fleet(Box<fleet::command::Arguments>),
     /// Stand between a client and an API server and play faults; until Ctrl-C.
     Faults(Box<faults::Arguments>),
 }
@@ -228,6 +231,7 @@ async fn main() -> Result<()> {
             }
             Ok(())
         }
+        Command::Fleet(arguments) => fleet::command::run(*arguments).await,
         Command::Faults(arguments) => faults::run(*arguments).await,
     }
 }

@@ -2,6 +2,7 @@
 //! with `syncgate-e2e scenario`.
 
 mod changes;
+mod churn;
 mod crash;
 mod identity;
 mod moves;
@@ -46,6 +47,8 @@ pub enum Scenario {
     EnvoyFirst,
     /// The folder cannot be read at first, then holds a broken file, then is whole.
     LateFolder,
+    /// A minute of random changes under load (`SYNCGATE_CHURN_SECONDS`, `SYNCGATE_CHURN_SEED`).
+    Churn,
     /// An Envoy with a certificate of its own, certificates that are renewed under load, and one of another namespace.
     Identity,
     /// Envoy refuses a response; the change is reverted, and later made again when its cause is gone.
@@ -68,6 +71,7 @@ impl Scenario {
             Self::ReplaceRoute => moves::replace_route(setup).await,
             Self::EnvoyFirst => start::envoy_first(setup).await,
             Self::LateFolder => start::late_folder(setup).await,
+            Self::Churn => churn::churn(setup).await,
             Self::Identity => identity::identity(setup).await,
             Self::Nack => refusal::nack(setup).await,
         };

@@ -75,6 +75,21 @@ fn request(type_url: &str, nonce: String, error: Option<String>, ask: Ask) -> Re
     Ok(ResourceType::from_type_url(type_url).map(|kind| Request { kind, nonce, error, ask }))
 }
 
+/// A request of this variant from its bytes; None if its type is not one that we serve (rule 2).
+///
+/// # Errors
+/// INVALID_ARGUMENT for what is no request.
+pub fn decode(variant: Variant, bytes: &[u8]) -> Result<Option<Request>, Status> {
+    fn read<M: DiscoveryMessage>(bytes: &[u8]) -> Result<Option<Request>, Status> {
+        let message = M::decode(bytes).map_err(|error| Status::invalid_argument(error.to_string()))?;
+        message.into_request()
+    }
+    match variant {
+        Variant::StateOfTheWorld => read::<DiscoveryRequest>(bytes),
+        Variant::Delta => read::<DeltaDiscoveryRequest>(bytes),
+    }
+}
+
 /// The response as one gRPC message, in frames that share the resources' bytes.
 ///
 /// # Errors

@@ -29,6 +29,9 @@ use crate::http::Answer;
 
 /// A request without an answer for this long has failed.
 const LIMIT: Duration = Duration::from_secs(30);
+/// How often, and with what pause, a server that is too busy (429) is asked again.
+const BUSY: usize = 50;
+const BUSY_PAUSE: Duration = Duration::from_millis(100);
 /// The server lets a connection have 250 requests at once.
 const CONNECTIONS: usize = 4;
 /// Lists are long: a stream may have this many bytes under way, a connection four times as many.
@@ -216,7 +219,15 @@ impl Api {
 
     async fn ask(&self, method: Method, path: &str, kind: &'static str, body: Option<&Value>) -> Result<Value> {
         let request = format!("{method} {path}");
-        let answer = self.send(method, path, kind, body).await?;
+        let mut answer = self.send(method.clone(), path, kind, body).await?;
+        // A server that has just started says so of each kind whose storage it has not read yet; every client asks again.
+        for _ in 0..BUSY {
+            if answer.status != 429 {
+                break;
+            }
+            tokio::time::sleep(BUSY_PAUSE).await;
+            answer = self.send(method.clone(), path, kind, body).await?;
+        }
         if (200..300).contains(&answer.status) {
             return serde_json::from_slice(&answer.body).with_context(|| format!("{request}: {}", answer.text()));
         }
