@@ -17,6 +17,7 @@ pub mod report;
 pub mod shutdown;
 pub mod sources;
 pub mod tasks;
+pub mod tokens;
 pub mod views;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -46,7 +47,7 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 pub async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let shutdown = Shutdown::listen().context("listening for SIGTERM and SIGINT")?;
     let exporter = Exporter::install().context("installing the metrics recorder")?;
-    let guard = ads::guard(&config.xds)?;
+    let mut guard = ads::guard(&config.xds)?;
     let readiness = Readiness::new(admin::record);
     let heartbeats = Heartbeats::new();
     let sockets = Sockets::bind(&config, &readiness).await?;
@@ -60,11 +61,14 @@ pub async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let mut watched = None;
     match &config.source {
         Source::Files { dir, on_broken, rescan } => {
+            guard.tokens = tokens::verifier(&config.xds, None);
             let files = sources::files(dir, *on_broken, *rescan);
             tasks.spawn("the source of files", sources::read(files, &readiness, deltas.clone(), findings, &shutdown));
         }
         Source::Kubernetes(kubernetes) => {
-            let watch = sources::kubernetes(kubernetes, &readiness, deltas.clone(), wanted).await?;
+            let client = sources::client(kubernetes).await?;
+            guard.tokens = tokens::verifier(&config.xds, Some(&client));
+            let watch = sources::kubernetes(client, kubernetes, &readiness, deltas.clone(), wanted)?;
             watched = Some(watch.board());
             tasks.spawn("the source of Kubernetes", watch.run(shutdown.over()));
         }

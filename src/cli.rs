@@ -1,6 +1,7 @@
 //! The command line: arguments in, exit code out. Each sub-command has a file of its own.
 
 pub mod bootstrap;
+pub mod certs;
 pub mod check;
 pub mod clients;
 pub mod explain;
@@ -51,6 +52,8 @@ pub enum Command {
     Check(check::CheckArgs),
     /// Print an Envoy bootstrap for a Gateway.
     Bootstrap(bootstrap::BootstrapArgs),
+    /// Make and renew an authority, a server's certificate and a client's, for those who have no cert-manager.
+    Certs(certs::CertsArgs),
     /// Show the sync state of a running syncgate.
     Status(status::StatusArgs),
     /// List the Envoys that are connected to a running syncgate: what they hold, and what they refuse.
@@ -120,6 +123,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => serve::run(*args),
         Command::Check(args) => check::run(&args),
         Command::Bootstrap(args) => bootstrap::run(&args),
+        Command::Certs(args) => blocking(certs::run(args)),
         Command::Status(args) => blocking(status::run(args)),
         Command::Clients(args) => blocking(clients::run(args)),
         Command::Explain(args) => blocking(explain::run(args)),

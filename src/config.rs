@@ -17,7 +17,7 @@ use clap::{Args, ValueEnum};
 use thiserror::Error;
 
 pub use kubernetes::{KubernetesArgs, KubernetesConfig, OnEmptySelection, OnRevoked, WatchScope, Watched};
-pub use xds::{XdsArgs, XdsConfig, XdsTls};
+pub use xds::{XdsArgs, XdsConfig, XdsTls, XdsTokens};
 
 /// A configuration that cannot work, with the remedy.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -46,6 +46,12 @@ pub enum ConfigError {
     /// A certificate without its key, or the other way round.
     #[error("{1} is given without {0}: TLS needs both a certificate and its key")]
     HalfTls(&'static str, &'static str),
+    /// Tokens for nobody.
+    #[error("--xds-token-audience must not be empty: any token of the cluster would do")]
+    NoAudience,
+    /// Keys without what they need.
+    #[error("--xds-token-keys is given without {0}: {1}")]
+    TokenKeys(&'static str, &'static str),
     /// What is no ServiceAccount.
     #[error("--xds-fleets {0:?} must be NAMESPACE/NAME of a ServiceAccount, such as envoy-system/envoy")]
     NoAccount(String),
@@ -306,6 +312,10 @@ mod tests {
         assert!(error("--xds-tls-key k").starts_with("--xds-tls-key is given without --xds-tls-certificate"));
         assert!(error("--xds-tls-certificate c").starts_with("--xds-tls-certificate is given without --xds-tls-key"));
         assert!(error("--xds-fleets envoy").contains("\"envoy\" must be NAMESPACE/NAME"));
+        let keys = "--xds-token-keys k --xds-token-issuer i";
+        assert!(error("--xds-token-keys k").starts_with("--xds-token-keys is given without --xds-token-issuer"));
+        assert!(error(keys).starts_with("--xds-token-keys is given without --xds-tls-certificate"));
+        assert!(error("--xds-token-audience=").starts_with("--xds-token-audience must not be empty"));
         assert_eq!(error("--xds-max-names 0"), "--xds-max-names must be at least 1");
         assert_eq!(error("--xds-max-request-bytes 5"), "--xds-max-request-bytes must be at least 1024");
         let pending = error("--xds-max-pending-request-bytes 1000000");

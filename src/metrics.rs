@@ -238,6 +238,26 @@ pub fn tls_expiry(seconds: i64) {
     gauge!(name::TLS_EXPIRY).set(seconds as f64);
 }
 
+/// A client showed a token; `outcome` is `accepted`, or one of a fixed few reasons why it is not.
+pub fn token(outcome: &'static str) {
+    counter!(name::TOKENS, "outcome" => outcome).increment(1);
+}
+
+/// A token's keys were not there; `outcome` is `known` (asked before), `accepted`, `refused`, `failed` or `late`.
+pub fn token_review(outcome: &'static str) {
+    counter!(name::TOKEN_REVIEWS, "outcome" => outcome).increment(1);
+}
+
+/// The keys of tokens were asked for; `outcome` is `read` or `failed`.
+pub fn token_keys_read(outcome: &'static str) {
+    counter!(name::TOKEN_KEYS_READ, "outcome" => outcome).increment(1);
+}
+
+/// By how many keys tokens are proven.
+pub fn token_keys(count: usize) {
+    gauge!(name::TOKEN_KEYS).set(count as f64);
+}
+
 /// A stream sent more requests than are read at once.
 pub fn requests_delayed() {
     counter!(name::REQUESTS_DELAYED).increment(1);

@@ -15,6 +15,7 @@
 //!
 //! Must not know: the graph, Envoy, what rows are used for.
 
+mod accounts;
 mod apis;
 mod backoff;
 mod board;
@@ -30,6 +31,7 @@ mod outage;
 mod read;
 mod rights;
 mod scope;
+mod secrets;
 mod selection;
 mod sight;
 mod source;
@@ -49,9 +51,11 @@ use tokio::sync::watch as channel;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
+pub use accounts::{Accounts, Issuer, TokenReview};
 pub use board::{Board, Life, LifeStatus, SourceStatus, State};
 pub use client::{Client, ClientError, Limits, Origin};
 pub use fault::{Action, Fault, Phase, classify};
+pub use secrets::{Secrets, Stored};
 pub use selection::{Selection, SelectionError};
 pub use target::{Target, plural};
 

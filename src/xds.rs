@@ -4,7 +4,7 @@
 //!                      hub: the published world, one channel for each Gateway
 //!                       │ snapshots
 //!  Envoy ◄─ connection ─► service ─► stream ─► session: the protocol's rules, without IO, with a clock that is passed in
-//!            (tls)         (access)   (grpc, wire)
+//!            (tls)     (access, token) (grpc, wire)
 //! ```
 //!
 //! Numbered rules are those of the xDS protocol that the tests `rule_NN_…` show. Invariants kept here: `gated` (no
@@ -25,8 +25,10 @@ mod room;
 mod serve;
 mod service;
 mod session;
+mod strangers;
 mod stream;
 mod tls;
+mod token;
 mod wire;
 
 pub use access::Access;
@@ -40,4 +42,5 @@ pub use serve::{Guard, serve};
 pub use session::{Answer, Doubts, Holding, Limits, Progress, Refusal, Session, State, TooManyNames};
 pub use stream::Settings;
 pub use tls::{Tls, TlsError, TlsFiles};
+pub use token::{Asked, Authority, IssuerKeys, Review, TokenSettings, Tokens};
 pub use wire::{decode, encode};

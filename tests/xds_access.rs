@@ -2,172 +2,19 @@
 
 mod xds_support;
 
-use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use envoy_types::pb::envoy::config::core::v3::Node;
-use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
-use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
-use hyper_util::rt::TokioIo;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
 use syncgate::readiness::Readiness;
 use syncgate::resource::{Parts, Resource, ResourceType as T};
-use syncgate::xds::{Access, Bounds, Guard, Settings, Tls, TlsFiles};
+use syncgate::xds::{Access, Bounds, Guard, Settings, Tls};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
-use tokio_rustls::TlsConnector;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::{Channel, Endpoint, Uri};
-use tonic::{Code, Status, Streaming};
+use tonic::Code;
+use tonic::transport::Endpoint;
 
-use xds_support::{GATEWAY, Served};
-
-const SERVER: &str = "syncgate.example";
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// An authority of certificates.
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    certificate: CertificateDer<'static>,
-    pem: String,
-}
-
-/// A certificate with its key.
-struct Pair {
-    pem: String,
-    key_pem: String,
-    der: CertificateDer<'static>,
-    key: PrivateKeyDer<'static>,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().expect("a key");
-        let certificate = params.self_signed(&key).expect("signs");
-        let (pem, der) = (certificate.pem(), certificate.der().clone());
-        Self { issuer: Issuer::new(params, key), certificate: der, pem }
-    }
-
-    fn sign(&self, params: &CertificateParams) -> Pair {
-        let key = KeyPair::generate().expect("a key");
-        let certificate = params.signed_by(&key, &self.issuer).expect("signs");
-        let der = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
-        Pair { pem: certificate.pem(), key_pem: key.serialize_pem(), der: certificate.der().clone(), key: der }
-    }
-
-    fn server(&self) -> Pair {
-        self.sign(&CertificateParams::new(vec![SERVER.to_owned()]).expect("valid"))
-    }
-
-    fn client(&self, uri: &str) -> Pair {
-        self.sign(&named(uri))
-    }
-
-    /// A client that trusts this authority, with a certificate if it has one.
-    fn trust(&self, certificate: Option<Pair>) -> Arc<ClientConfig> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.certificate.clone()).expect("an authority");
-        let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_root_certificates(roots);
-        let mut config = match certificate {
-            Some(pair) => builder.with_client_auth_cert(vec![pair.der], pair.key).expect("a pair"),
-            None => builder.with_no_client_auth(),
-        };
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        Arc::new(config)
-    }
-}
-
-fn named(uri: &str) -> CertificateParams {
-    let mut params = CertificateParams::new(Vec::new()).expect("valid");
-    params.subject_alt_names.push(SanType::URI(uri.try_into().expect("ASCII")));
-    params
-}
-
-fn write(dir: &Path, pair: &Pair, authorities: &str) -> TlsFiles {
-    let path = |name: &str| dir.join(name);
-    for (name, text) in [("tls.crt", &*pair.pem), ("tls.key", &pair.key_pem), ("ca.crt", authorities)] {
-        std::fs::write(path(name), text).expect("written");
-    }
-    TlsFiles { certificate: path("tls.crt"), key: path("tls.key"), client_authorities: Some(path("ca.crt")) }
-}
-
-/// A server with TLS, and the authority of its own certificate and of its clients'.
-struct Secure {
-    served: Served,
-    authority: Authority,
-    dir: tempfile::TempDir,
-}
-
-impl Secure {
-    async fn start(access: Access) -> Secure {
-        let (authority, dir) = (Authority::new(), tempfile::tempdir().expect("a folder"));
-        let tls = Tls::load(write(dir.path(), &authority.server(), &authority.pem)).expect("usable");
-        let guard = Guard { tls: Some(Arc::new(tls)), access };
-        let local = ([127, 0, 0, 1], 0).into();
-        let served = Served::guarded(local, guard, Settings::default(), Readiness::new(|_| {})).await;
-        served.publish([word("a", "1")]).await;
-        Secure { served, authority, dir }
-    }
-
-    async fn with(&self, uri: &str) -> Result<Client, String> {
-        let config = self.authority.trust(Some(self.authority.client(uri)));
-        Client::open(secure(self.served.address, config).await?).await.map_err(|status| status.to_string())
-    }
-}
-
-fn word(name: &str, word: &str) -> Resource {
-    Resource::new(T::Cluster, name, Parts::leaf(word.to_owned()), [])
-}
-
-async fn secure(address: SocketAddr, config: Arc<ClientConfig>) -> Result<Channel, String> {
-    let connector = tower::service_fn(move |_: Uri| {
-        let config = config.clone();
-        async move {
-            let name = ServerName::try_from(SERVER).expect("a name");
-            let tcp = TcpStream::connect(address).await?;
-            TlsConnector::from(config).connect(name, tcp).await.map(TokioIo::new)
-        }
-    });
-    let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("valid");
-    endpoint.connect_with_connector(connector).await.map_err(|error| format!("{error:?}"))
-}
-
-async fn plain(address: SocketAddr) -> Channel {
-    Endpoint::from_shared(format!("http://{address}")).expect("valid").connect().await.expect("connects")
-}
-
-struct Client {
-    _send: mpsc::Sender<DeltaDiscoveryRequest>,
-    responses: Streaming<DeltaDiscoveryResponse>,
-}
-
-impl Client {
-    async fn open(channel: Channel) -> Result<Client, Status> {
-        let (send, requests) = mpsc::channel(8);
-        let node = Node { id: "envoy-1".into(), cluster: GATEWAY.into(), ..Default::default() };
-        let type_url = T::Cluster.type_url().to_owned();
-        let first = DeltaDiscoveryRequest { node: Some(node), type_url, ..Default::default() };
-        send.send(first).await.expect("open");
-        let mut client = AggregatedDiscoveryServiceClient::new(channel).max_decoding_message_size(64 << 20);
-        let responses = client.delta_aggregated_resources(ReceiverStream::new(requests)).await?.into_inner();
-        Ok(Client { _send: send, responses })
-    }
-
-    async fn next(&mut self) -> Result<DeltaDiscoveryResponse, Status> {
-        let next = tokio::time::timeout(PATIENCE, self.responses.message()).await.expect("in time")?;
-        next.ok_or_else(|| Status::ok("ended"))
-    }
-}
+use xds_support::Served;
+use xds_support::secure::{Authority, Client, PATIENCE, Secure, named, plain, secure, word, write};
 
 #[tokio::test]
 async fn own_only_a_certificate_has_the_gateways_of_its_namespace() {
@@ -294,7 +141,7 @@ async fn bounded_handshakes_and_idle_connections_end() {
     let authority = Authority::new();
     let dir = tempfile::tempdir().expect("a folder");
     let tls = Tls::load(write(dir.path(), &authority.server(), &authority.pem)).expect("usable");
-    let guard = Guard { tls: Some(Arc::new(tls)), access: Access::default() };
+    let guard = Guard { tls: Some(Arc::new(tls)), access: Access::default(), tokens: None };
     let connection = Bounds { handshake, idle: Duration::from_millis(300), ..Bounds::default() };
     let settings = Settings { connection, ..Settings::default() };
     let served = Served::guarded(([127, 0, 0, 1], 0).into(), guard, settings, Readiness::new(|_| {})).await;

@@ -45,6 +45,11 @@ pub fn foreign(namespace: &str) -> Result<Vec<Value>> {
     documents("foreign.yaml", namespace)
 }
 
+/// What proves the tokens of Envoys.
+pub fn tokens() -> Result<Vec<Value>> {
+    documents("tokens.yaml", "")
+}
+
 fn documents(name: &str, namespace: &str) -> Result<Vec<Value>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/rbac").join(name);
     let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
@@ -63,7 +68,7 @@ mod tests {
     #[test]
     fn a_namespace_is_put_in_and_every_binding_is_for_the_user() {
         let documents =
-            [cluster().unwrap(), namespaced("shop").unwrap(), selector().unwrap(), foreign("shared").unwrap()].concat();
+            [cluster(), namespaced("shop"), selector(), foreign("shared"), tokens()].map(Result::unwrap).concat();
         let bindings = documents.iter().filter(|document| document["subjects"].is_array());
         for binding in bindings {
             let subject = &binding["subjects"][0];
@@ -82,7 +87,11 @@ mod tests {
     fn nothing_may_be_written() {
         let documents =
             [cluster().unwrap(), namespaced("shop").unwrap(), selector().unwrap(), foreign("shared").unwrap()].concat();
-        let rules = documents.iter().flat_map(|document| document["rules"].as_array().into_iter().flatten());
+        let reviews = tokens().unwrap();
+        let documents = documents.iter().chain(&reviews);
+        let rules = documents.flat_map(|document| document["rules"].as_array().into_iter().flatten());
+        // A review is answered, and not kept.
+        let rules = rules.filter(|rule| rule["resources"] != serde_json::json!(["tokenreviews"]));
         let verbs = rules.flat_map(|rule| rule["verbs"].as_array().into_iter().flatten());
         for verb in verbs {
             assert!(["get", "list", "watch"].contains(&verb.as_str().unwrap()), "{verb}");

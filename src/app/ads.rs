@@ -10,7 +10,7 @@ use crate::{
     xds::{Access, Bounds, Guard, Limits, Settings, Tls, TlsFiles},
 };
 
-/// Who may connect.
+/// Who may connect, by certificates; what proves tokens is not known here.
 ///
 /// # Errors
 /// Certificates that cannot be used.
@@ -25,7 +25,7 @@ pub fn guard(config: &XdsConfig) -> anyhow::Result<Guard> {
         tracing::warn!("--insecure-xds-anyone: every Gateway, with its private keys, is served to anyone who connects");
     }
     let fleets = config.fleets.iter().map(ArcStr::from).collect();
-    Ok(Guard { tls: tls.map(Arc::new), access: Access { anyone: config.anyone, fleets } })
+    Ok(Guard { tls: tls.map(Arc::new), access: Access { anyone: config.anyone, fleets }, tokens: None })
 }
 
 /// Within which bounds.

@@ -37,23 +37,31 @@ pub fn read(
     files::run(config, move |delta| deltas.send(delta), part, findings, shutdown.over())
 }
 
-/// Kubernetes as a source of deltas. Asks nothing yet: an API server that is not there is waited for.
+/// Whom to ask. Asks nothing yet: an API server that is not there is waited for.
 ///
 /// # Errors
 /// A configuration that is not there or cannot be used.
-pub async fn kubernetes(
-    config: &KubernetesConfig,
-    readiness: &Readiness,
-    deltas: ingest::Sender,
-    wants: channel::Receiver<Wants>,
-) -> anyhow::Result<Watch> {
+pub async fn client(config: &KubernetesConfig) -> anyhow::Result<Client> {
     let origin = Origin { kubeconfig: config.kubeconfig.clone(), context: config.context.clone() };
     let limits = Limits {
         in_flight: config.in_flight,
         per_second: config.requests_per_second,
         burst: config.requests_per_second,
     };
-    let client = Client::new(origin, limits).await.context("--kubernetes")?;
+    Client::new(origin, limits).await.context("--kubernetes")
+}
+
+/// Kubernetes as a source of deltas.
+///
+/// # Errors
+/// A selection of namespaces that cannot be used.
+pub fn kubernetes(
+    client: Client,
+    config: &KubernetesConfig,
+    readiness: &Readiness,
+    deltas: ingest::Sender,
+    wants: channel::Receiver<Wants>,
+) -> anyhow::Result<Watch> {
     let scopes = match &config.watched {
         Watched::Cluster => Scopes::Cluster,
         Watched::Flags { names, selector, foreign } => {

@@ -4,11 +4,16 @@
 //! with a part of its configuration) and a short back-off of the stream (the default of up to 30 s would make every
 //! restart of syncgate a long freeze).
 
+mod token;
+
 use std::{net::SocketAddr, process::ExitCode};
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
+
+/// The options of a cluster that are about HTTP.
+const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
 /// Arguments of `syncgate bootstrap`.
 #[derive(Debug, Clone, Args)]
@@ -43,6 +48,15 @@ pub struct BootstrapArgs {
     #[arg(long, env = "SYNCGATE_CLIENT_KEY", value_name = "FILE", requires = "client_certificate")]
     pub client_key: Option<String>,
 
+    /// The token of this Envoy's ServiceAccount, for the audience of syncgate, as this Envoy finds the file: that of a projected
+    /// volume, which is renewed. In place of a certificate, or beside one that names nobody.
+    #[arg(long, env = "SYNCGATE_TOKEN_FILE", value_name = "FILE", requires = "xds_ca")]
+    pub token_file: Option<String>,
+
+    /// Where this Envoy finds the second file that --token-file needs; `--print token-secret` prints it.
+    #[arg(long, env = "SYNCGATE_TOKEN_SECRET", value_name = "FILE", default_value = "/etc/envoy/token-secret.yaml")]
+    pub token_secret: String,
+
     /// Variant of the xDS transport.
     #[arg(long, env = "SYNCGATE_XDS_VARIANT", value_enum, default_value_t)]
     pub variant: Variant,
@@ -59,6 +73,10 @@ pub struct BootstrapArgs {
     #[arg(long, env = "SYNCGATE_MAX_CONNECTIONS", default_value_t = 50_000)]
     pub max_connections: u32,
 
+    /// Which of the files is printed.
+    #[arg(long, value_enum, default_value_t)]
+    pub print: Printed,
+
     /// How it is written; Envoy reads both.
     #[arg(long, value_enum, default_value_t)]
     pub output: super::check::OutputFormat,
@@ -74,12 +92,28 @@ pub enum Variant {
     Sotw,
 }
 
-/// Prints the bootstrap.
+/// A file for Envoy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Printed {
+    /// The bootstrap.
+    #[default]
+    Bootstrap,
+    /// What the bootstrap finds the token by, if it has one.
+    TokenSecret,
+}
+
+/// Prints the bootstrap, or the file beside it.
 ///
 /// # Errors
 /// When an argument is malformed.
 pub fn run(args: &BootstrapArgs) -> anyhow::Result<ExitCode> {
-    super::print(&args.output.write(&bootstrap(args)?)?)?;
+    let file = match args.print {
+        Printed::Bootstrap => bootstrap(args)?,
+        Printed::TokenSecret => {
+            token::secret(args.token_file.as_deref().context("--print token-secret needs --token-file")?)
+        }
+    };
+    super::print(&args.output.write(&file)?)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -134,6 +168,9 @@ fn syncgate_cluster(args: &BootstrapArgs, host: &str, port: u16) -> Value {
     if let Some(authorities) = &args.xds_ca {
         cluster["transport_socket"] = transport_socket(args, authorities, host);
     }
+    if let Some(filters) = token::filters(args) {
+        cluster["typed_extension_protocol_options"][HTTP_OPTIONS]["http_filters"] = filters;
+    }
     cluster
 }
 
@@ -177,7 +214,7 @@ fn clear_text_cluster(host: &str, port: u16) -> Value {
             "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": socket_address(host, port) } }] }],
         },
         "typed_extension_protocol_options": {
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            HTTP_OPTIONS: {
                 "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
                 "explicit_http_config": { "http2_protocol_options": {
                     // A syncgate that vanished without closing is noticed (rule 35).
@@ -271,6 +308,18 @@ mod tests {
         assert_eq!(socket["sni"], "");
         assert_eq!(socket["common_tls_context"]["tls_certificates"][0]["private_key"]["filename"], "tls.key");
         assert!(made("--gateway a/b").unwrap()["static_resources"]["clusters"][0]["transport_socket"].is_null());
+    }
+
+    #[test]
+    fn a_token_is_sent_by_a_filter_and_over_tls_only() {
+        let json = made("--gateway a/b --xds-ca ca.crt --token-file token --token-secret secret.yaml").unwrap();
+        let filters =
+            &json["static_resources"]["clusters"][0]["typed_extension_protocol_options"][HTTP_OPTIONS]["http_filters"];
+        let credential = &filters[0]["typed_config"]["credential"]["typed_config"]["credential"];
+        assert_eq!(credential["sds_config"]["path_config_source"]["path"], "secret.yaml");
+        assert_eq!(token::secret("token")["resources"][0]["name"], credential["name"]);
+        let clear = Line::try_parse_from("bootstrap --gateway a/b --token-file token".split(' '));
+        assert!(clear.is_err_and(|error| error.to_string().contains("--xds-ca")));
     }
 
     #[test]

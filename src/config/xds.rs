@@ -22,6 +22,20 @@ pub struct XdsArgs {
     #[arg(long, env = "SYNCGATE_XDS_CLIENT_CA", value_name = "FILE")]
     pub xds_client_ca: Option<PathBuf>,
 
+    /// Audience of the ServiceAccount tokens by which Envoys may show who they are. With --kubernetes and a certificate these
+    /// are read: the API server says which keys prove them.
+    #[arg(long, env = "SYNCGATE_XDS_TOKEN_AUDIENCE", default_value = "syncgate", value_name = "AUDIENCE")]
+    pub xds_token_audience: String,
+
+    /// Keys that prove tokens, in place of the API server's: a JSON Web Key Set, as `kubectl get --raw /openid/v1/jwks` prints
+    /// it; read again when it changes.
+    #[arg(long, env = "SYNCGATE_XDS_TOKEN_KEYS", value_name = "FILE")]
+    pub xds_token_keys: Option<PathBuf>,
+
+    /// Issuers whose tokens are accepted (`iss`); with --kubernetes beside the API server's own.
+    #[arg(long, env = "SYNCGATE_XDS_TOKEN_ISSUER", value_name = "URL", value_delimiter = ',')]
+    pub xds_token_issuer: Vec<String>,
+
     /// ServiceAccounts whose Envoys may have the Gateways of every namespace; others have those of their own.
     #[arg(long, env = "SYNCGATE_XDS_FLEETS", value_name = "NAMESPACE/NAME", value_delimiter = ',')]
     pub xds_fleets: Vec<String>,
@@ -64,6 +78,8 @@ pub struct XdsArgs {
 pub struct XdsConfig {
     /// Its certificates, if it has any.
     pub tls: Option<XdsTls>,
+    /// Which tokens are accepted.
+    pub tokens: XdsTokens,
     /// Anyone may have everything.
     pub anyone: bool,
     /// ServiceAccounts that may have the Gateways of every namespace.
@@ -82,6 +98,17 @@ pub struct XdsConfig {
     pub max_streams_per_identity: usize,
     /// Requests a second of a stream.
     pub max_requests_per_second: u32,
+}
+
+/// Which tokens are accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct XdsTokens {
+    /// For whom they have to be.
+    pub audience: String,
+    /// A file of keys that prove them; without it the API server is asked.
+    pub keys: Option<PathBuf>,
+    /// Whose they may be.
+    pub issuers: Vec<String>,
 }
 
 /// Files of certificates.
@@ -104,6 +131,7 @@ impl XdsArgs {
             (None, Some(_), None) => return Err(ConfigError::HalfTls("--xds-tls-certificate", "--xds-tls-key")),
             (Some(_), None, _) => return Err(ConfigError::HalfTls("--xds-tls-key", "--xds-tls-certificate")),
         };
+        let tokens = tokens(self.xds_token_audience, self.xds_token_keys, self.xds_token_issuer, tls.is_some())?;
         let is_account = |text: &&String| text.split_once('/').is_some_and(|(a, b)| !a.is_empty() && !b.is_empty());
         if let Some(bad) = self.xds_fleets.iter().find(|text| !is_account(text)) {
             return Err(ConfigError::NoAccount(bad.clone()));
@@ -130,6 +158,7 @@ impl XdsArgs {
         within("--xds-max-connection-age", age, Duration::from_secs(10), Duration::from_secs(7 * 24 * 3600))?;
         Ok(XdsConfig {
             tls,
+            tokens,
             anyone: self.insecure_xds_anyone,
             fleets: self.xds_fleets,
             max_connections: self.xds_max_connections,
@@ -141,4 +170,22 @@ impl XdsArgs {
             max_requests_per_second: self.xds_max_requests_per_second,
         })
     }
+}
+
+fn tokens(
+    audience: String,
+    keys: Option<PathBuf>,
+    issuers: Vec<String>,
+    is_secure: bool,
+) -> Result<XdsTokens, ConfigError> {
+    if audience.is_empty() {
+        return Err(ConfigError::NoAudience);
+    }
+    if keys.is_some() && issuers.is_empty() {
+        return Err(ConfigError::TokenKeys("--xds-token-issuer", "whose tokens they prove has to be said"));
+    }
+    if keys.is_some() && !is_secure {
+        return Err(ConfigError::TokenKeys("--xds-tls-certificate", "tokens are not accepted in clear text"));
+    }
+    Ok(XdsTokens { audience, keys, issuers })
 }

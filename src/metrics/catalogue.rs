@@ -93,6 +93,10 @@ catalogue! {
     CONNECTIONS_REFUSED = Counter, Count, "connections_refused_total", "Connections to the ADS listener that were turned away, by reason.";
     TLS_RELOADS = Counter, Count, "tls_reloads_total", "How often certificates of the ADS listener changed on disk, by outcome.";
     TLS_EXPIRY = Gauge, Seconds, "tls_certificate_expiry_timestamp_seconds", "When the certificate of the ADS listener expires, in seconds since 1970.";
+    TOKENS = Counter, Count, "tokens_total", "Tokens that clients showed, by outcome: accepted, or why not.";
+    TOKEN_REVIEWS = Counter, Count, "token_reviews_total", "Questions whether a token is accepted that its keys could not answer, by outcome.";
+    TOKEN_KEYS_READ = Counter, Count, "token_keys_reads_total", "How often the keys of tokens were read, by outcome.";
+    TOKEN_KEYS = Gauge, Count, "token_keys", "Keys by which tokens are proven at present.";
     PUSHES = Counter, Count, "pushes_total", "Responses that were sent, by type.";
     PUSHED_BYTES = Counter, Bytes, "pushed_bytes_total", "Bytes of the responses that were sent, by type.";
     PUSHED_RESOURCES = Counter, Count, "pushed_resources_total", "Resources in the responses that were sent, by type.";

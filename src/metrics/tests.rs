@@ -49,6 +49,10 @@ fn record_everything() {
     connection_refused("handshake");
     tls_reload("used");
     tls_expiry(1);
+    token("accepted");
+    token_review("accepted");
+    token_keys_read("read");
+    token_keys(2);
     requests_delayed();
     pushed("CDS", 100, 3);
     ack("CDS", second);

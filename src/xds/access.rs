@@ -2,8 +2,9 @@
 //!
 //! | Peer | May have |
 //! |---|---|
-//! | on loopback, without a certificate | every Gateway: it is on this machine |
+//! | on loopback, without a certificate and a token | every Gateway: it is on this machine |
 //! | a certificate with the URI `spiffe://<domain>/ns/<namespace>/sa/<name>` | the Gateways of that namespace |
+//! | without such a certificate, a [token](super::token) of the ServiceAccount `<namespace>/<name>` | the same |
 //! | the same, if `<namespace>/<name>` is a fleet's | every Gateway |
 //! | a certificate with the URI `spiffe://<domain>/gateway/<namespace>/<name>` | that Gateway |
 //! | anyone else | nothing, unless the operator said that anyone may have everything |
@@ -24,6 +25,8 @@ use crate::metrics;
 /// What a certificate has to say.
 const NEEDED: &str = "it needs the URI spiffe://<domain>/ns/<the Gateway's namespace>/sa/<name> or \
                       spiffe://<domain>/gateway/<namespace>/<name>";
+/// Of whom a token has to be.
+const ACCOUNT_NEEDED: &str = "it needs a ServiceAccount of the Gateway's namespace, or one of --xds-fleets";
 
 /// What the operator permits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,6 +44,8 @@ pub(super) enum Identity {
     Loopback,
     /// A client certificate that was proven; these are its names.
     Certificate(Arc<[Name]>),
+    /// A token that was proven, of this ServiceAccount.
+    Token(Name),
     /// It is elsewhere and showed nothing.
     Unknown,
 }
@@ -94,6 +99,20 @@ impl Identity {
         }
         Identity::Certificate(names.into())
     }
+
+    /// Of the ServiceAccount `<namespace>/<name>`, whose token was proven.
+    pub(super) fn of_token(account: ArcStr) -> Identity {
+        Identity::Token(Name::ServiceAccount(account))
+    }
+
+    /// Whether it was proven who this is, so that a token has nothing to add.
+    pub(super) fn is_proven(&self) -> bool {
+        match self {
+            Identity::Certificate(names) => names.iter().any(|name| !matches!(name, Name::Other(_))),
+            Identity::Token(_) => true,
+            Identity::Loopback | Identity::Unknown => false,
+        }
+    }
 }
 
 impl fmt::Display for Identity {
@@ -101,6 +120,7 @@ impl fmt::Display for Identity {
         match self {
             Identity::Loopback => f.write_str("a peer on loopback"),
             Identity::Unknown => f.write_str("a peer without identity"),
+            Identity::Token(name) => write!(f, "the token of {name}"),
             Identity::Certificate(names) if names.is_empty() => f.write_str("a certificate without a URI"),
             Identity::Certificate(names) => {
                 f.write_str("the certificate of ")?;
@@ -119,13 +139,8 @@ impl Access {
     /// # Errors
     /// PERMISSION_DENIED, with the remedy; counted.
     pub(super) fn admit(&self, identity: &Identity) -> Result<(), Status> {
-        let is_known = match identity {
-            Identity::Loopback => true,
-            // Before anything of a stream is read: that it can have nothing at all is plain.
-            Identity::Certificate(names) => names.iter().any(|name| !matches!(name, Name::Other(_))),
-            Identity::Unknown => false,
-        };
-        if self.anyone || is_known {
+        // Before anything of a stream is read: that it can have nothing at all is plain.
+        if self.anyone || *identity == Identity::Loopback || identity.is_proven() {
             return Ok(());
         }
         metrics::stream_unserved("no_identity");
@@ -135,7 +150,8 @@ impl Access {
             )));
         }
         Err(Status::permission_denied(
-            "streams off loopback need an identity: connect with TLS and a client certificate",
+            "streams off loopback need an identity: connect with TLS, and a client certificate or the token of a \
+             ServiceAccount",
         ))
     }
 
@@ -157,12 +173,14 @@ impl Access {
             Identity::Loopback => true,
             Identity::Unknown => false,
             Identity::Certificate(names) => names.iter().any(permits),
+            Identity::Token(name) => permits(name),
         };
         if permitted {
             return Ok(());
         }
         metrics::stream_unserved("foreign_gateway");
-        Err(Status::permission_denied(format!("{identity} may not have Gateway {gateway}: {NEEDED}")))
+        let needed = if matches!(identity, Identity::Token(_)) { ACCOUNT_NEEDED } else { NEEDED };
+        Err(Status::permission_denied(format!("{identity} may not have Gateway {gateway}: {needed}")))
     }
 }
 
@@ -182,6 +200,19 @@ mod tests {
         let refused = access.permits(&identity, "blog/web").expect_err("another namespace");
         assert_eq!(refused.code(), tonic::Code::PermissionDenied);
         let expected = "the certificate of ServiceAccount shop/envoy may not have Gateway blog/web: it needs the URI";
+        assert!(refused.message().starts_with(expected), "{refused}");
+        let fleet = Access { fleets: [ArcStr::from("shop/envoy")].into(), ..Access::default() };
+        assert!(fleet.permits(&identity, "blog/web").is_ok());
+    }
+
+    #[test]
+    fn a_token_has_what_a_certificate_of_its_account_has() {
+        let identity = Identity::of_token("shop/envoy".into());
+        assert!(Access::default().admit(&identity).is_ok());
+        assert!(Access::default().permits(&identity, "shop/web").is_ok());
+        let refused = Access::default().permits(&identity, "blog/web").expect_err("another namespace");
+        let expected =
+            "the token of ServiceAccount shop/envoy may not have Gateway blog/web: it needs a ServiceAccount";
         assert!(refused.message().starts_with(expected), "{refused}");
         let fleet = Access { fleets: [ArcStr::from("shop/envoy")].into(), ..Access::default() };
         assert!(fleet.permits(&identity, "blog/web").is_ok());

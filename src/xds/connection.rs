@@ -24,6 +24,7 @@ use tracing::{debug, warn};
 use super::access::Identity;
 use super::hub::census::Census;
 use super::room::{Room, Rooms};
+use super::strangers::{self, Place, Strangers};
 use super::tls::Tls;
 use crate::metrics;
 
@@ -40,9 +41,6 @@ const CONNECTION_WINDOW: u32 = 256 << 10;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How often it is looked whether a connection is idle.
 const IDLE_LOOK: Duration = Duration::from_secs(15);
-/// Connections of peers of whom nothing is known, and how long they may be without a request: they can ask for health, and nothing else.
-pub(super) const STRANGERS: usize = 256;
-const STRANGERS_IDLE: Duration = Duration::from_secs(10);
 /// The first byte of a TLS handshake; HTTP/2 in clear text begins with a `P`.
 const TLS_HANDSHAKE: u8 = 0x16;
 
@@ -89,6 +87,9 @@ pub(super) struct Peer {
     pub(super) identity: Identity,
     /// Room for its larger requests.
     pub(super) rooms: Rooms,
+    /// Whether nobody on the way can read what it says: TLS, or loopback at both ends.
+    pub(super) is_private: bool,
+    place: Arc<Place>,
     /// True once the connection is to end.
     ending: watch::Receiver<bool>,
     cut: Arc<Notify>,
@@ -101,6 +102,11 @@ impl Peer {
         if self.ending.wait_for(|ending| *ending).await.is_err() {
             std::future::pending().await
         }
+    }
+
+    /// One of its streams has shown who it is.
+    pub(super) fn is_known(&self) {
+        self.place.leave();
     }
 
     /// Closes the connection at once: its client does not read, so nothing can be said to it.
@@ -123,7 +129,7 @@ pub(super) struct Acceptor {
     /// Whoever connects may have everything.
     pub(super) anyone: bool,
     /// Places of those of whom nothing is known.
-    pub(super) strangers: Semaphore,
+    pub(super) strangers: Strangers,
     /// Numbers connections, to spread their ends.
     pub(super) count: AtomicU64,
 }
@@ -177,11 +183,11 @@ impl Acceptor {
             }
         };
         match tokio::time::timeout(self.bounds.handshake, handshake).await {
-            Ok(Ok(Transport::Plain(tcp))) => self.serve(tcp, address, unproven, closing).await,
+            Ok(Ok(Transport::Plain(tcp))) => self.serve(tcp, address, (unproven, is_local), closing).await,
             Ok(Ok(Transport::Tls(tls))) => {
                 let proven = tls.get_ref().1.peer_certificates().and_then(<[_]>::first);
                 let identity = proven.map_or(unproven, |certificate| Identity::of_certificate(certificate));
-                self.serve(tls, address, identity, closing).await;
+                self.serve(tls, address, (identity, true), closing).await;
             }
             Ok(Err(error)) => {
                 debug!(%address, %error, "a handshake with the ADS listener failed");
@@ -195,23 +201,22 @@ impl Acceptor {
         &self,
         io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         address: SocketAddr,
-        identity: Identity,
+        (identity, is_private): (Identity, bool),
         mut closing: watch::Receiver<bool>,
     ) {
-        let is_stranger = identity == Identity::Unknown && !self.anyone;
         // They may ask for health, and must not take the places of those who are known.
-        let Some(_place) = is_stranger.then(|| self.strangers.try_acquire()).transpose().ok() else {
-            return metrics::connection_refused("too_many_strangers");
-        };
+        let is_stranger = identity == Identity::Unknown && !self.anyone;
+        let place = if is_stranger { self.strangers.place().await } else { Some(Place::default()) };
+        let Some(place) = place.map(Arc::new) else { return metrics::connection_refused("too_many_strangers") };
         let Ok(_counted_among_its_own) = self.census.enter(&identity, address.ip(), self.bounds.per_identity) else {
             return metrics::connection_refused("too_many_of_identity");
         };
-        let idle = if is_stranger { STRANGERS_IDLE.min(self.bounds.idle) } else { self.bounds.idle };
         let _counted = metrics::connection();
         let (end, ending) = watch::channel(false);
         let cut = Arc::new(Notify::new());
         let rooms = Rooms::new(Room::new(self.room.0), self.room.1.clone());
-        let (peer, routes) = (Peer { address, identity, rooms, ending, cut: cut.clone() }, self.routes.clone());
+        let peer = Peer { address, identity, rooms, is_private, place: place.clone(), ending, cut: cut.clone() };
+        let routes = self.routes.clone();
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(peer.clone());
             routes.clone().oneshot(request)
@@ -233,7 +238,7 @@ impl Acceptor {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
-            () = self.time_is_up(idle, &end) => {
+            () = self.time_is_up(&place, &end) => {
                 connection.as_mut().graceful_shutdown();
                 end.send_replace(true);
                 tokio::time::timeout(self.bounds.grace, connection).await.unwrap_or(Ok(()))
@@ -245,16 +250,24 @@ impl Acceptor {
     }
 
     /// Completes when a connection is too old, or was idle for too long. Streams hold receivers of `end`.
-    fn time_is_up(&self, limit: Duration, end: &watch::Sender<bool>) -> impl Future<Output = ()> {
+    fn time_is_up(&self, place: &Place, end: &watch::Sender<bool>) -> impl Future<Output = ()> {
         // The golden ratio spreads any run of numbers evenly.
         let share = (self.count.fetch_add(1, Ordering::Relaxed) as f64 * 0.618_033_988_75).fract();
         let age = tokio::time::sleep(self.bounds.age.mul_f64(0.9 + 0.2 * share));
+        let bounds = self.bounds;
         let idle = async move {
-            let (mut idle, look) = (Duration::ZERO, IDLE_LOOK.min(limit));
-            while idle < limit {
+            let (mut idle, mut unknown) = (Duration::ZERO, Duration::ZERO);
+            loop {
+                let is_stranger = place.is_taken();
+                let limit = if is_stranger { strangers::IDLE.min(bounds.idle) } else { bounds.idle };
+                if idle >= limit || unknown >= strangers::AGE {
+                    return;
+                }
+                let look = IDLE_LOOK.min(limit);
                 tokio::time::sleep(look).await;
                 // One of them is the connection's own.
                 idle = if end.receiver_count() > 1 { Duration::ZERO } else { idle + look };
+                unknown = if is_stranger { unknown + look } else { Duration::ZERO };
             }
         };
         async {

@@ -8,19 +8,21 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tracing::info;
 
 use super::access::Access;
-use super::connection::{Acceptor, STRANGERS};
+use super::connection::Acceptor;
 use super::hub::Hub;
 use super::room::Room;
 use super::service::{self, service};
+use super::strangers::Strangers;
 use super::stream::Settings;
 use super::tls::Tls;
+use super::token::Tokens;
 use crate::readiness::{Gate, Readiness};
 
 /// What is left for connections to close after the last stream was told to end.
@@ -36,6 +38,8 @@ pub struct Guard {
     pub tls: Option<Arc<Tls>>,
     /// Who may have what.
     pub access: Access,
+    /// What proves tokens, if they are read.
+    pub tokens: Option<Arc<Tokens>>,
 }
 
 /// Serves until `shutdown` completes, then ends all streams within `drain` and returns.
@@ -54,7 +58,9 @@ pub async fn serve(
     )
     .max_decoding_message_size(HEALTH_REQUEST);
     let anyone = guard.access.anyone;
-    let routes = Routes::new(health).add_service(service(hub.clone(), settings, guard.access)).prepare();
+    let ads = service(hub.clone(), settings, guard.access, guard.tokens.clone());
+    let routes = Routes::new(health).add_service(ads).prepare();
+    let wait = if guard.tokens.is_some() { settings.connection.handshake } else { Duration::ZERO };
     let acceptor = Acceptor {
         bounds: settings.connection,
         tls: guard.tls.clone(),
@@ -62,12 +68,12 @@ pub async fn serve(
         room: (settings.max_request, Room::new(settings.pending_requests)),
         census: Arc::default(),
         anyone,
-        strangers: Semaphore::new(STRANGERS),
+        strangers: Strangers::new(wait),
         count: AtomicU64::new(0),
     };
     let (close, closing) = watch::channel(false);
     let server = Arc::new(acceptor).run(listener, closing);
-    let (gate, fresh) = (follow_gate(&readiness, &reporter), keep_fresh(guard.tls));
+    let (gate, fresh) = (follow_gate(&readiness, &reporter), keep_fresh(guard.tls, guard.tokens));
     tokio::pin!(server, gate, fresh);
     tokio::select! {
         // Ends only when told to.
@@ -88,12 +94,21 @@ pub async fn serve(
     }
 }
 
-/// Does not return.
-async fn keep_fresh(tls: Option<Arc<Tls>>) {
-    match tls {
-        Some(tls) => tls.keep_fresh().await,
-        None => std::future::pending().await,
-    }
+/// Certificates, and the keys of tokens. Does not return.
+async fn keep_fresh(tls: Option<Arc<Tls>>, tokens: Option<Arc<Tokens>>) {
+    let tls = async {
+        match tls {
+            Some(tls) => tls.keep_fresh().await,
+            None => std::future::pending().await,
+        }
+    };
+    let tokens = async {
+        match tokens {
+            Some(tokens) => tokens.keep_fresh().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::join!(tls, tokens);
 }
 
 /// Tells gRPC health what the gate says. Does not return.

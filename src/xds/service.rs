@@ -4,7 +4,7 @@
 //! private keys.
 
 use std::convert::Infallible;
-use std::future::{Ready, ready};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -13,12 +13,13 @@ use tokio::sync::mpsc;
 use tonic::Status;
 use tonic::body::Body;
 
-use super::access::Access;
+use super::access::{Access, Identity};
 use super::connection::Peer;
 use super::grpc::{Intake, MessageReader, ResponseBody, Taken};
 use super::hub::Hub;
 use super::message::Variant;
 use super::stream::{QUEUE, Settings, Stream};
+use super::token::{Refusal, Tokens};
 
 /// The full name of the service.
 pub(super) const NAME: &str = "envoy.service.discovery.v3.AggregatedDiscoveryService";
@@ -29,16 +30,17 @@ pub(super) struct AdsService {
     hub: Arc<Hub>,
     settings: Settings,
     access: Arc<Access>,
+    tokens: Option<Arc<Tokens>>,
 }
 
 /// The service over what `hub` publishes.
 #[must_use]
-pub(super) fn service(hub: Arc<Hub>, settings: Settings, access: Access) -> AdsService {
-    AdsService { hub, settings, access: Arc::new(access) }
+pub(super) fn service(hub: Arc<Hub>, settings: Settings, access: Access, tokens: Option<Arc<Tokens>>) -> AdsService {
+    AdsService { hub, settings, access: Arc::new(access), tokens }
 }
 
 impl AdsService {
-    fn open(&self, request: http::Request<Body>) -> Result<http::Response<Body>, Status> {
+    async fn open(self, request: http::Request<Body>) -> Result<http::Response<Body>, Status> {
         let variant = method(request.uri().path())?;
         let content_type = request.headers().get(http::header::CONTENT_TYPE).map(http::HeaderValue::as_bytes);
         if !content_type.is_some_and(|value| value.starts_with(b"application/grpc")) {
@@ -46,7 +48,13 @@ impl AdsService {
         }
         // Every connection of ours says who it is.
         let peer = request.extensions().get::<Peer>().cloned();
-        let peer = peer.ok_or_else(|| Status::permission_denied("nothing is known of the peer"))?;
+        let mut peer = peer.ok_or_else(|| Status::permission_denied("nothing is known of the peer"))?;
+        if let Some(token) = bearer(request.headers())
+            && let Some(identity) = self.identity_by(token?.as_str(), &peer).await?
+        {
+            peer.identity = identity;
+            peer.is_known();
+        }
         self.access.admit(&peer.identity)?;
         let (queue, responses) = mpsc::channel(QUEUE);
         let (limit, unfinished) = (self.settings.max_request, self.settings.unfinished_request);
@@ -64,6 +72,32 @@ impl AdsService {
         response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/grpc"));
         Ok(response)
     }
+
+    /// Who the peer is by its token; `None` if that is known without.
+    async fn identity_by(&self, token: &str, peer: &Peer) -> Result<Option<Identity>, Refusal> {
+        if peer.identity.is_proven() {
+            return Ok(None);
+        }
+        // Even where anyone may have everything: somebody has to hear of it.
+        if !peer.is_private {
+            return Err(Refusal::InClear);
+        }
+        match &self.tokens {
+            Some(tokens) => tokens.verify(token).await.map(Identity::of_token).map(Some),
+            None if self.access.anyone || peer.identity == Identity::Loopback => Ok(None),
+            None => Err(Refusal::NotRead),
+        }
+    }
+}
+
+/// The token in the head of a request, if there is one.
+fn bearer(headers: &http::HeaderMap) -> Option<Result<String, Refusal>> {
+    let (scheme, token) = headers.get(http::header::AUTHORIZATION)?.as_bytes().split_at_checked(7)?;
+    if !scheme.eq_ignore_ascii_case(b"bearer ") {
+        return None;
+    }
+    let token = String::from_utf8(token.trim_ascii().to_vec());
+    Some(token.map_err(|_| Refusal::Malformed("it is not text")))
 }
 
 fn method(path: &str) -> Result<Variant, Status> {
@@ -77,14 +111,15 @@ fn method(path: &str) -> Result<Variant, Status> {
 impl tower::Service<http::Request<Body>> for AdsService {
     type Response = http::Response<Body>;
     type Error = Infallible;
-    type Future = Ready<Result<Self::Response, Infallible>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        ready(Ok(self.open(request).unwrap_or_else(Status::into_http)))
+        let service = self.clone();
+        Box::pin(async { Ok(service.open(request).await.unwrap_or_else(Status::into_http)) })
     }
 }
 
@@ -95,6 +130,17 @@ impl tonic::server::NamedService for AdsService {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bearer_token_is_found_in_the_head() {
+        let head = |value: &'static str| {
+            let value = http::HeaderValue::from_static(value);
+            bearer(&[(http::header::AUTHORIZATION, value)].into_iter().collect())
+        };
+        assert_eq!(head("Bearer a.b.c"), Some(Ok("a.b.c".to_owned())));
+        assert_eq!(head("bearer   a.b.c "), Some(Ok("a.b.c".to_owned())));
+        assert_eq!((head("Basic a.b.c"), head("Bearer"), bearer(&http::HeaderMap::new())), (None, None, None));
+    }
 
     #[test]
     fn methods_are_found_by_their_path() {

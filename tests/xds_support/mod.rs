@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub(crate) mod secure;
+pub(crate) mod tokens;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

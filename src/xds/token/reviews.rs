@@ -1,0 +1,155 @@
+//! Reviews of tokens, where keys cannot be read: one for each token, and only so many a second.
+//!
+//! Invariant (`bounded`): verdicts are kept in a bounded number and for a bounded time, by the hash of the token; a failure is no verdict.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::{PATIENCE, Refusal, now};
+use crate::metrics;
+
+/// Verdicts that are kept.
+pub(super) const KEPT: usize = 10_000;
+/// How long a token stays accepted: a ServiceAccount that was deleted is noticed after this time.
+pub(super) const ACCEPTED: Duration = Duration::from_secs(300);
+/// How long it stays refused: a ServiceAccount may be on its way.
+const REFUSED: Duration = Duration::from_secs(10);
+/// Reviews under way.
+const IN_FLIGHT: usize = 8;
+/// Reviews a second, and how many of them at once after a quiet time.
+const INTERVAL: Duration = Duration::from_millis(20);
+const BURST: u32 = 50;
+
+type Slot = Arc<tokio::sync::Mutex<Option<Verdict>>>;
+
+/// What was said of tokens, and how often one may ask.
+pub(super) struct Reviews {
+    verdicts: Mutex<HashMap<blake3::Hash, Slot>>,
+    in_flight: Semaphore,
+    /// When the next one would be on time if all came evenly.
+    next: Mutex<Instant>,
+    /// Why the last review that failed did.
+    said: Mutex<Option<String>>,
+}
+
+#[derive(Debug)]
+struct Verdict {
+    came: Instant,
+    /// Until when it counts for those who come later.
+    until: Instant,
+    verdict: Result<(), Refusal>,
+}
+
+impl Default for Reviews {
+    fn default() -> Self {
+        Self {
+            verdicts: Mutex::default(),
+            in_flight: Semaphore::new(IN_FLIGHT),
+            next: Mutex::new(Instant::now()),
+            said: Mutex::default(),
+        }
+    }
+}
+
+impl Reviews {
+    /// Whether a token, which expires then, is accepted: by what was said before, or else by `ask`.
+    pub(super) async fn of(
+        &self,
+        token: &str,
+        expires: u64,
+        ask: impl Future<Output = Result<bool, String>>,
+    ) -> Result<(), Refusal> {
+        let begun = Instant::now();
+        let slot = self.slot(blake3::hash(token.as_bytes()));
+        let answer = async {
+            // Who shows the same token meanwhile waits here, and shares what is said.
+            let mut verdict = slot.lock().await;
+            if let Some(known) = verdict.as_ref().filter(|known| known.until > begun || known.came > begun) {
+                metrics::token_review("known");
+                return known.verdict.clone();
+            }
+            let _turn = self.turn().await;
+            let (said, kept) = match ask.await {
+                Ok(true) => {
+                    metrics::token_review("accepted");
+                    (Ok(()), ACCEPTED.min(Duration::from_secs(expires.saturating_sub(now()))))
+                }
+                Ok(false) => {
+                    metrics::token_review("refused");
+                    (Err(Refusal::Reviewed), REFUSED)
+                }
+                Err(trouble) => {
+                    metrics::token_review("failed");
+                    self.say(trouble);
+                    (Err(Refusal::Unverified("there are neither keys nor a review")), Duration::ZERO)
+                }
+            };
+            let came = Instant::now();
+            *verdict = Some(Verdict { came, until: came + kept, verdict: said.clone() });
+            said
+        };
+        tokio::time::timeout(PATIENCE, answer).await.unwrap_or_else(|_| {
+            metrics::token_review("late");
+            Err(Refusal::Unverified("no review came in time"))
+        })
+    }
+
+    /// Once for each reason, not for every token.
+    fn say(&self, reason: String) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.as_ref() != Some(&reason) {
+            warn!(%reason, "tokens of Envoys cannot be verified");
+            *said = Some(reason);
+        }
+    }
+
+    fn slot(&self, token: blake3::Hash) -> Slot {
+        let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
+        if verdicts.len() >= KEPT && !verdicts.contains_key(&token) {
+            make_room(&mut verdicts);
+        }
+        verdicts.entry(token).or_default().clone()
+    }
+
+    /// Waits for a place, and for the pace.
+    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // Closed never: an error cannot be.
+        let permit = self.in_flight.acquire().await.ok();
+        let due = {
+            let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+            let due = (*next).max(Instant::now());
+            *next = due + INTERVAL;
+            due.checked_sub(INTERVAL * (BURST - 1))
+        };
+        if let Some(due) = due {
+            tokio::time::sleep_until(due).await;
+        }
+        permit
+    }
+
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        self.verdicts.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+/// Drops what is over; where that is little, every second one too, so that not every newcomer has to look at all of them.
+fn make_room(verdicts: &mut HashMap<blake3::Hash, Slot>) {
+    let now = Instant::now();
+    // One that is being asked about is locked.
+    let is_of_use =
+        |slot: &Slot| slot.try_lock().map_or(true, |known| known.as_ref().is_some_and(|known| known.until > now));
+    verdicts.retain(|_, slot| is_of_use(slot));
+    if verdicts.len() > KEPT / 2 {
+        let mut even = false;
+        verdicts.retain(|_, _| {
+            even = !even;
+            even
+        });
+    }
+}
