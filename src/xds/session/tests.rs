@@ -5,9 +5,11 @@
 //! Responses are written likewise: `CDS a=1 b=1 | EDS a=1`, and `-a` for a name in `removed_resources`.
 
 mod invariants;
+mod model;
 mod nack;
 mod names;
 mod order;
+mod peers;
 mod resume;
 mod stream;
 
