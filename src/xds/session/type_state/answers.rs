@@ -11,7 +11,7 @@ use super::super::mutant::{self, Mutant};
 use super::sending::Selection;
 use super::{Held, InFlight, Refusal, Sent, Todo, TypeState, Why};
 use crate::resource::Resource;
-use crate::xds::message::Response;
+use crate::xds::message::{Response, Variant};
 
 impl TypeState {
     /// Whether a request with this nonce speaks of the last response; a stale one does not (rule 10).
@@ -58,7 +58,7 @@ impl TypeState {
     }
 
     /// Gives the response in flight up: its names are unknown and are sent again with what is new. Says whether it held
-    /// removals and there are more: they go together then.
+    /// removals: then all go together.
     pub(in crate::xds::session) fn give_up(&mut self) -> bool {
         let Some(sent) = self.in_flight.take() else { return false };
         self.mark_unknown(&sent, Why::Changed);
@@ -68,7 +68,7 @@ impl TypeState {
         // Unless that was just tried.
         self.removals_first = sent.has_upserts;
         self.newer_waits = sent.changes != self.changes;
-        sent.lingers
+        sent.lingers || (self.variant == Variant::Delta && !sent.has_upserts && !sent.sent.is_empty())
     }
 
     /// What a client that held something before this stream may have had already is in use, for all that is known: an

@@ -59,6 +59,9 @@ pub(super) struct Holdings {
     pub(super) wanted_again: bool,
 }
 
+/// What a request needs, and what is wrong with it.
+type Lack = (Ref, &'static str);
+
 fn key(resource: &Resource) -> Ref {
     Ref::new(resource.kind, resource.name.clone())
 }
@@ -232,39 +235,40 @@ impl Holdings {
 
     // ---- questions
 
-    /// Whether a request to this listener is answered. If not, why.
-    pub(super) fn serves(&self, listener: &Ref) -> Result<(), String> {
-        let active = self.pairs.get(listener).and_then(|pair| pair.active.as_ref());
-        let active = active.ok_or_else(|| format!("{listener} is not there"))?;
+    /// Whether a request to this listener is answered. If not, what it met, and what is wrong with it.
+    pub(super) fn serves(&self, listener: &Ref) -> Result<(), Lack> {
+        let active = self.active(listener)?;
         self.has_secrets(active)?;
         for name in active.config.refs_of(RouteConfiguration) {
             let routes = self.provided(&Ref::new(RouteConfiguration, name.clone()))?;
-            for name in routes.refs_of(Cluster) {
-                self.cluster_serves(&Ref::new(Cluster, name.clone()))
-                    .map_err(|why| format!("{listener} → {} → {why}", routes.name))?;
-            }
+            let mut clusters = routes.refs_of(Cluster).map(|name| Ref::new(Cluster, name.clone()));
+            clusters.try_for_each(|cluster| self.cluster_serves(&cluster))?;
         }
         Ok(())
     }
 
-    fn cluster_serves(&self, cluster: &Ref) -> Result<(), String> {
-        let active = self.pairs.get(cluster).and_then(|pair| pair.active.as_ref());
-        let active = active.ok_or_else(|| format!("{cluster} is not there"))?;
+    fn cluster_serves(&self, cluster: &Ref) -> Result<(), Lack> {
+        let active = self.active(cluster)?;
         match &active.endpoints {
-            None => Err(format!("{cluster} has no load assignment")),
-            Some(endpoints) if Nature::of(endpoints) == Nature::Empty => Err(format!("{cluster} has no endpoints")),
+            None => Err((cluster.clone(), "has no load assignment")),
+            Some(endpoints) if Nature::of(endpoints) == Nature::Empty => Err((cluster.clone(), "has no endpoints")),
             Some(_) => self.has_secrets(active),
         }
     }
 
-    fn has_secrets(&self, instance: &Instance) -> Result<(), String> {
+    fn active(&self, key: &Ref) -> Result<&Instance, Lack> {
+        let active = self.pairs.get(key).and_then(|pair| pair.active.as_ref());
+        active.ok_or_else(|| (key.clone(), "is not there"))
+    }
+
+    fn has_secrets(&self, instance: &Instance) -> Result<(), Lack> {
         let mut secrets = instance.config.refs.iter().filter(|to| to.kind == Secret);
         secrets.try_for_each(|secret| self.provided(secret).map(drop))
     }
 
-    fn provided(&self, key: &Ref) -> Result<&Arc<Resource>, String> {
+    fn provided(&self, key: &Ref) -> Result<&Arc<Resource>, Lack> {
         let there = self.providers.get(key).and_then(|provider| provider.resource.as_ref());
-        there.ok_or_else(|| format!("{key} is not there"))
+        there.ok_or_else(|| (key.clone(), "is not there"))
     }
 
     /// The newest clusters or listeners, and what is there of route configurations and secrets. Of load assignments

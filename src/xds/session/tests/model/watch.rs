@@ -121,14 +121,17 @@ impl Watch {
 
     /// Holds at every moment. `prompt` says that the client answers in time, so that no request may fail.
     pub(super) fn always(&mut self, envoy: &Envoy, session: Option<&Session>, prompt: bool) -> Result<(), String> {
-        let harmed = |needs: &BTreeSet<Ref>| envoy.holdings.harmed.iter().any(|harmed| needs.contains(harmed));
+        let harmed = &envoy.holdings.harmed;
         for (listener, needs) in &self.steady {
             match envoy.holdings.serves(listener) {
                 Ok(()) => {
                     self.live.insert(listener.clone());
                 }
-                Err(why) if prompt && self.live.contains(listener) && !harmed(needs) => {
-                    return Err(format!("a request fails: {why}"));
+                Err((lacks, why)) if prompt && self.live.contains(listener) => {
+                    if harmed.is_disjoint(needs) && !harmed.contains(&lacks) {
+                        return Err(format!("a request to {listener} fails: {lacks} {why}"));
+                    }
+                    self.live.remove(listener);
                 }
                 Err(_) => {
                     self.live.remove(listener);
@@ -143,7 +146,8 @@ impl Watch {
         self.steady = steady(&last.world);
         let is_harmed = |needed: &Ref| envoy.holdings.harmed.contains(needed);
         for (listener, _) in self.steady.iter().filter(|(_, needs)| !needs.iter().any(is_harmed)) {
-            envoy.holdings.serves(listener).map_err(|why| format!("when all is quiet a request fails: {why}"))?;
+            let lack = |(lacks, why)| format!("when all is quiet a request to {listener} fails: {lacks} {why}");
+            envoy.holdings.serves(listener).map_err(lack)?;
         }
         let mut resources = ResourceType::ALL.into_iter().flat_map(|kind| last.snapshot.set(kind).iter());
         if let Some(difference) = resources.find_map(|resource| differs(envoy, resource)) {
