@@ -457,9 +457,11 @@ impl Session {
         let listeners = self.state(ResourceType::Listener);
         let routes = self.state(ResourceType::RouteConfiguration);
         let generation = self.retirement.generation().unwrap_or(self.generation);
+        let is_held_back = listeners.has_unsent_upserts() || routes.has_unsent_upserts();
         Routing {
-            has_reached: listeners.has_reached(generation) && routes.has_reached(generation),
-            is_held_back: listeners.has_unsent_upserts() || routes.has_unsent_upserts(),
+            // A listener that is acknowledged may wait for routes that it asked for: the old one is in use.
+            has_reached: !is_held_back && listeners.has_reached(generation) && routes.has_reached(generation),
+            is_held_back,
             is_refused: listeners.is_refused() || routes.is_refused(),
         }
     }
