@@ -15,6 +15,7 @@
 //! Architecture invariant: no clock, no task, no socket; `now` is an argument.
 
 mod making;
+mod mutant;
 mod resume;
 mod retirement;
 mod subscription;
@@ -27,6 +28,7 @@ use std::time::{Duration, Instant};
 use arcstr::ArcStr;
 
 use self::making::Making;
+use self::mutant::Mutant;
 use self::retirement::{Retirement, Routing};
 pub use self::type_state::{Holding, Refusal, State};
 use self::type_state::{Todo, TypeState, Why};
@@ -104,6 +106,8 @@ pub struct Session {
     retirement: Retirement,
     /// Since when route configurations wait for listeners.
     routes_wait: Option<Instant>,
+    /// Until when routes of a client that resumes them wait for its first request for clusters.
+    clusters_wait: Option<Instant>,
     responses: VecDeque<Response>,
     answers: Vec<Answer>,
 }
@@ -132,6 +136,7 @@ impl Session {
             making: Making::default(),
             retirement: Retirement::default(),
             routes_wait: None,
+            clusters_wait: None,
             responses: VecDeque::new(),
             answers: Vec::new(),
         }
@@ -157,8 +162,9 @@ impl Session {
             if request.kind == ResourceType::Cluster && has_routes {
                 self.announce_clusters(now);
             }
+            self.update_clusters_wait(request.kind, now);
         } else {
-            let is_current = state.is_current(&request.nonce);
+            let is_current = state.is_current(&request.nonce) || mutant::is(Mutant::AnyNonceAnswers);
             if is_current && state.in_flight.is_some() {
                 self.on_answer(request.kind, request.error, now);
             }
@@ -181,6 +187,9 @@ impl Session {
                 upserts.iter().for_each(|cluster| self.making.announce(cluster.name.clone(), now));
                 self.announce_clusters(now);
             }
+        }
+        if self.state(ResourceType::RouteConfiguration).has_gone() {
+            self.retirement.follow(self.generation);
         }
         self.advance(now);
     }
@@ -208,7 +217,8 @@ impl Session {
         let routes = self.routes_wait.map(|since| since + hold).filter(|end| *end > now);
         let answers = self.types.iter().filter_map(|state| state.patience_ends(hold)).min();
         let removals = self.retirement.deadline(hold, now, self.routing());
-        [self.making.deadline(hold), routes, answers, removals].into_iter().flatten().min()
+        let clusters = self.clusters_wait.filter(|end| *end > now);
+        [self.making.deadline(hold), routes, clusters, answers, removals].into_iter().flatten().min()
     }
 
     /// Whether the client has answered everything that it was sent.
@@ -271,8 +281,8 @@ impl Session {
         self.update_retirement(now);
         loop {
             for state in &mut self.types {
-                if state.patience_ends(self.limits.hold).is_some_and(|end| now >= end) {
-                    state.give_up();
+                if state.patience_ends(self.limits.hold).is_some_and(|end| now >= end) && state.give_up() {
+                    self.retirement.begin_again();
                 }
                 state.drop_unsayable();
             }
@@ -296,9 +306,15 @@ impl Session {
         }
         let may_remove = |name: &ArcStr| match kind {
             ResourceType::Listener => true,
+            _ if mutant::is(Mutant::RemovesAtOnce) => true,
             _ => self.retirement.has_released(kind, name),
         };
-        let selection = state.select(|resource| self.may_send(resource, now), may_remove);
+        let may_send = |resource: &Resource| self.may_send(resource, now);
+        let may_answer = |asked: Option<&Resource>| match asked {
+            Some(resource) => kind != ResourceType::RouteConfiguration || self.clusters_are_made(resource, now),
+            None => self.absence_is_known(kind),
+        };
+        let selection = state.select(may_send, may_remove, may_answer);
         let number = self.nonces + 1;
         let nonce = || format!("{}-{number}", self.nonce_prefix);
         let state = &mut self.types[kind.index()];
@@ -307,19 +323,32 @@ impl Session {
             return;
         };
         self.nonces = number;
+        if mutant::is(Mutant::AcksAtSend) {
+            state.accept();
+        }
+        let state = &self.types[kind.index()];
         if kind == ResourceType::Cluster {
+            selection.upserts.iter().for_each(|cluster| self.making.sent(&cluster.name, now));
             let changed = state.taken_for_changed(&response, &selection);
             self.resend_assignments_of(&changed);
         }
         self.responses.push_back(response);
     }
 
+    /// Whether a name of this type that the client asks for and that does not exist can be said to be gone. Of a secret
+    /// that ends the warming of the listener that names it (rule 19). If that is an older one than the one in the
+    /// target, the newer goes first.
+    fn absence_is_known(&self, kind: ResourceType) -> bool {
+        kind != ResourceType::Secret || !self.state(ResourceType::Listener).has_unsent()
+    }
+
     /// Whether everything that a change needs is in place at the client (rule 27).
     fn may_send(&self, resource: &Resource, now: Instant) -> bool {
         match resource.kind {
-            ResourceType::Listener => self.listener_is_routable(resource),
+            ResourceType::Listener => self.listener_is_routable(resource, now),
+            ResourceType::RouteConfiguration if mutant::is(Mutant::RoutesFirst) => true,
             ResourceType::RouteConfiguration => {
-                self.clusters_are_made(resource)
+                self.clusters_are_made(resource, now)
                     && self.endpoints_are_under_way(resource)
                     && !self.listeners_come_first(now)
             }
@@ -327,7 +356,10 @@ impl Session {
         }
     }
 
-    fn clusters_are_made(&self, routes: &Resource) -> bool {
+    fn clusters_are_made(&self, routes: &Resource, now: Instant) -> bool {
+        if self.clusters_wait.is_some_and(|end| now < end) {
+            return routes.refs_of(ResourceType::Cluster).next().is_none();
+        }
         self.making.is_empty() || !routes.refs_of(ResourceType::Cluster).any(|name| self.making.contains(name))
     }
 
@@ -345,13 +377,13 @@ impl Session {
                 .all(|name| !assignments.is_unsent_change(name))
     }
 
-    fn listener_is_routable(&self, listener: &Resource) -> bool {
+    fn listener_is_routable(&self, listener: &Resource, now: Instant) -> bool {
         let routes = &self.state(ResourceType::RouteConfiguration).target;
-        self.making.is_empty()
+        (self.making.is_empty() && self.clusters_wait.is_none())
             || listener
                 .refs_of(ResourceType::RouteConfiguration)
                 .filter_map(|name| routes.get(name))
-                .all(|routes| self.clusters_are_made(routes))
+                .all(|routes| self.clusters_are_made(routes, now))
     }
 
     fn listeners_come_first(&self, now: Instant) -> bool {
@@ -371,7 +403,8 @@ impl Session {
     /// clusters' ACK: Envoy gives it when the clusters are warm, and they are not before they have endpoints.
     fn resend_assignments_of(&mut self, clusters: &[Arc<Resource>]) {
         let assignments = &mut self.types[ResourceType::ClusterLoadAssignment.index()];
-        for name in clusters.iter().flat_map(|cluster| cluster.refs_of(ResourceType::ClusterLoadAssignment)) {
+        let again = if mutant::is(Mutant::AssignmentsNotAgain) { &[] } else { clusters };
+        for name in again.iter().flat_map(|cluster| cluster.refs_of(ResourceType::ClusterLoadAssignment)) {
             assignments.resend(name);
         }
     }
@@ -382,6 +415,18 @@ impl Session {
         [ResourceType::Listener, ResourceType::RouteConfiguration]
             .iter()
             .any(|kind| self.state(*kind).subscription.is_some())
+    }
+
+    /// A client that resumes its routes asks for its clusters too, but later if one of them is warming: Envoy says nothing
+    /// of CDS meanwhile. Until it does, it is not known which clusters the routes can lead to.
+    fn update_clusters_wait(&mut self, kind: ResourceType, now: Instant) {
+        if self.state(ResourceType::Cluster).subscription.is_some() {
+            self.clusters_wait = None;
+        } else if matches!(kind, ResourceType::Listener | ResourceType::RouteConfiguration)
+            && !self.state(kind).is_fresh()
+        {
+            self.clusters_wait.get_or_insert(now + self.limits.hold);
+        }
     }
 
     /// Routes wait for the clusters that are to be sent.
@@ -418,8 +463,11 @@ impl Session {
         let listeners = self.state(ResourceType::Listener);
         let routes = self.state(ResourceType::RouteConfiguration);
         let generation = self.retirement.generation().unwrap_or(self.generation);
+        let is_held_back = listeners.has_unsent_upserts() || routes.has_unsent_upserts();
         Routing {
-            has_reached: listeners.has_reached(generation) && routes.has_reached(generation),
+            // A listener that is acknowledged may wait for routes that it asked for: the old one is in use.
+            has_reached: !is_held_back && listeners.has_reached(generation) && routes.has_reached(generation),
+            is_held_back,
             is_refused: listeners.is_refused() || routes.is_refused(),
         }
     }

@@ -3,7 +3,8 @@
 //! A cluster is made when its announcement, its load assignment and every secret it names are acknowledged. Until
 //! then no route that names it is sent, so that no request meets a cluster without endpoints.
 //!
-//! Invariant: a cluster is waited for no longer than the hold, whatever the client does.
+//! Invariant: a cluster is waited for no longer than the hold once it is sent, and no longer than three holds in all,
+//! whatever the client does.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -12,8 +13,22 @@ use arcstr::ArcStr;
 
 #[derive(Debug, Default)]
 pub(super) struct Making {
-    /// Since when each is waited for.
-    clusters: BTreeMap<ArcStr, Instant>,
+    clusters: BTreeMap<ArcStr, Wait>,
+}
+
+#[derive(Debug)]
+struct Wait {
+    announced: Instant,
+    /// None while an unanswered response is in its way, which has a clock of its own.
+    sent: Option<Instant>,
+}
+
+impl Wait {
+    /// Of the three holds one is for the response in the way, and one for a removal that goes first.
+    fn end(&self, hold: Duration) -> Instant {
+        let last = self.announced + 3 * hold;
+        self.sent.map_or(last, |sent| last.min(sent + hold))
+    }
 }
 
 impl Making {
@@ -29,16 +44,23 @@ impl Making {
 
     /// The cluster is to be sent. One that changes all the time does not start its clock anew.
     pub(super) fn announce(&mut self, name: ArcStr, now: Instant) {
-        self.clusters.entry(name).or_insert(now);
+        self.clusters.entry(name).or_insert(Wait { announced: now, sent: None });
+    }
+
+    /// The cluster is in a response.
+    pub(super) fn sent(&mut self, name: &str, now: Instant) {
+        if let Some(wait) = self.clusters.get_mut(name) {
+            wait.sent.get_or_insert(now);
+        }
     }
 
     /// Strikes off what is made, and what was waited for too long.
     pub(super) fn update(&mut self, now: Instant, hold: Duration, is_made: impl Fn(&str) -> bool) {
-        self.clusters.retain(|name, since| !is_made(name) && now < *since + hold);
+        self.clusters.retain(|name, wait| !is_made(name) && now < wait.end(hold));
     }
 
     /// When the first cluster is waited for too long.
     pub(super) fn deadline(&self, hold: Duration) -> Option<Instant> {
-        self.clusters.values().min().map(|since| *since + hold)
+        self.clusters.values().map(|wait| wait.end(hold)).min()
     }
 }

@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 
 use arcstr::ArcStr;
 
+use super::mutant::{self, Mutant};
 use super::subscription::Subscription;
 use super::type_state::{Held, Todo, TypeState, Why};
 use crate::resource::ResourceType;
-use crate::xds::message::Ask;
+use crate::xds::message::{Ask, Variant};
 
 /// What the first request of a type says of earlier streams.
 enum Resume {
@@ -47,9 +48,15 @@ impl TypeState {
         let mut wanted: Vec<ArcStr> = subscription.names().iter().cloned().collect();
         if subscription.is_wildcard() {
             wanted.extend(self.target.iter().map(|resource| resource.name.clone()));
-            if let Resume::Holds(held) = &resume {
+            if let Resume::Holds(held) = &resume
+                && !mutant::is(Mutant::LeaksVanished)
+            {
                 let vanished = held.keys().filter(|name| !self.target.contains(name));
                 wanted.extend(vanished.map(|name| ArcStr::from(name.as_str())));
+            }
+            if self.variant == Variant::Delta {
+                // Of a response that it refused the client may hold what it does not say.
+                wanted.extend(self.doubts.iter().filter(|name| !self.target.contains(name)).cloned());
             }
         }
         for name in wanted {
@@ -67,6 +74,7 @@ impl TypeState {
         let Some(subscription) = &mut self.subscription else { return };
         let update = match ask {
             Ask::StateOfTheWorld { .. } if !is_current => return,
+            Ask::Delta { .. } if !is_current && mutant::is(Mutant::StaleNamesIgnored) => return,
             Ask::StateOfTheWorld { names, .. } => subscription.replace(self.kind, names, &self.target, false),
             Ask::Delta { subscribe, unsubscribe, .. } => {
                 subscription.change(self.kind, subscribe, unsubscribe, &self.target, false)
@@ -101,13 +109,18 @@ impl TypeState {
             Resume::Holds(held) => match held.get(name.as_str()) {
                 // New to the client, by itself or by its own wish.
                 None if subscription.names().contains(name) => Some(Todo::unknown(Why::Asked)),
+                None if self.doubts.contains(name) => Some(Todo::unknown(Why::Changed)),
                 None => Some(Todo { why: Why::Changed, held: Held::known(None) }),
                 // Some releases wait for the load assignments of clusters they already have (rule 18).
-                Some(_) if self.kind == ResourceType::ClusterLoadAssignment => Some(Todo::unknown(Why::Asked)),
+                Some(_) if self.is_always_sent() => Some(Todo::unknown(Why::Asked)),
                 Some(version) if self.is_believed(name, version) => None,
                 Some(_) => Some(Todo::unknown(Why::Changed)),
             },
         }
+    }
+
+    fn is_always_sent(&self) -> bool {
+        self.kind == ResourceType::ClusterLoadAssignment && !mutant::is(Mutant::HeldAssignmentsBelieved)
     }
 
     fn is_believed(&self, name: &ArcStr, version: &str) -> bool {

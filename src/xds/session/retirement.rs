@@ -4,8 +4,9 @@
 //! and routes of that moment, and requests that were under way had time to end. What goes meanwhile waits for the
 //! next round, and what returns is struck off.
 //!
-//! Invariant: a round waits for acknowledgements no longer than the hold, except after a NACK of listeners or
-//! routes: then the old ones may still be in use, and what they name is not taken away (`doubt_keeps`).
+//! Invariant: a round waits for acknowledgements no longer than the hold once the listeners and routes are sent, and no
+//! longer than four holds in all, except after a NACK of listeners or routes: then the old ones may still be in use, and
+//! what they name is not taken away (`doubt_keeps`).
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -19,6 +20,8 @@ use crate::resource::ResourceType;
 pub(super) struct Routing {
     /// They are as in the round's generation.
     pub(super) has_reached: bool,
+    /// Some of them are not sent yet, since the clusters they name are being made.
+    pub(super) is_held_back: bool,
     /// One of them is refused.
     pub(super) is_refused: bool,
 }
@@ -32,9 +35,22 @@ pub(super) struct Retirement {
 struct Round {
     /// The snapshot's generation when it started.
     generation: u64,
+    began: Instant,
+    /// Since when nothing is held back.
     since: Instant,
     stage: Stage,
     names: BTreeSet<(ResourceType, ArcStr)>,
+}
+
+impl Round {
+    /// When acknowledgements are waited for no longer. Three holds are for [clusters that are made](super::making).
+    fn end(&self, hold: Duration) -> Instant {
+        self.last(hold).min(self.since + hold)
+    }
+
+    fn last(&self, hold: Duration) -> Instant {
+        self.began + 4 * hold
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +69,14 @@ impl Retirement {
         self.round.as_ref().map(|round| round.generation)
     }
 
+    /// Route configurations went before they were sent as the round wants them: that the client has nothing to
+    /// acknowledge of them says nothing, before its listeners leave them.
+    pub(super) fn follow(&mut self, generation: u64) {
+        if let Some(round) = self.round.as_mut().filter(|round| round.stage != Stage::Released) {
+            round.generation = generation;
+        }
+    }
+
     /// Starts a round for these names, if none is under way.
     pub(super) fn start(
         &mut self,
@@ -65,8 +89,13 @@ impl Retirement {
         }
         let names: BTreeSet<_> = names.into_iter().collect();
         if !names.is_empty() {
-            self.round = Some(Round { generation, since: now, stage: Stage::InUse, names });
+            self.round = Some(Round { generation, began: now, since: now, stage: Stage::InUse, names });
         }
+    }
+
+    /// A removal was sent and never answered: what is gone by now goes together, in a round of its own.
+    pub(super) fn begin_again(&mut self) {
+        self.round.take_if(|round| round.stage == Stage::Released);
     }
 
     /// Moves the round on. Names of which `is_stale` does not hold any more, since they were removed or came back,
@@ -84,7 +113,10 @@ impl Retirement {
             self.round = None;
             return false;
         }
-        let may_go = !routing.is_refused && (routing.has_reached || now >= round.since + hold);
+        if routing.is_held_back {
+            round.since = now;
+        }
+        let may_go = !routing.is_refused && (routing.has_reached || now >= round.end(hold));
         if round.stage == Stage::InUse && may_go {
             round.stage = Stage::Lingering(now + linger);
         }
@@ -112,9 +144,10 @@ impl Retirement {
     pub(super) fn deadline(&self, hold: Duration, now: Instant, routing: Routing) -> Option<Instant> {
         let round = self.round.as_ref().filter(|_| !routing.is_refused)?;
         match round.stage {
-            Stage::InUse => Some(round.since + hold),
             Stage::Lingering(until) if until > now => Some(until),
-            Stage::Lingering(_) => Some(round.since + hold),
+            // What holds the others back has a clock of its own, or is an answer that is waited for as long.
+            Stage::InUse | Stage::Lingering(_) if routing.is_held_back => Some(round.last(hold)),
+            Stage::InUse | Stage::Lingering(_) => Some(round.end(hold)),
             Stage::Released => None,
         }
     }

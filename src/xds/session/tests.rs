@@ -6,9 +6,11 @@
 
 mod holdings;
 mod invariants;
+mod model;
 mod nack;
 mod names;
 mod order;
+mod peers;
 mod resume;
 mod stream;
 

@@ -15,6 +15,7 @@ use std::time::Instant;
 use arcstr::ArcStr;
 
 use super::Progress;
+use super::mutant::{self, Mutant};
 use super::subscription::{Subscription, Update};
 use crate::resource::{Resource, ResourceType};
 use crate::snapshot::{Difference, ResourceSet};
@@ -101,6 +102,8 @@ pub(super) struct InFlight {
     completes: Option<u64>,
     /// Changes were left out of it, since something else had to come first.
     withholds: bool,
+    /// It removes something, and not all that is to be removed.
+    lingers: bool,
     /// [`TypeState::changes`] and [`TypeState::releases`] when it was sent.
     changes: u64,
     releases: u64,
@@ -115,13 +118,15 @@ pub(super) struct Sent {
     now: Option<Arc<Resource>>,
     /// What the client last accepted before.
     before: Option<Arc<Resource>>,
+    /// Whether the client may have had something of an earlier stream.
+    was_unheard_of: bool,
 }
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct TypeState {
     pub(super) kind: ResourceType,
-    variant: Variant,
+    pub(super) variant: Variant,
     /// None before the type's first request.
     pub(super) subscription: Option<Subscription>,
     pub(super) target: ResourceSet,
@@ -137,6 +142,8 @@ pub(super) struct TypeState {
     pub(super) releases: u64,
     /// A response was given up: what is still to be removed may be why it was not answered, so that goes first.
     removals_first: bool,
+    /// The response that was given up was not the newest: what makes way for a removal is not only to be repeated.
+    newer_waits: bool,
     /// The newest generation of the snapshot that the client has wholly acknowledged.
     settled: u64,
     /// The last NACK, until everything is acknowledged again.
@@ -164,9 +171,10 @@ impl TypeState {
             changes: 0,
             releases: 0,
             removals_first: false,
+            newer_waits: false,
             settled: 0,
             refusal: None,
-            doubts,
+            doubts: if mutant::is(Mutant::ForgetsDoubts) { BTreeSet::new() } else { doubts },
         }
     }
 
@@ -214,11 +222,18 @@ impl TypeState {
 
     /// Whether an upsert waits to be sent or to be acknowledged.
     pub(super) fn has_open_upserts(&self) -> bool {
-        self.in_flight.as_ref().is_some_and(|sent| sent.has_upserts)
-            || self
-                .todo
-                .iter()
-                .any(|(name, todo)| matches!(todo.why, Why::Asked | Why::Changed) && self.target.contains(name))
+        self.in_flight.as_ref().is_some_and(|sent| sent.has_upserts) || self.has_unsent_upserts()
+    }
+
+    /// Whether an upsert waits to be sent.
+    pub(super) fn has_unsent_upserts(&self) -> bool {
+        let is_due = |todo: &Todo| matches!(todo.why, Why::Asked | Why::Changed);
+        self.todo.iter().any(|(name, todo)| is_due(todo) && self.target.contains(name))
+    }
+
+    /// Whether an upsert or a removal waits to be sent.
+    pub(super) fn has_unsent(&self) -> bool {
+        self.todo.values().any(|todo| matches!(todo.why, Why::Asked | Why::Changed))
     }
 
     /// Whether a name is gone from the target and still to be removed, or its removal is not acknowledged.
@@ -231,6 +246,11 @@ impl TypeState {
     /// configurations and secrets (rule 13); what is gone stays noted, in case that it comes back.
     fn can_remove(&self) -> bool {
         self.variant == Variant::Delta || self.sends_full_sets()
+    }
+
+    /// Whether the client may still hold something that is gone from the target.
+    pub(super) fn has_gone(&self) -> bool {
+        self.todo.iter().any(|(name, todo)| todo.why == Why::Changed && !self.target.contains(name))
     }
 
     /// Names that are gone from the target and are still held by the client.
@@ -283,6 +303,7 @@ impl TypeState {
                 self.todo.remove(name);
             }
             Some(_) => {}
+            None if self.in_flight.is_some() && mutant::is(Mutant::CoalescedIsLost) => {}
             None => {
                 // Of what is in flight it is known with the ACK.
                 let held = match self.is_in_flight(name) {

@@ -191,11 +191,72 @@ fn a_cluster_that_never_warms_can_be_removed() {
 }
 
 #[test]
+fn a_cluster_that_never_warms_can_be_removed_while_a_removal_is_under_way() {
+    let mut client = Client::settled(Variant::Delta, "c:a=1 c:bad=1 c:old=1 e:a=1 l:web=1>web r:web=1>a");
+    client.snapshot("c:a=1 c:bad=1 e:a=1 l:web=1>web r:web=1>a");
+    assert_eq!(client.after(500), "");
+    assert_eq!(client.snapshot("c:a=1 c:bad=2>secret e:a=1 l:web=1>web r:web=1>a"), "CDS bad=2");
+    // The cluster is warming for ever, so nothing of clusters is answered.
+    assert_eq!(client.after(5_500), "CDS -old");
+    client.snapshot("c:a=1 e:a=1 l:web=1>web r:web=1>a");
+    assert_eq!(client.after(12_000), "CDS -bad -old");
+    assert_eq!(client.ack("CDS"), "");
+}
+
+#[test]
+fn a_cluster_that_waits_behind_an_unanswered_one_has_its_own_clock() {
+    for variant in BOTH {
+        let mut client = Client::settled(variant, WORLD);
+        client.snapshot("c:a=1 c:bad=1>secret e:a=1 l:web=1>web r:web=1>a");
+        client.snapshot("c:a=1 c:b=1 c:bad=1>secret e:a=1 e:b=1 l:web=1>web r:web=2>b");
+        // The routes do not leave together with the cluster, but when it is there, or after a hold of their own.
+        assert!(
+            client.after(5_000).ends_with("b=1") || client.received.last().is_some_and(|r| r.kind == kind_of("CDS"))
+        );
+        assert_eq!(client.after(4_999), "");
+        assert_eq!(client.after(1), "RDS web=2");
+    }
+}
+
+/// In delta: state of the world says of no secret that it is gone.
+#[test]
+fn rule_19_that_a_secret_is_gone_is_said_after_the_listener_that_does_without_it() {
+    let mut client = Client::settled(Variant::Delta, "l:web=1");
+    assert_eq!(client.snapshot("l:web=2 s:x=1"), "LDS web=2");
+    assert_eq!(client.snapshot("l:web=1"), "");
+    assert_eq!(client.subscribe("SDS", "x"), "");
+    assert_eq!(client.ack("LDS"), "LDS web=1 | SDS -x");
+}
+
+#[test]
 fn new_subscriptions_are_answered_at_once() {
     for variant in BOTH {
         let mut client = Client::settled(variant, WORLD);
-        client.snapshot("c:a=1 c:b=1 e:a=1 e:b=1 l:web=1>web r:web=1>a r:new=1>b");
+        client.snapshot("c:a=1 c:b=1 e:a=1 e:b=1 l:web=1>web r:web=1>a r:new=1>a s:x=1");
         assert_eq!(client.subscribe("RDS", "new"), "RDS new=1");
+        assert_eq!(client.subscribe("EDS", "b"), "EDS b=1");
+        assert_eq!(client.subscribe("SDS", "x"), "SDS x=1");
+    }
+}
+
+/// The listener that asks replaces one that serves: it must not come into use before its clusters.
+#[test]
+fn routes_that_are_asked_for_wait_for_clusters_that_are_being_made() {
+    for variant in BOTH {
+        let mut client = Client::settled(variant, WORLD);
+        assert_eq!(client.snapshot("c:a=1 e:a=1 l:web=2>new r:new=1>a r:web=1>a"), "LDS web=2");
+        client.snapshot("c:a=1 c:b=1 e:a=1 e:b=1 l:web=2>new r:new=2>b r:web=1>a");
+        assert_eq!(client.subscribe("RDS", "new"), "");
+        assert_eq!(client.subscribe("EDS", "b"), "EDS b=1");
+        assert_eq!(client.ack("LDS"), "");
+        assert_eq!(client.ack("EDS"), "");
+        assert_eq!(client.ack("CDS"), "RDS new=2");
+        // As everything else, for so long only.
+        let mut client = Client::settled(variant, WORLD);
+        client.snapshot("c:a=1 c:b=1 e:a=1 e:b=1 l:web=1>web r:new=2>b r:web=1>a");
+        assert_eq!(client.subscribe("RDS", "new"), "");
+        assert_eq!(client.after(4_999), "");
+        assert_eq!(client.after(1), "RDS new=2");
     }
 }
 

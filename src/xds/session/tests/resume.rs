@@ -93,6 +93,46 @@ fn rule_20_names_in_doubt_are_sent_whatever_version_the_client_names() {
 }
 
 #[test]
+fn rule_20_names_in_doubt_that_are_gone_are_removed() {
+    let mut client = Client::settled(Variant::Delta, "l:a=1");
+    assert_eq!(client.snapshot("l:a=2 l:b=1"), "LDS a=2 b=1");
+    client.nack("LDS");
+    // The client may have taken b, but names only what came with a whole success.
+    let mut client = Client::resuming(Variant::Delta, "l:a=1", client.session.doubts());
+    assert_eq!(client.reconnect("LDS", "", "a=1"), "LDS a=1");
+    assert_eq!(client.ack("LDS"), "LDS -b");
+}
+
+/// Envoy asks a new stream for no clusters as long as one of them is warming.
+#[test]
+fn rule_32_resumed_routes_wait_for_the_first_request_for_clusters() {
+    let world = "c:a=1 c:b=1 e:a=1 e:b=1 l:web=1>web r:web=2>b";
+    let mut client = Client::new(Variant::Delta, world);
+    assert_eq!(client.reconnect("LDS", "", "web=1"), "LDS");
+    assert_eq!(client.reconnect("RDS", "web", "web=1"), "");
+    assert_eq!(client.reconnect("CDS", "", "a=1"), "CDS b=1");
+    assert_eq!(client.subscribe("EDS", "b"), "EDS b=1");
+    client.ack("EDS");
+    assert_eq!(client.ack("CDS"), "RDS web=2");
+    // As long as everything else is waited for.
+    let mut client = Client::new(Variant::Delta, world);
+    client.reconnect("RDS", "web", "web=1");
+    assert_eq!(client.after(4_999), "");
+    assert_eq!(client.after(1), "RDS web=2");
+}
+
+/// What the first response of a stream held may be in use already: it stays until the routes have left it.
+#[test]
+fn rule_27_a_response_that_is_given_up_takes_nothing_away() {
+    let mut client = Client::new(Variant::StateOfTheWorld, "c:a=1 c:new=1 e:a=1 l:web=1>web r:web=1>a");
+    assert_eq!(client.reconnect("CDS", "", "a=0"), "CDS a=1 new=1");
+    client.reconnect("LDS", "", "web=1");
+    client.reconnect("RDS", "web", "web=1");
+    client.snapshot("c:b=1 e:b=1 l:web=1>web r:web=2>b");
+    assert!(client.after(5_000).starts_with("CDS a=1 b=1 new=1"));
+}
+
+#[test]
 fn rule_21_a_resumed_wildcard_is_answered_without_resources() {
     let mut client = Client::new(Variant::Delta, "c:a=1");
     assert_eq!(client.reconnect("CDS", "*", "a=1"), "CDS");

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use arcstr::ArcStr;
 
+use super::super::mutant::{self, Mutant};
 use super::blame;
 use super::sending::Selection;
 use super::{Held, InFlight, Refusal, Sent, Todo, TypeState, Why};
 use crate::resource::Resource;
-use crate::xds::message::Response;
+use crate::xds::message::{Response, Variant};
 
 impl TypeState {
     /// Whether a request with this nonce speaks of the last response; a stale one does not (rule 10).
@@ -52,16 +53,33 @@ impl TypeState {
     /// for ever. Envoy answers nothing as long as one of the clusters in a response is not warm. If nothing else is to
     /// be sent, the answer is waited for.
     pub(in crate::xds::session) fn patience_ends(&self, hold: Duration) -> Option<Instant> {
-        let sent = self.in_flight.as_ref()?;
+        let sent = self.in_flight.as_ref().filter(|_| !mutant::is(Mutant::NeverGivesUp))?;
         let is_newest = sent.changes == self.changes && sent.releases == self.releases;
         (!is_newest || sent.withholds).then(|| sent.at + hold)
     }
 
-    /// Gives the response in flight up: its names are unknown and are sent again with what is new.
-    pub(in crate::xds::session) fn give_up(&mut self) {
-        let Some(sent) = self.in_flight.take() else { return };
+    /// Gives the response in flight up: its names are unknown and are sent again with what is new. Says whether it held
+    /// removals: then all go together.
+    pub(in crate::xds::session) fn give_up(&mut self) -> bool {
+        let Some(sent) = self.in_flight.take() else { return false };
         self.mark_unknown(&sent, Why::Changed);
-        self.removals_first = true;
+        if self.sends_full_sets() {
+            self.keep_what_was_sent(&sent);
+        }
+        // Unless that was just tried.
+        self.removals_first = sent.has_upserts;
+        self.newer_waits = sent.changes != self.changes;
+        sent.lingers || (self.variant == Variant::Delta && !sent.has_upserts && !sent.sent.is_empty())
+    }
+
+    /// What a client that held something before this stream may have had already is in use, for all that is known: an
+    /// interim set holds it.
+    fn keep_what_was_sent(&mut self, sent: &InFlight) {
+        for Sent { name, now, .. } in sent.sent.iter().filter(|sent| sent.was_unheard_of) {
+            if let Some(todo) = self.todo.get_mut(name) {
+                todo.held.last = todo.held.last.take().or_else(|| now.clone());
+            }
+        }
     }
 
     fn mark_unknown(&mut self, sent: &InFlight, why: Why) {
@@ -95,8 +113,12 @@ impl TypeState {
     /// The response in flight was refused: everything in it is unknown, and waits for a change of content, which may
     /// have come already (rules 9 and 25).
     pub(in crate::xds::session) fn refuse(&mut self, message: String, now: Instant) {
+        if mutant::is(Mutant::RefusedIsKnown) {
+            self.accept();
+        }
         let Some(sent) = self.in_flight.take() else { return };
-        let why = if self.changes == sent.changes { Why::Refused } else { Why::Changed };
+        let has_changed = self.changes != sent.changes || mutant::is(Mutant::RefusedIsSentAgain);
+        let why = if has_changed { Why::Changed } else { Why::Refused };
         self.mark_unknown(&sent, why);
         let names = sent.sent.iter().map(|sent| sent.name.clone()).collect();
         let message = blame::shortened(message);

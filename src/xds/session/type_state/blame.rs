@@ -49,7 +49,8 @@ mod tests {
 
     fn sent(names: &[&str]) -> Vec<Sent> {
         let resource = |name: &str| Arc::new(Resource::new(ResourceType::Cluster, name, Parts::leaf("x"), []));
-        let sent = |name: &&str| Sent { name: (*name).into(), now: Some(resource(name)), before: None };
+        let sent =
+            |name: &&str| Sent { name: (*name).into(), now: Some(resource(name)), before: None, was_unheard_of: false };
         names.iter().map(sent).collect()
     }
 

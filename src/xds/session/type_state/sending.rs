@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use arcstr::ArcStr;
 
+use super::super::mutant::{self, Mutant};
 use super::{InFlight, Sent, Subscription, TypeState, Why};
 use crate::resource::{Resource, ResourceType};
 use crate::snapshot::ResourceSet;
@@ -27,18 +28,24 @@ pub(in crate::xds::session) struct Selection {
 }
 
 impl TypeState {
-    /// What can be sent now. `may_send` and `may_remove` are asked for changes only, never for what a request asked.
+    /// What can be sent now. `may_send` and `may_remove` are asked for changes, `may_answer` for what a request asked for:
+    /// for the resource, or for the answer that there is none.
     pub(in crate::xds::session) fn select(
         &self,
         may_send: impl Fn(&Resource) -> bool,
         may_remove: impl Fn(&ArcStr) -> bool,
+        may_answer: impl Fn(Option<&Resource>) -> bool,
     ) -> Selection {
         let mut selection = Selection::default();
         for (name, todo) in &self.todo {
             match (todo.why, self.target.get(name)) {
                 (Why::Refused, _) => {}
+                (Why::Asked, Some(resource)) if !may_answer(Some(resource)) => {
+                    selection.withheld.insert(name.clone());
+                }
                 (Why::Asked | Why::Again, Some(resource)) => selection.upserts.push(resource.clone()),
                 (Why::Again, None) if todo.held.last.is_some() => selection.upserts.extend(todo.held.last.clone()),
+                (Why::Asked | Why::Again, None) if !may_answer(None) => {}
                 (Why::Asked | Why::Again, None) => {
                     selection.answers = true;
                     selection.removals.push(name.clone());
@@ -110,7 +117,9 @@ impl TypeState {
         let sent = self.take_sent(selection, removals);
         let is_whole = selection.withheld.is_empty() && !refused && !self.has_open_removals();
         // What makes way for a removal was sent before, and is only to be repeated.
-        let withholds = !selection.withheld.is_empty() && !self.removals_first;
+        let waits = !selection.withheld.is_empty() && (!self.removals_first || self.newer_waits);
+        // A cluster that never warms, and is to be removed later, may be why a removal is not answered.
+        let lingers = !removals.is_empty() && selection.lingering;
         self.answer_due = false;
         self.removals_first = false;
         self.nonce = nonce();
@@ -118,7 +127,8 @@ impl TypeState {
             sent,
             has_upserts,
             completes: is_whole.then_some(generation),
-            withholds,
+            withholds: waits || lingers,
+            lingers,
             changes: self.changes,
             releases: self.releases,
             at: now,
@@ -131,6 +141,9 @@ impl TypeState {
     /// refused: it waits for the change that ends the refusal (rule 9).
     fn removals_wait(&self, selection: &Selection) -> bool {
         if self.removals_first && !selection.removals.is_empty() {
+            return false;
+        }
+        if mutant::is(Mutant::RemovesWithUpserts) {
             return false;
         }
         let go_along = self.sends_full_sets() && self.kind == ResourceType::Cluster;
@@ -155,9 +168,10 @@ impl TypeState {
         let mut sent = |name: ArcStr| {
             let todo = self.todo.remove(&name);
             let was_again = todo.as_ref().is_some_and(|todo| todo.why == Why::Again);
+            let was_unheard_of = todo.as_ref().is_some_and(|todo| todo.held.is_unheard_of());
             let before = todo.and_then(|todo| todo.held.last);
             let now = self.target.get(&name).or(before.as_ref().filter(|_| was_again)).cloned();
-            Sent { name, now, before }
+            Sent { name, now, before, was_unheard_of }
         };
         names.into_iter().map(&mut sent).collect()
     }
@@ -192,7 +206,8 @@ impl TypeState {
             true => held(&resource.name),
             false => Some(resource.clone()),
         });
-        wanted.chain(self.stale().filter(|name| !removals.contains(name)).filter_map(held))
+        let stale = self.stale().filter(|_| !mutant::is(Mutant::InterimLeavesOut));
+        wanted.chain(stale.filter(|name| !removals.contains(name)).filter_map(held))
     }
 
     /// Notes that there is nothing left to say for `generation`, if so. Called when nothing is in flight.
