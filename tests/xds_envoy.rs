@@ -580,3 +580,28 @@ async fn rule_20_a_route_that_moved_while_nobody_was_there_breaks_nothing() {
     let (sent, failed) = load.end();
     assert_eq!((failed, sent > 100), (0, true), "{failed} of {sent} failed");
 }
+
+/// What the model of Envoy says in `src/xds/session/tests/model`: as long as a cluster is warming, a new stream is not asked
+/// for clusters, but for everything else. In state of the world a load assignment that does not exist is warmed for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_stream_is_not_asked_for_clusters_while_one_is_warming() {
+    let Some(stage) = Stage::set(Variant::StateOfTheWorld).await else { return };
+    let mut world = stage.only_a();
+    world.push(cluster("bad", 1));
+    stage.served.publish(world.clone()).await;
+    let is_warming = async || (stage.envoy.stat("cluster_manager.warming_clusters").await == 1).then_some(());
+    eventually("the cluster is warming", is_warming).await;
+    let address = stage.served.address;
+    stage.served.stop().await;
+    let again = Served::on(address, Settings::default(), Readiness::new(|_| {})).await;
+    again.publish(world).await;
+    let asked = || again.hub.clients().iter().flat_map(|client| &client.progress).map(|of| of.kind).collect();
+    let asks_for_routes = async || {
+        let asked: Vec<ResourceType> = asked();
+        asked.contains(&ResourceType::RouteConfiguration).then_some(())
+    };
+    eventually("Envoy asks for its routes", asks_for_routes).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!asked().contains(&ResourceType::Cluster), "{:?}", asked());
+    answers(stage.port, "a").await;
+}
