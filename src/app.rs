@@ -57,6 +57,7 @@ pub async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let (findings, found) = watch::channel(Arc::new(Findings::default()));
     let hub = Arc::new(Hub::new(readiness.clone()).tracing_back(origins::objects));
     let views = Views::default();
+    let views_at_the_start = views.clone();
     let (wants, wanted) = watch::channel(Wants::default());
     let mut watched = None;
     match &config.source {
@@ -100,6 +101,7 @@ pub async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let mut upkeep = JoinSet::new();
     upkeep.spawn(exporter.run_upkeep());
     upkeep.spawn(heartbeats.register("runtime").keep_beating());
+    upkeep.spawn(views_at_the_start.tell_of_held(readiness.clone()));
     readiness.seal();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "syncgate started");
 

@@ -7,9 +7,14 @@ use std::{
 
 use arc_swap::ArcSwap;
 use serde_json::{Value, json};
+use tracing::info;
 
 use super::pipeline::Pipeline;
 use crate::ingest::Held;
+use crate::readiness::{Gate, Readiness};
+
+/// Between lines of progress.
+const PROGRESS: Duration = Duration::from_secs(10);
 
 /// The newest pictures. Clones share them.
 #[derive(Debug, Clone, Default)]
@@ -42,6 +47,21 @@ impl Views {
         let text = |of: &Value, field: &str| of[field].as_str().unwrap_or_default().to_owned();
         let line = |of: &Value| format!("{}: {}, for {} ms", text(of, "object"), text(of, "why"), of["held_ms"]);
         held.as_array().into_iter().flatten().map(line).collect()
+    }
+
+    /// While the process starts, says every ten seconds what is held at the door (F45). Ends with the start.
+    pub async fn tell_of_held(self, readiness: Readiness) {
+        let gate = readiness.subscribe();
+        loop {
+            tokio::time::sleep(PROGRESS).await;
+            if *gate.borrow() != Gate::Starting {
+                return;
+            }
+            let held = self.held_lines();
+            if let Some(first) = held.first() {
+                info!(held = held.len(), %first, "still starting: changes are held at the door");
+            }
+        }
     }
 
     /// The nodes of the graph and the work they did.

@@ -1,6 +1,6 @@
 //! A persistent set of named resources of one type.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use arcstr::ArcStr;
 use imbl::OrdMap;
@@ -12,8 +12,15 @@ use crate::resource::{Domain, Resource, Version, VersionHasher};
 #[derive(Debug, Clone, Default)]
 pub struct ResourceSet {
     resources: OrdMap<ArcStr, Arc<Resource>>,
-    /// Computed at most once for all clones; a set that is changed gets a cell of its own.
-    version: Arc<OnceLock<Version>>,
+    derived: Arc<Derived>,
+}
+
+/// What is computed at most once for all clones; a set that is changed gets one of its own, so it tells sets apart too.
+#[derive(Debug, Default)]
+struct Derived {
+    version: OnceLock<Version>,
+    /// The difference that was asked for first, and from which set: all clients come from the same one, mostly.
+    since: OnceLock<(Weak<Derived>, Arc<Difference>)>,
 }
 
 impl ResourceSet {
@@ -52,9 +59,16 @@ impl ResourceSet {
         self.resources.ptr_eq(&other.resources)
     }
 
-    /// What turns `old` into this set. The work is proportional to what differs if one was made from the other.
+    /// What turns `old` into this set. The work is proportional to what differs if one was made from the other, and is done once for
+    /// all who come from the same set as the first who asked.
     #[must_use]
-    pub fn difference(&self, old: &ResourceSet) -> Difference {
+    pub fn difference(&self, old: &ResourceSet) -> Arc<Difference> {
+        let compute = || Arc::new(self.compute_difference(old));
+        let (since, first) = self.derived.since.get_or_init(|| (Arc::downgrade(&old.derived), compute()));
+        if std::ptr::eq(since.as_ptr(), Arc::as_ptr(&old.derived)) { first.clone() } else { compute() }
+    }
+
+    fn compute_difference(&self, old: &ResourceSet) -> Difference {
         let mut difference = Difference::default();
         for item in old.resources.diff(&self.resources) {
             match item {
@@ -85,7 +99,7 @@ impl ResourceSet {
     /// Hashes every name at the first call, and nothing afterwards, for all clones; delta has no need of it.
     #[must_use]
     pub fn version(&self) -> Version {
-        *self.version.get_or_init(|| {
+        *self.derived.version.get_or_init(|| {
             let mut hasher = VersionHasher::new(Domain::Set);
             for resource in self.iter() {
                 hasher.sized(resource.name.as_bytes());
@@ -102,7 +116,7 @@ impl ResourceSet {
             return false;
         }
         self.resources.insert(resource.name.clone(), resource);
-        self.version = Arc::default();
+        self.derived = Arc::default();
         true
     }
 
@@ -113,7 +127,7 @@ impl ResourceSet {
             return false;
         }
         self.resources.remove(name);
-        self.version = Arc::default();
+        self.derived = Arc::default();
         true
     }
 }
@@ -130,7 +144,7 @@ impl FromIterator<Arc<Resource>> for ResourceSet {
     /// A set of these; of several with one name the last counts.
     fn from_iter<I: IntoIterator<Item = Arc<Resource>>>(resources: I) -> Self {
         let resources = resources.into_iter().map(|resource| (resource.name.clone(), resource)).collect();
-        ResourceSet { resources, version: Arc::default() }
+        ResourceSet { resources, derived: Arc::default() }
     }
 }
 

@@ -44,6 +44,16 @@ fn difference_is_what_turns_old_into_new() {
 }
 
 #[test]
+fn all_who_come_from_the_same_set_share_one_difference() {
+    let (old, new, other) = (set([("a", 1), ("b", 1)]), set([("a", 2), ("b", 1)]), set([("b", 1)]));
+    let first = new.difference(&old);
+    assert_eq!(first.upserts.len(), 1);
+    assert!(Arc::ptr_eq(&first, &new.clone().difference(&old.clone())), "clones are the same sets");
+    assert_eq!(new.difference(&other).upserts, [cluster("a", 2)], "who comes from elsewhere has one of its own");
+    assert!(Arc::ptr_eq(&first, &new.difference(&old)));
+}
+
+#[test]
 fn a_resource_of_the_same_version_is_no_difference() {
     let bare = cluster("a", 1);
     let with_ref = Arc::new(Resource { refs: [Ref::new(ResourceType::Secret, "s")].into(), ..(*bare).clone() });
@@ -279,11 +289,11 @@ type Client = BTreeMap<(usize, ArcStr), Version>;
 fn replay(client: &mut Client, old: &Snapshot, new: &Snapshot) {
     for kind in ResourceType::ALL {
         let difference = new.set(kind).difference(old.set(kind));
-        for resource in difference.upserts {
+        for resource in &difference.upserts {
             let held = client.insert((kind.index(), resource.name.clone()), resource.version);
             assert_ne!(held, Some(resource.version), "sent again: {}", resource.name);
         }
-        for name in difference.removed {
+        for name in &difference.removed {
             assert!(client.remove(&(kind.index(), name.clone())).is_some(), "removed but not held: {name}");
         }
     }

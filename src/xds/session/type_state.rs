@@ -18,7 +18,7 @@ use super::Progress;
 use super::mutant::{self, Mutant};
 use super::subscription::{Subscription, Update};
 use crate::resource::{Resource, ResourceType};
-use crate::snapshot::{Difference, ResourceSet};
+use crate::snapshot::ResourceSet;
 use crate::xds::message::Variant;
 
 pub use self::holdings::{Holding, State};
@@ -280,13 +280,14 @@ impl TypeState {
             self.target = target.clone();
             return Vec::new();
         }
-        let Difference { mut upserts, mut removed } = target.difference(&self.target);
-        upserts.retain(|resource| self.wants(&resource.name));
-        removed.retain(|name| self.wants(name));
+        let difference = target.difference(&self.target);
+        let wanted = |name: &ArcStr| self.wants(name);
+        let upserts: Vec<_> = difference.upserts.iter().filter(|resource| wanted(&resource.name)).cloned().collect();
+        let removed: Vec<_> = difference.removed.iter().filter(|name| wanted(name)).collect();
         for resource in &upserts {
             self.note_change(&resource.name, Some(resource));
         }
-        for name in &removed {
+        for name in removed.iter().copied() {
             self.note_change(name, None);
         }
         self.target = target.clone();
