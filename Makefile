@@ -71,12 +71,13 @@ e2e: build $(envoy_new) $(envoy_old) $(kube) ## Scenarios with real traffic thro
 # What a run finds is kept in target/fuzz, what is committed in fuzz/corpus and where the tests keep it. Without a sanitizer it runs on a
 # stable Rust, and safe code has little to sanitize.
 fuzz: $(fuzz) ## Run each fuzz target for FUZZ_SECONDS, from the committed corpus on
+	@command -v c++ >/dev/null || { echo "fuzz: libFuzzer needs a C++ compiler; on Debian and Ubuntu: apt-get install g++" >&2; exit 1; }
 	@for target in requests session kubernetes manifests; do \
 		case $$target in kubernetes) more=tests/corpus;; manifests) more=examples;; *) more=fuzz/corpus/$$target;; esac; \
 		mkdir -p target/fuzz/corpus/$$target target/fuzz/artifacts/$$target; \
 		$(fuzz) run $$target --dev --sanitizer none --target-dir target/fuzz target/fuzz/corpus/$$target $$more -- \
 			-max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -artifact_prefix=target/fuzz/artifacts/$$target/ \
-			-print_final_stats=1 -verbosity=0 || exit 1; \
+			-print_final_stats=1 -print_funcs=0 -verbosity=0 || exit 1; \
 	done
 
 # On two idle cores it takes about a quarter of an hour beside the compiler; SYNCGATE_BENCH_PODS=10000 leaves out the largest state.

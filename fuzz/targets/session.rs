@@ -96,7 +96,7 @@ impl Stage {
                     }
                 }
                 Step::Put { kind: of, name: which, content, names, publish } => {
-                    let refs = names.iter().map(|(of, which)| Ref::new(kind(*of), name(*which))).collect();
+                    let refs: Vec<Ref> = names.iter().map(|(of, which)| Ref::new(kind(*of), name(*which))).collect();
                     let body = Parts::leaf(content.to_string());
                     let resource = Resource::new(kind(*of), name(*which), body, refs);
                     self.world.apply([Change::Put { gateway: GATEWAY.into(), resource: Arc::new(resource) }]);
