@@ -190,6 +190,9 @@ impl Fleet {
                         "{:.0?}: {} of {} streams open, {whole} whole, {} resources, {} MiB, {} failures",
                         since.elapsed(), figures.open, self.streams, figures.resources, figures.bytes >> 20, figures.failures
                     );
+                    if let Some((reason, count)) = self.shared.tally.reasons().first() {
+                        eprintln!("    {count} times: {reason}");
+                    }
                 }
             }
         }

@@ -123,8 +123,8 @@ impl Client {
         let authority = shared.connections.target.to_string();
         let mut wire = Wire::open(handle, &authority, shared.variant, &self.held.opening()).await?;
         let _open = Open::new(&shared.tally);
-        // Whether it holds everything and the server has said so on this stream.
-        let (mut heard, mut whole) = (false, false);
+        // Whether it holds everything, and the server has said something on this stream.
+        let mut whole = false;
         loop {
             tokio::select! {
                 ordered = self.orders.changed() => {
@@ -140,11 +140,10 @@ impl Client {
                     let taken = self.held.take(message)?;
                     taken.answers.into_iter().try_for_each(|answer| wire.send(answer))?;
                     shared.tally.received(taken.resources, length);
-                    heard |= taken.clusters;
                     match self.manner {
                         Manner::Honest => {
                             taken.changed.iter().for_each(|(_, version)| shared.tally.arrived(*version, at));
-                            if !whole && heard && self.held.is_whole() {
+                            if !whole && self.held.is_whole() {
                                 whole = true;
                                 shared.tally.whole(since.elapsed());
                             }

@@ -86,8 +86,6 @@ pub(super) struct Taken {
     pub(super) resources: u64,
     /// The load assignments that became others, with their versions.
     pub(super) changed: Vec<(u32, u32)>,
-    /// Whether it told of clusters.
-    pub(super) clusters: bool,
 }
 
 impl Held {
@@ -156,8 +154,7 @@ impl Held {
 
     fn take_delta(&mut self, response: &Delta) -> Result<Taken> {
         let kind = kind(&response.type_url)?;
-        let mut taken =
-            Taken { resources: response.resources.len() as u64, clusters: kind == CLUSTERS, ..Taken::default() };
+        let mut taken = Taken { resources: response.resources.len() as u64, ..Taken::default() };
         let answer = DeltaDiscoveryRequest {
             type_url: response.type_url.clone(),
             response_nonce: response.nonce.clone(),
@@ -200,8 +197,7 @@ impl Held {
 
     fn take_whole(&mut self, response: &Whole) -> Result<Taken> {
         let kind = kind(&response.type_url)?;
-        let mut taken =
-            Taken { resources: response.resources.len() as u64, clusters: kind == CLUSTERS, ..Taken::default() };
+        let mut taken = Taken { resources: response.resources.len() as u64, ..Taken::default() };
         self.kept[kind].nonce.clone_from(&response.nonce);
         if self.refuses {
             let names = if kind == CLUSTERS { Vec::new() } else { self.names() };

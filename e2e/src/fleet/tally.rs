@@ -86,6 +86,13 @@ impl Tally {
         self.news.notify_one();
     }
 
+    /// The reasons of failures, the most frequent first.
+    pub(super) fn reasons(&self) -> Vec<(String, u64)> {
+        let mut reasons: Vec<_> = self.lock().reasons.clone().into_iter().collect();
+        reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        reasons
+    }
+
     /// Forgets times, not counts.
     pub(super) fn begin(&self) {
         let mut told = self.lock();
