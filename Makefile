@@ -54,7 +54,11 @@ check: lint $(deny) ## Formatting, lints, licences, bans, sources, advisories; t
 	else \
 		echo "advisories: NOT checked, because their database cannot be reached from here"; \
 	fi
-	$(MAKE) fuzz FUZZ_SECONDS=$(FUZZ_CHECK)
+	@if command -v c++ >/dev/null; then \
+		$(MAKE) fuzz FUZZ_SECONDS=$(FUZZ_CHECK); \
+	else \
+		echo "fuzz targets: NOT run, because libFuzzer needs a C++ compiler and there is none"; \
+	fi
 
 lint:
 	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
