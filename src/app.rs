@@ -57,7 +57,6 @@ pub async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let (findings, found) = watch::channel(Arc::new(Findings::default()));
     let hub = Arc::new(Hub::new(readiness.clone()).tracing_back(origins::objects));
     let views = Views::default();
-    let views_at_the_start = views.clone();
     let (wants, wanted) = watch::channel(Wants::default());
     let mut watched = None;
     match &config.source {
@@ -92,7 +91,7 @@ pub async fn serve(config: ServeConfig) -> anyhow::Result<()> {
         move || views.held_lines()
     });
     tasks.spawn("the health listener", admin::serve(sockets.health, health, shutdown.over()));
-    let debug = debug::site(&readiness, &owner, hub.clone(), views, found, watched);
+    let debug = debug::site(&readiness, &owner, hub.clone(), views.clone(), found, watched);
     tasks.spawn("the admin listener", admin::serve(sockets.admin, debug, shutdown.over()));
     let (settings, draining) = (ads::settings(&config.xds), shutdown.draining());
     let ads = xds::serve(sockets.ads, guard, hub, readiness.clone(), settings, config.drain, draining);
@@ -101,7 +100,7 @@ pub async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let mut upkeep = JoinSet::new();
     upkeep.spawn(exporter.run_upkeep());
     upkeep.spawn(heartbeats.register("runtime").keep_beating());
-    upkeep.spawn(views_at_the_start.tell_of_held(readiness.clone()));
+    upkeep.spawn(views.tell_of_held(readiness.clone()));
     readiness.seal();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "syncgate started");
 

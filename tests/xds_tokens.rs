@@ -109,13 +109,7 @@ async fn a_certificate_goes_before_a_token() {
 
 #[tokio::test]
 async fn own_only_a_token_in_clear_text_is_refused_off_loopback() {
-    let Some(here) = address_of_this_machine() else {
-        eprintln!("SKIPPED: this machine has no address but loopback");
-        return;
-    };
-    let key = Signer::new("one");
-    let tokens = Told::new(Ok(key.jwks())).tokens();
-    let server = Secure::at((here, 0).into(), Access::default(), Some(tokens)).await;
+    let Some((key, server)) = off_loopback().await else { return };
     let bearer = format!("Bearer {}", key.of("ns"));
     let refused = Client::open_as(plain(server.served.address).await, Some(&bearer)).await.err().expect("refused");
     assert_eq!(refused.code(), Code::Unauthenticated);
@@ -124,6 +118,18 @@ async fn own_only_a_token_in_clear_text_is_refused_off_loopback() {
     let refused = Client::open(none).await.err().expect("nothing is known of it");
     assert_eq!(refused.code(), Code::PermissionDenied);
     accepted(&server, &key.of("ns")).await;
+}
+
+/// A server on an address that is not loopback, and who signs its clients' tokens; none where there is no such address.
+async fn off_loopback() -> Option<(Signer, Secure)> {
+    let Some(here) = address_of_this_machine() else {
+        eprintln!("SKIPPED: this machine has no address but loopback");
+        return None;
+    };
+    let key = Signer::new("one");
+    let tokens = Told::new(Ok(key.jwks())).tokens();
+    let server = Secure::at((here, 0).into(), Access::default(), Some(tokens)).await;
+    Some((key, server))
 }
 
 fn address_of_this_machine() -> Option<IpAddr> {
@@ -135,13 +141,7 @@ fn address_of_this_machine() -> Option<IpAddr> {
 
 #[tokio::test]
 async fn bounded_strangers_with_tokens_take_turns() {
-    let Some(here) = address_of_this_machine() else {
-        eprintln!("SKIPPED: this machine has no address but loopback");
-        return;
-    };
-    let key = Signer::new("one");
-    let tokens = Told::new(Ok(key.jwks())).tokens();
-    let server = Secure::at((here, 0).into(), Access::default(), Some(tokens)).await;
+    let Some((key, server)) = off_loopback().await else { return };
     // More than may be strangers at once: each is known once its token is.
     let mut clients = Vec::new();
     for _ in 0..300 {

@@ -58,7 +58,7 @@ fn published(world: World) -> Rc<Published> {
 
 impl History {
     pub(super) fn random(variant: Variant, seed: u64) -> History {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let mix = Mix { refused: random.one_in(3), stuck: random.one_in(8), absent: random.one_in(8) };
         let lag = if random.one_in(5) { 8_000 } else { [5, 50, PROMPT][random.below(3) as usize] };
         let habits = Habits {
@@ -149,7 +149,7 @@ impl<'h> Play<'h> {
         let start = Instant::now();
         Play {
             history,
-            random: Random(history.seed ^ 0x5eed),
+            random: Random::new(history.seed ^ 0x5eed),
             start,
             now: start,
             envoy: Envoy::new(history.variant, history.habits),
