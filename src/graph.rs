@@ -101,6 +101,7 @@ mod node;
 mod parallel;
 mod puts;
 mod reads;
+mod slots;
 mod stats;
 mod stop;
 mod table;
