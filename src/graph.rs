@@ -116,7 +116,7 @@ pub use builder::{Derive, FoldBuilder, GraphBuilder};
 pub use epoch::{Epoch, Graph};
 pub use explain::{Answer, Explanation, Role};
 pub use fold::{Fold, Member};
-pub use handle::{Index, Input, Rows};
+pub use handle::{Index, Input, Present, Rows};
 pub use lens::{Lens, Out};
 pub use reads::{ReadSet, RoomFor};
 pub use stats::{NodeKind, NodeStats, Work};

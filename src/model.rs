@@ -41,5 +41,5 @@ pub use route::{
     QueryMatch, Redirect, Rewrite, RouteFilter, RouteMatch, RouteRule,
 };
 pub use secret::{KeyBytes, Secret};
-pub use service::{IpFamilies, Protocol, Service, ServicePort, ServiceType, TargetPort};
+pub use service::{IpFamilies, PortRef, Protocol, Service, ServicePort, ServiceType, TargetPort};
 pub use want::{Answer, Coverage, Want, Wants};

@@ -247,7 +247,7 @@ impl OwnerThread {
     /// One epoch, and its publication once everything is complete (invariant `gated`). Says whether it frees anything at the
     /// door.
     fn epoch(&mut self, let_in: LetIn) -> bool {
-        let applied = self.pipeline.apply(&let_in.events);
+        let applied = self.pipeline.let_in(&let_in);
         metrics::epoch(applied.took, let_in.events.len());
         self.collections.settle(&self.pipeline.graph);
         self.unpublished.extend(applied.changed);

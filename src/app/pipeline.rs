@@ -8,8 +8,8 @@ use arcstr::{ArcStr, format};
 
 use crate::{
     graph::{Epoch, Graph, GraphBuilder},
-    ingest::Backing,
-    model::{Event, ObjectKey, ObjectRef},
+    ingest::{Backing, LetIn},
+    model::{Event, ObjectKey, ObjectRef, PortRef},
     resource::Resource,
     snapshot::{Change, World},
     translate::{self, Inputs, Outputs, Status, endpoints::has_endpoints, keys::ClusterKey},
@@ -60,10 +60,22 @@ impl Pipeline {
         Self { graph: builder.build(), outputs, inputs, world: World::new(), troubled: Troubled::new(), epochs: 0 }
     }
 
-    /// Lets the events in as one epoch.
+    /// Lets the events in as one epoch, with nothing that waits.
     pub fn apply(&mut self, events: &[Event]) -> Applied {
+        self.epoch(events, &[])
+    }
+
+    /// Applies what the door lets in as one epoch.
+    pub fn let_in(&mut self, let_in: &LetIn) -> Applied {
+        self.epoch(&let_in.events, &let_in.awaits)
+    }
+
+    fn epoch(&mut self, events: &[Event], awaits: &[(PortRef, bool)]) -> Applied {
         let inputs = &self.inputs;
         let epoch = self.graph.epoch(|batch| {
+            for (port, waits) in awaits {
+                inputs.await_port(batch, port, *waits);
+            }
             for event in events {
                 match event {
                     Event::Put(object, value) => inputs.put(batch, &object.key, value),

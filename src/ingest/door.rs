@@ -9,7 +9,7 @@ use tracing::debug;
 
 use crate::metrics;
 use crate::model::delta::Event;
-use crate::model::{Answer, Kind, Object, ObjectKey, ObjectRef, Want, Wants};
+use crate::model::{Answer, Kind, Object, ObjectKey, ObjectRef, PortRef, Want, Wants};
 
 use super::admission::{self, Blocked};
 use super::demands::{DEMAND, Demands};
@@ -73,6 +73,9 @@ pub struct Backing {
 pub struct LetIn {
     /// Rows, each object's in the order of its events, then `Listed` markers.
     pub events: Vec<Event>,
+    /// Service ports that changes lead to which wait, and (`false`) those that none does any more: the graph derives
+    /// endpoints only where something leads.
+    pub awaits: Vec<(PortRef, bool)>,
     /// The earliest arrival among them: the start of the latency that is measured.
     pub arrived: Option<Instant>,
 }
@@ -81,7 +84,7 @@ impl LetIn {
     /// Whether nothing is let in.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.events.is_empty()
+        self.events.is_empty() && self.awaits.is_empty()
     }
 
     fn push(&mut self, event: Event, arrived: Instant) {
@@ -214,6 +217,8 @@ impl Door {
         for event in self.demands.settle(&self.table) {
             self.let_in.push(event, now);
         }
+        let awaited = self.holds.newly_awaited();
+        self.let_in.awaits.extend(awaited);
         metrics::door_held(self.holds.held());
         metrics::demands(self.demands.counts());
         let mut let_in = mem::take(&mut self.let_in);

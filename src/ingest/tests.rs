@@ -9,6 +9,7 @@ mod firm;
 mod mailbox;
 mod no_dangling;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -111,6 +112,7 @@ const fn ms(millis: u64) -> Duration {
 /// A door, its clock, and how things look from the graph's side.
 struct Rig {
     door: Door,
+    graph: Graph,
     /// Every Service has endpoints as soon as it is let in.
     backs: bool,
     start: Instant,
@@ -125,7 +127,7 @@ impl Rig {
 
     fn around(door: Door, events: Vec<Event>) -> Self {
         let start = Instant::now();
-        let mut rig = Self { door, backs: true, start, now: start };
+        let mut rig = Self { door, graph: Graph::default(), backs: true, start, now: start };
         rig.offer(events);
         rig.offer(Kind::ALL.map(Event::Listed).to_vec());
         let expected = rig.door.held_count();
@@ -137,7 +139,7 @@ impl Rig {
     /// Whatever was wanted so far is answered.
     fn covering(namespaces: Option<&[&str]>, events: Vec<Event>) -> Self {
         let start = Instant::now();
-        let mut rig = Self { door: Door::new(), backs: true, start, now: start };
+        let mut rig = Self { door: Door::new(), graph: Graph::default(), backs: true, start, now: start };
         rig.offer(vec![covers(&[Kind::Secret], namespaces)]);
         rig.offer(events);
         let listed = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Secret);
@@ -164,14 +166,14 @@ impl Rig {
         self.ready()
     }
 
-    /// One batch, and what its Services bring along, as the graph's thread goes on.
+    /// One batch, and what the graph finds endpoints for then, as the graph's thread goes on.
     fn ready(&mut self) -> Vec<Event> {
         let mut all = Vec::new();
         loop {
-            let events = self.door.ready(self.now).events;
-            let backings: Vec<_> = events.iter().filter(|_| self.backs).flat_map(backings).collect();
-            all.extend(events);
-            if !self.door.back(backings) {
+            let let_in = self.door.ready(self.now);
+            let backings = self.graph.apply(&let_in);
+            all.extend(let_in.events);
+            if !self.door.back(backings.into_iter().filter(|_| self.backs)) {
                 return all;
             }
         }
@@ -196,15 +198,57 @@ impl Rig {
     }
 }
 
-/// The graph's word on a Service that was let in or deleted, as if it always had pods. No port here is above 100.
-fn backings(event: &Event) -> Vec<Backing> {
-    let (object, ports) = match event {
-        Event::Put(object, Object::Service(service)) => (object, service.ports.iter().map(|port| port.port).collect()),
-        Event::Delete(object) if object.kind == Kind::Service => (object, Vec::new()),
-        _ => return Vec::new(),
-    };
-    let backing = |port| Backing { service: object.key.clone(), port, has_endpoints: ports.contains(&port) };
-    (1..=100).map(backing).collect()
+/// What the graph knows of endpoints, as if every Service always had pods: they are derived only where something leads.
+#[derive(Default)]
+struct Graph {
+    services: BTreeMap<ObjectKey, Vec<u16>>,
+    /// Where each route that was let in leads.
+    routes: BTreeMap<ObjectRef, Vec<PortRef>>,
+    awaited: BTreeSet<PortRef>,
+    backed: BTreeSet<PortRef>,
+}
+
+impl Graph {
+    /// One epoch; its word on the Service ports that have endpoints now or have none any more.
+    fn apply(&mut self, LetIn { events, awaits, .. }: &LetIn) -> Vec<Backing> {
+        for (port, waits) in awaits {
+            let news = if *waits { self.awaited.insert(port.clone()) } else { self.awaited.remove(port) };
+            assert!(news, "said twice: {port:?} {waits}");
+        }
+        for event in events {
+            match event {
+                Event::Put(object, Object::Service(service)) => {
+                    let ports = service.ports.iter().map(|port| port.port).collect();
+                    self.services.insert(object.key.clone(), ports);
+                }
+                Event::Put(object, value @ Object::HttpRoute(_)) => {
+                    let leads = super::table::Facts::of(object, value).references.into_iter();
+                    let leads = leads.filter_map(|to| Some(PortRef { service: to.target.key, port: to.port? }));
+                    self.routes.insert(object.clone(), leads.collect());
+                }
+                Event::Delete(object) => {
+                    self.routes.remove(object);
+                    if object.kind == Kind::Service {
+                        self.services.remove(&object.key);
+                    }
+                }
+                _ => {}
+            }
+        }
+        let led = self.routes.values().flatten().chain(&self.awaited);
+        let has = |port: &PortRef| self.services.get(&port.service).is_some_and(|ports| ports.contains(&port.port));
+        let now: BTreeSet<PortRef> = led.filter(|port| has(port)).cloned().collect();
+        let changed = self.backed.symmetric_difference(&now);
+        let backing = |PortRef { service, port }: &PortRef, has_endpoints| Backing {
+            service: service.clone(),
+            port: *port,
+            has_endpoints,
+        };
+        let mut backings: Vec<_> = changed.map(|port| backing(port, now.contains(port))).collect();
+        backings.sort_by_key(|backing| backing.has_endpoints);
+        self.backed = now;
+        backings
+    }
 }
 
 /// These kinds are read object by object, and these namespaces as a whole.

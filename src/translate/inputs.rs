@@ -2,9 +2,11 @@
 
 use crate::graph::{Batch, GraphBuilder, Input};
 use crate::model::{
-    EndpointSlice, Gateway, GatewayClass, HttpRoute, Kind, Namespace, Object, ObjectKey, ObjectRef, Pod,
+    EndpointSlice, Gateway, GatewayClass, HttpRoute, Kind, Namespace, Object, ObjectKey, ObjectRef, Pod, PortRef,
     ReferenceGrant, Secret, Service,
 };
+
+use super::led::Led;
 
 /// Does the same to the input of a kind, whatever the type of its rows.
 macro_rules! on_input {
@@ -27,7 +29,7 @@ macro_rules! on_input {
     }};
 }
 
-/// One input for each kind that syncgate reads.
+/// One input for each kind that syncgate reads, and one for what the door waits for.
 #[derive(Debug, Clone, Copy)]
 pub struct Inputs {
     /// GatewayClasses.
@@ -48,6 +50,8 @@ pub struct Inputs {
     pub slices: Input<ObjectKey, EndpointSlice>,
     /// Secrets.
     pub secrets: Input<ObjectKey, Secret>,
+    /// Service ports that changes lead to which wait at the door.
+    pub awaited: Input<PortRef, Led>,
 }
 
 impl Inputs {
@@ -63,6 +67,7 @@ impl Inputs {
             pods: graph.input("pods"),
             slices: graph.input("slices"),
             secrets: graph.input("secrets"),
+            awaited: graph.input("awaited ports"),
         }
     }
 
@@ -96,9 +101,22 @@ impl Inputs {
         on_input!(self, object.kind, |input| batch.absent(input, &object.key));
     }
 
+    /// Says that a change which waits at the door leads to this Service port, or that none does any more.
+    pub fn await_port(&self, batch: &mut Batch, port: &PortRef, waits: bool) {
+        if waits {
+            batch.put(self.awaited, port.clone(), Led.into());
+        } else {
+            batch.delete(self.awaited, port);
+        }
+    }
+
     /// Says that every object of this kind has been put: what is not there does not exist.
     pub fn complete(&self, batch: &mut Batch, kind: Kind) {
         on_input!(self, kind, |input| batch.complete(input));
+        // Nothing waits before the first lists are whole.
+        if kind == Kind::HttpRoute {
+            batch.complete(self.awaited);
+        }
     }
 
     /// Takes [`complete`](Self::complete) back.

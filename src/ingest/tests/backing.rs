@@ -102,3 +102,31 @@ fn nor_is_what_cannot_be_read() {
     let let_in = rig.offer(vec![unavailable(&wants_backend("apps/b"), "is forbidden")]);
     assert_eq!(let_in, [new, no_service("apps/b", "is forbidden")]);
 }
+
+/// Endpoints are derived only where something leads, so the graph hears of every port that a waiting change leads to, also of
+/// those that it does not wait for at present; otherwise two of them could take turns for ever.
+#[test]
+fn the_graph_is_told_where_waiting_changes_lead() {
+    let mut rig = rig();
+    let port = |name: &str, port| PortRef { service: key(name), port };
+    rig.offer(vec![service("b", &[80]), service("c", &[80])]);
+    let told = |rig: &Rig| rig.graph.awaited.iter().cloned().collect::<Vec<_>>();
+    let both = route("new", &[("b", 80), ("c", 80)]);
+    assert_eq!(rig.offer(vec![both.clone()]), []);
+    assert_eq!(told(&rig), [port("b", 80), port("c", 80)]);
+    assert_eq!(rig.offer(vec![route("other", &[("c", 80)])]), []);
+    assert_eq!(rig.offer(vec![delete(Kind::HttpRoute, "other")]), [delete(Kind::HttpRoute, "other")]);
+    assert_eq!(rig.back("b", 80, true), []);
+    assert_eq!(told(&rig), [port("b", 80), port("c", 80)]);
+    assert_eq!(rig.back("c", 80, true), [both]);
+    assert_eq!(told(&rig), [], "from here on the route itself leads there");
+}
+
+#[test]
+fn what_passes_at_once_is_not_told_of() {
+    let mut rig = rig();
+    let new = route("new", &[("a", 80)]);
+    rig.door.offer(Arrival::of(Delta::new(rig.now, vec![new.clone()])), rig.now);
+    let let_in = rig.door.ready(rig.now);
+    assert_eq!((let_in.events, let_in.awaits), (vec![new], vec![]));
+}
