@@ -21,8 +21,10 @@ pub(crate) const GATEWAY: &str = "bench/web";
 /// A namespace has so many pods, and a Service for every 20 of them.
 const PODS: u32 = 1_000;
 const SERVICES: u32 = 50;
-/// Routes, all in the first namespace: what a route costs is no part of what a pod costs.
+/// Routes of many rules, all in the first namespace: what a route costs is no part of what a pod costs.
 const ROUTES: u32 = 100;
+/// Beside them a few routes lead to every Service, so that every pod is behind one: this many backends each, at most.
+const BACKENDS: usize = 16;
 /// The allocator has given back what is free by then.
 const SETTLES: Duration = Duration::from_secs(5);
 /// To be ready.
@@ -112,7 +114,31 @@ impl Bed {
         for plan in [plan(1, ROUTES), plan(pods.div_ceil(PODS), 0)] {
             eprintln!("{}", seed::fill(self.api(), &plan, Some(&self.etcd)).await?);
         }
+        let (from, to) = (self.pods.div_ceil(PODS), pods.div_ceil(PODS));
+        for namespace in from..to {
+            self.lead_to_all(&plan(to, 0), namespace).await?;
+        }
         self.pods = pods;
+        Ok(())
+    }
+
+    /// Routes to every Service of a namespace.
+    async fn lead_to_all(&self, plan: &Plan, namespace: u32) -> Result<()> {
+        let namespace = plan.namespace(namespace);
+        let services: Vec<_> =
+            (0..SERVICES).map(|service| json!({"name": plan.service(service), "port": 80})).collect();
+        for (at, backends) in services.chunks(BACKENDS).enumerate() {
+            let route = json!({
+                "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
+                "metadata": {"namespace": namespace, "name": format!("all-{at}")},
+                "spec": {
+                    "parentRefs": [{"namespace": NAMESPACE, "name": "web"}],
+                    "hostnames": [format!("all-{at}.{namespace}.example.com")],
+                    "rules": [{"backendRefs": backends}],
+                },
+            });
+            self.api().create(&route).await?;
+        }
         Ok(())
     }
 

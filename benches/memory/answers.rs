@@ -9,7 +9,7 @@ const UNREAD_OF_OTHERS: usize = 700;
 /// Pods of each Service.
 pub(crate) const PODS_OF_SERVICE: usize = 15;
 /// Services of each namespace.
-const SERVICES_OF_NAMESPACE: usize = 50;
+pub(crate) const SERVICES_OF_NAMESPACE: usize = 50;
 /// Kubernetes' own controller puts so many endpoints in a slice at most.
 const ENDPOINTS_OF_SLICE: usize = 100;
 
