@@ -98,27 +98,31 @@ impl Bed {
         self.net.xds()
     }
 
+    /// Who syncgate is.
+    pub(crate) fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// Adds what is missing to the Services of so many pods, and the routes to them.
+    pub(crate) async fn fill_services(&self, pods: u32) -> Result<()> {
+        let namespaces = pods.div_ceil(PODS);
+        self.seed(&plan(1, 0, ROUTES)).await?;
+        self.seed(&plan(namespaces, 0, 0)).await?;
+        for namespace in self.pods.div_ceil(PODS)..namespaces {
+            self.lead_to_all(&plan(namespaces, 0, 0), namespace).await?;
+        }
+        Ok(())
+    }
+
     /// Adds what is missing to so many pods.
-    pub(crate) async fn fill(&mut self, pods: u32) -> Result<()> {
-        let gateway = GatewayName { namespace: NAMESPACE.to_owned(), name: "web".to_owned() };
-        let plan = |namespaces, routes| Plan {
-            namespaces,
-            services: SERVICES,
-            pods: PODS,
-            routes,
-            secrets: 0,
-            gateways: 0,
-            gateway: Some(gateway.clone()),
-            ..Plan::default()
-        };
-        for plan in [plan(1, ROUTES), plan(pods.div_ceil(PODS), 0)] {
-            eprintln!("{}", seed::fill(self.api(), &plan, Some(&self.etcd)).await?);
-        }
-        let (from, to) = (self.pods.div_ceil(PODS), pods.div_ceil(PODS));
-        for namespace in from..to {
-            self.lead_to_all(&plan(to, 0), namespace).await?;
-        }
+    pub(crate) async fn fill_pods(&mut self, pods: u32) -> Result<()> {
+        self.seed(&plan(pods.div_ceil(PODS), PODS, 0)).await?;
         self.pods = pods;
+        Ok(())
+    }
+
+    async fn seed(&self, plan: &Plan) -> Result<()> {
+        eprintln!("{}", seed::fill(self.api(), plan, Some(&self.etcd)).await?);
         Ok(())
     }
 
@@ -159,12 +163,18 @@ impl Bed {
         let pid = process.pid()?;
         while !is_ready(health).await {
             ensure!(start.elapsed() < PATIENCE, "not ready after {PATIENCE:?}; {}", process.log_tail());
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let ready = start.elapsed();
         let (resident, peak) = (usage::resident(pid)?, usage::peak(pid)?);
         Ok(Running { _process: process, pid, ready, resident, peak })
     }
+}
+
+fn plan(namespaces: u32, pods: u32, routes: u32) -> Plan {
+    let gateway = GatewayName { namespace: NAMESPACE.to_owned(), name: "web".to_owned() };
+    let (secrets, gateways) = (0, 0);
+    Plan { namespaces, services: SERVICES, pods, routes, secrets, gateways, gateway: Some(gateway), ..Plan::default() }
 }
 
 async fn is_ready(health: SocketAddr) -> bool {
