@@ -204,6 +204,11 @@ impl OwnerThread {
 
     /// Lets in what may pass. Says whether something else may pass because of it.
     fn let_in(&mut self) -> bool {
+        let awaited = self.door.newly_awaited();
+        if !awaited.is_empty() {
+            let applied = self.pipeline.await_ports(&awaited);
+            self.door.back(applied.backings);
+        }
         let let_in = self.door.ready(Instant::now());
         // Ahead of the epoch: the sources read while it runs.
         if let Some(wants) = self.door.new_wants() {
@@ -247,7 +252,7 @@ impl OwnerThread {
     /// One epoch, and its publication once everything is complete (invariant `gated`). Says whether it frees anything at the
     /// door.
     fn epoch(&mut self, let_in: LetIn) -> bool {
-        let applied = self.pipeline.let_in(&let_in);
+        let applied = self.pipeline.apply(&let_in.events);
         metrics::epoch(applied.took, let_in.events.len());
         self.collections.settle(&self.pipeline.graph);
         self.unpublished.extend(applied.changed);

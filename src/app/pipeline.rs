@@ -8,7 +8,7 @@ use arcstr::{ArcStr, format};
 
 use crate::{
     graph::{Epoch, Graph, GraphBuilder},
-    ingest::{Backing, LetIn},
+    ingest::Backing,
     model::{Event, ObjectKey, ObjectRef, PortRef},
     resource::Resource,
     snapshot::{Change, World},
@@ -60,14 +60,14 @@ impl Pipeline {
         Self { graph: builder.build(), outputs, inputs, world: World::new(), troubled: Troubled::new(), epochs: 0 }
     }
 
-    /// Lets the events in as one epoch, with nothing that waits.
-    pub fn apply(&mut self, events: &[Event]) -> Applied {
-        self.epoch(events, &[])
+    /// Derives endpoints where changes lead that wait at the door, in an epoch of its own; nothing that is served changes by it.
+    pub fn await_ports(&mut self, ports: &[(PortRef, bool)]) -> Applied {
+        self.epoch(&[], ports)
     }
 
-    /// Applies what the door lets in as one epoch.
-    pub fn let_in(&mut self, let_in: &LetIn) -> Applied {
-        self.epoch(&let_in.events, &let_in.awaits)
+    /// Lets the events in as one epoch.
+    pub fn apply(&mut self, events: &[Event]) -> Applied {
+        self.epoch(events, &[])
     }
 
     fn epoch(&mut self, events: &[Event], awaits: &[(PortRef, bool)]) -> Applied {

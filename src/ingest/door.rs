@@ -73,9 +73,6 @@ pub struct Backing {
 pub struct LetIn {
     /// Rows, each object's in the order of its events, then `Listed` markers.
     pub events: Vec<Event>,
-    /// Service ports that changes lead to which wait, and (`false`) those that none does any more: the graph derives
-    /// endpoints only where something leads.
-    pub awaits: Vec<(PortRef, bool)>,
     /// The earliest arrival among them: the start of the latency that is measured.
     pub arrived: Option<Instant>,
 }
@@ -84,7 +81,7 @@ impl LetIn {
     /// Whether nothing is let in.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.awaits.is_empty()
+        self.events.is_empty()
     }
 
     fn push(&mut self, event: Event, arrived: Instant) {
@@ -175,6 +172,13 @@ impl Door {
         }
     }
 
+    /// The Service ports that waiting changes lead to since this was asked last, and (`false`) those that none does any more.
+    /// The graph derives endpoints only where something leads: with its word on them ([`back`](Self::back)) ahead of
+    /// [`ready`](Self::ready), a change to where nothing led before passes together with those that arrived with it.
+    pub fn newly_awaited(&mut self) -> Vec<(PortRef, bool)> {
+        self.holds.newly_awaited().collect()
+    }
+
     /// Of some Service ports it is known anew whether they have endpoints. Says whether a change that waits may be let in
     /// for it, so that [`ready`](Self::ready) is worth a call.
     pub fn back(&mut self, ports: impl IntoIterator<Item = Backing>) -> bool {
@@ -217,8 +221,6 @@ impl Door {
         for event in self.demands.settle(&self.table) {
             self.let_in.push(event, now);
         }
-        let awaited = self.holds.newly_awaited();
-        self.let_in.awaits.extend(awaited);
         metrics::door_held(self.holds.held());
         metrics::demands(self.demands.counts());
         let mut let_in = mem::take(&mut self.let_in);

@@ -170,9 +170,11 @@ impl Rig {
     fn ready(&mut self) -> Vec<Event> {
         let mut all = Vec::new();
         loop {
-            let let_in = self.door.ready(self.now);
-            let backings = self.graph.apply(&let_in);
-            all.extend(let_in.events);
+            let awaited = self.graph.await_ports(self.door.newly_awaited());
+            self.door.back(awaited.into_iter().filter(|_| self.backs));
+            let events = self.door.ready(self.now).events;
+            let backings = self.graph.apply(&events);
+            all.extend(events);
             if !self.door.back(backings.into_iter().filter(|_| self.backs)) {
                 return all;
             }
@@ -209,12 +211,17 @@ struct Graph {
 }
 
 impl Graph {
-    /// One epoch; its word on the Service ports that have endpoints now or have none any more.
-    fn apply(&mut self, LetIn { events, awaits, .. }: &LetIn) -> Vec<Backing> {
-        for (port, waits) in awaits {
-            let news = if *waits { self.awaited.insert(port.clone()) } else { self.awaited.remove(port) };
+    /// Where waiting changes lead; the graph's word on it.
+    fn await_ports(&mut self, awaited: Vec<(PortRef, bool)>) -> Vec<Backing> {
+        for (port, waits) in awaited {
+            let news = if waits { self.awaited.insert(port.clone()) } else { self.awaited.remove(&port) };
             assert!(news, "said twice: {port:?} {waits}");
         }
+        self.news()
+    }
+
+    /// One epoch; its word on the Service ports that have endpoints now or have none any more.
+    fn apply(&mut self, events: &[Event]) -> Vec<Backing> {
         for event in events {
             match event {
                 Event::Put(object, Object::Service(service)) => {
@@ -235,6 +242,10 @@ impl Graph {
                 _ => {}
             }
         }
+        self.news()
+    }
+
+    fn news(&mut self) -> Vec<Backing> {
         let led = self.routes.values().flatten().chain(&self.awaited);
         let has = |port: &PortRef| self.services.get(&port.service).is_some_and(|ports| ports.contains(&port.port));
         let now: BTreeSet<PortRef> = led.filter(|port| has(port)).cloned().collect();

@@ -9,7 +9,7 @@ fn while_lists_are_incomplete_everything_passes_in_order_and_markers_come_last()
     let events = vec![route("r", &[("missing", 80)]), Event::Listed(Kind::HttpRoute), service("a", &[80])];
     door.offer(Arrival::of(Delta::new(now, events)), now);
     let expected = vec![route("r", &[("missing", 80)]), service("a", &[80]), Event::Listed(Kind::HttpRoute)];
-    assert_eq!(door.ready(now), LetIn { events: expected, arrived: Some(now), ..LetIn::default() });
+    assert_eq!(door.ready(now), LetIn { events: expected, arrived: Some(now) });
     assert_eq!((door.held_count(), door.next_deadline()), (0, None));
 }
 
