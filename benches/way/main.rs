@@ -59,6 +59,37 @@ async fn run() -> Result<()> {
     let fleet = Fleet::start(&Plan::new(net.xds(), GATEWAY, CLIENTS, Variant::Delta), None);
     fleet.whole().await?;
     tokio::time::sleep(SETTLES).await;
+    heading(size);
+    let (mut pods, mut told) = (Pods::new(server.pods()?, size), Vec::new());
+    for rate in std::iter::once(None).chain(RATES.into_iter().map(Some)) {
+        let (before, busy) = (Stages::read(net.health()).await?, processor(&syncgate)?);
+        let measured = match rate {
+            None => pods.single(&fleet, SINGLE).await?,
+            Some((rate, seconds)) => {
+                let seconds = seconds.min(size.services as u64 / u64::from(rate)).max(1);
+                pods.at_rate(&fleet, CLIENTS, rate, Duration::from_secs(seconds)).await?
+            }
+        };
+        let label = rate.map_or_else(|| "single".to_owned(), |(rate, _)| rate.to_string());
+        let now = processor(&syncgate)?;
+        print(&label, &measured, [now[0] - busy[0], now[1] - busy[1]]);
+        told.push((label, before, Stages::read(net.health()).await?, measured));
+    }
+    ensure!(fleet.figures().failures == 0, "clients lost their streams: {:?}", fleet.figures());
+    println!(
+        "its stages in the program, by its metrics: write once for each client, the others once for each snapshot"
+    );
+    println!("{:>9} {:>8} | {:>9} {:>7} {:>14}", "changes/s", "stage", "mean ms", "share", "p99 ms at most");
+    told.iter().for_each(|(label, before, after, measured)| print_stages(label, before, after, measured));
+    Ok(())
+}
+
+/// What the program and this process, with the clients, had of the processors.
+fn processor(syncgate: &Process) -> Result<[Duration; 2]> {
+    Ok([usage::processor(syncgate.pid()?)?, usage::processor(std::process::id())?])
+}
+
+fn heading(size: Size) {
     println!(
         "{} Services of {PODS_OF_SERVICE} pods, a route each; {CLIENTS} delta clients hold all of it",
         size.services
@@ -68,31 +99,9 @@ async fn run() -> Result<()> {
         FIRST[0], FIRST[1]
     );
     println!(
-        "{:>9} {:>8} | {:>28} | {:>28} | {:>6}",
-        "changes/s", "made/s", "first client: p50 p99 most", "all clients: p50 p99 most", "CPU"
+        "{:>9} {:>8} | {:>28} | {:>28} | {:>17}",
+        "changes/s", "made/s", "first client: p50 p99 most", "all clients: p50 p99 most", "CPU: its, clients'"
     );
-    let mut pods = Pods::new(server.pods()?, size);
-    let mut told = Vec::new();
-    for rate in std::iter::once(None).chain(RATES.into_iter().map(Some)) {
-        let (before, busy) = (Stages::read(net.health()).await?, usage::processor(syncgate.pid()?)?);
-        let measured = match rate {
-            None => pods.single(&fleet, SINGLE).await?,
-            Some((rate, seconds)) => {
-                let seconds = seconds.min(size.services as u64 / u64::from(rate)).max(1);
-                pods.at_rate(&fleet, CLIENTS, rate, Duration::from_secs(seconds)).await?
-            }
-        };
-        let label = rate.map_or_else(|| "single".to_owned(), |(rate, _)| rate.to_string());
-        print(&label, &measured, usage::processor(syncgate.pid()?)? - busy);
-        told.push((label, before, Stages::read(net.health()).await?, measured));
-    }
-    ensure!(fleet.figures().failures == 0, "clients lost their streams: {:?}", fleet.figures());
-    println!(
-        "its stages in the program, by its metrics; those up to publish once for each snapshot, write once for each client"
-    );
-    println!("{:>9} {:>8} | {:>9} {:>7} {:>14}", "changes/s", "stage", "mean ms", "share", "p99 ms at most");
-    told.iter().for_each(|(label, before, after, measured)| print_stages(label, before, after, measured));
-    Ok(())
 }
 
 async fn start(server: &Server, net: &Loopback, home: &Path) -> Result<Process> {
@@ -118,18 +127,20 @@ async fn start(server: &Server, net: &Loopback, home: &Path) -> Result<Process> 
     Ok(process)
 }
 
-fn print(label: &str, measured: &Measured, busy: Duration) {
+fn print(label: &str, measured: &Measured, used: [Duration; 2]) {
     let Measured { made, took, first, all } = measured;
     let spread = |spread: &Spread, budgets: [f64; 2]| {
         let [half, most] = [0.5, 0.99].map(ms(spread));
         format!("{} {} {:>8.2}", beside(half, budgets[0]), beside(most, budgets[1]), ms(spread)(1.0))
     };
+    let share = |used: Duration| used.as_secs_f64() / took.as_secs_f64() * 100.0;
     println!(
-        "{label:>9} {:>8.0} | {:>28} | {:>28} | {:>4.0} %",
+        "{label:>9} {:>8.0} | {:>28} | {:>28} | {:>6.0} % {:>6.0} %",
         *made as f64 / took.as_secs_f64(),
         spread(first, FIRST),
         spread(all, [ALL, ALL]),
-        busy.as_secs_f64() / took.as_secs_f64() * 100.0,
+        share(used[0]),
+        share(used[1]),
     );
 }
 
