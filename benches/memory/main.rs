@@ -8,6 +8,7 @@
 
 #![expect(clippy::print_stdout, reason = "a benchmark's report is what it prints")]
 
+#[path = "../support/answers.rs"]
 mod answers;
 mod routes;
 

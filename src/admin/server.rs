@@ -19,7 +19,7 @@ use hyper::{HeaderMap, Method, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use serde_json::Value;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tonic::body::Body;
@@ -39,6 +39,10 @@ const MAX_AGE: Duration = Duration::from_secs(120);
 const LAST_WORDS: Duration = Duration::from_secs(10);
 /// Pause after a failed `accept`, which is mostly the want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Connections that may wait to be accepted, if the kernel allows it (`net.core.somaxconn`, mostly 4096). A whole fleet comes at once when
+/// another replica ends. Where the queue overflows the kernel answers by SYN cookies, and resets who goes on before that is over; the
+/// standard library's 128 are too few for a thousand.
+const BACKLOG: u32 = 4096;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
@@ -219,14 +223,22 @@ fn is_loopback_host(headers: &HeaderMap) -> bool {
 /// The system's, with the address.
 pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let explain = |error: io::Error| io::Error::new(error.kind(), format!("listening on {address}: {error}"));
-    match TcpListener::bind(address).await {
+    match listen(address) {
         Err(error) if address.is_ipv6() && address.ip().is_unspecified() && !is_taken(&error) => {
             let fallback = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
             debug!(%address, %fallback, %error, "no IPv6 here");
-            TcpListener::bind(fallback).await.map_err(explain)
+            listen(fallback).map_err(explain)
         }
         result => result.map_err(explain),
     }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // As the standard library does: otherwise connections of the process before keep the address taken for a minute.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 fn is_taken(error: &io::Error) -> bool {

@@ -168,6 +168,22 @@ async fn views_are_computed_when_asked_for_and_only_under_a_loopback_name() {
 }
 
 #[tokio::test]
+async fn a_fleet_may_wait_to_be_accepted() {
+    let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let most = std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok().and_then(|text| text.trim().parse().ok());
+    let fleet = most.unwrap_or(4096).min(500);
+    let connect = async {
+        let mut waiting = Vec::new();
+        while waiting.len() < fleet {
+            waiting.push(TcpStream::connect(address).await.unwrap());
+        }
+    };
+    // Who finds the queue full is heard a second later at the earliest, and then again not.
+    tokio::time::timeout(Duration::from_secs(30), connect).await.expect("nobody is left out");
+}
+
+#[tokio::test]
 async fn one_socket_takes_both_families() {
     let listener = bind("[::]:0".parse().unwrap()).await.unwrap();
     let port = listener.local_addr().unwrap().port();

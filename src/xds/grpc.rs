@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout_at;
 use tonic::Status;
 
+use super::hub::Cause;
 use super::room::{self, Rooms};
 use crate::metrics;
 use crate::resource::ResourceType;
@@ -184,8 +185,8 @@ fn malformed(status: Status) -> Status {
 pub(super) struct Outgoing {
     pub(super) kind: ResourceType,
     pub(super) frames: Vec<Bytes>,
-    /// When the event that caused it arrived at its source.
-    pub(super) arrived: Option<Instant>,
+    /// What caused it, if that is to be measured.
+    pub(super) cause: Option<Cause>,
 }
 
 /// What a stream writes: responses, then its end.
@@ -213,7 +214,7 @@ pub(super) struct ResponseBody {
     taken: Taken,
     frames: VecDeque<Bytes>,
     /// Of the response that `frames` belong to.
-    source: Option<(ResourceType, Instant)>,
+    source: Option<(ResourceType, Cause)>,
     ended: bool,
 }
 
@@ -233,9 +234,11 @@ impl http_body::Body for ResponseBody {
             if let Some(frame) = self.frames.pop_front() {
                 self.taken.0.fetch_add(1, Ordering::Relaxed);
                 if self.frames.is_empty()
-                    && let Some((kind, arrived)) = self.source.take()
+                    && let Some((kind, Cause { arrived, published })) = self.source.take()
                 {
-                    metrics::propagated(kind.short(), arrived.elapsed());
+                    let now = Instant::now();
+                    metrics::propagated(kind.short(), now.saturating_duration_since(arrived));
+                    metrics::propagation_stage("write", now.saturating_duration_since(published));
                 }
                 return Poll::Ready(Some(Ok(Frame::data(frame))));
             }
@@ -244,7 +247,7 @@ impl http_body::Body for ResponseBody {
             }
             match ready!(self.queue.poll_recv(context)) {
                 Some(Written::Response(response)) => {
-                    self.source = response.arrived.map(|arrived| (response.kind, arrived));
+                    self.source = response.cause.map(|cause| (response.kind, cause));
                     self.frames = response.frames.into();
                 }
                 end => {
@@ -376,7 +379,7 @@ mod tests {
     async fn a_body_writes_its_frames_and_then_the_status() {
         let (sender, queue) = mpsc::channel(4);
         let frames = vec![Bytes::from_static(b"one"), Bytes::from_static(b"two")];
-        let response = Outgoing { kind: ResourceType::Cluster, frames, arrived: Some(Instant::now()) };
+        let response = Outgoing { kind: ResourceType::Cluster, frames, cause: None };
         sender.send(Written::Response(response)).await.expect("open");
         sender.send(Written::End(Status::unavailable("not yet"))).await.expect("open");
         let mut body = ResponseBody::new(queue, Taken::default());

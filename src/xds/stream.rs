@@ -16,7 +16,7 @@ use super::access::Access;
 use super::client::ClientName;
 use super::connection::{Bounds, Peer};
 use super::grpc::{MessageReader, Outgoing, Taken, Written};
-use super::hub::{Hub, Introduction, Published, Seat, now};
+use super::hub::{Cause, Hub, Introduction, Published, Seat, now};
 use super::message::Request;
 use super::node::NodeInfo;
 use super::pace::{Pace, Unread};
@@ -184,8 +184,8 @@ struct Live {
     /// When the Gateway, which is deleted, is emptied.
     ends: Option<Instant>,
     gateway: Arc<Snapshot>,
-    /// When the oldest event arrived that this client has not been told all about.
-    arrived: Option<Instant>,
+    /// Of the oldest change that this client has not been told all about.
+    cause: Option<Cause>,
     acknowledged: bool,
 }
 
@@ -201,17 +201,7 @@ impl Live {
         let doubts = seat.take_doubts();
         let Published { snapshot, ends, .. } = seat.current().expect("a seat has its channel until it is dropped");
         let session = Session::new(variant, seat.nonce_prefix(), &snapshot, limits, doubts);
-        Live {
-            session,
-            seat,
-            queue,
-            unread,
-            opened: now(),
-            ends,
-            gateway: snapshot,
-            arrived: None,
-            acknowledged: false,
-        }
+        Live { session, seat, queue, unread, opened: now(), ends, gateway: snapshot, cause: None, acknowledged: false }
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -228,23 +218,23 @@ impl Live {
             metrics::stream_cut("too_many_names");
             Status::resource_exhausted(error.to_string())
         })?;
-        self.write(self.arrived).await?;
+        self.write(self.cause).await?;
         if self.session.is_idle() {
-            self.arrived = None;
+            self.cause = None;
         }
         self.seat.show(self.session.progress());
         Ok(())
     }
 
     async fn on_update(&mut self) -> Result<(), Status> {
-        let Some(Published { snapshot, ends, arrived }) = self.seat.current() else { return Ok(()) };
+        let Some(Published { snapshot, ends, cause }) = self.seat.current() else { return Ok(()) };
         self.ends = ends;
-        self.arrived = self.arrived.or(arrived);
+        self.cause = self.cause.or(cause);
         self.gateway = snapshot;
         self.session.on_snapshot(&self.gateway, now());
-        self.write(self.arrived).await?;
+        self.write(self.cause).await?;
         if self.session.is_idle() {
-            self.arrived = None;
+            self.cause = None;
         }
         self.seat.show(self.session.progress());
         Ok(())
@@ -263,14 +253,14 @@ impl Live {
         Ok(())
     }
 
-    async fn write(&mut self, arrived: Option<Instant>) -> Result<(), Status> {
+    async fn write(&mut self, cause: Option<Cause>) -> Result<(), Status> {
         for response in self.session.poll_responses() {
             let frames = wire::encode(&response)?;
             let bytes = frames.iter().map(bytes::Bytes::len).sum();
             self.unread.wrote(frames.len(), now());
             metrics::pushed(response.kind.short(), bytes, response.resources().len());
             self.seat.wrote(bytes);
-            let outgoing = Outgoing { kind: response.kind, frames, arrived };
+            let outgoing = Outgoing { kind: response.kind, frames, cause };
             let sent = tokio::time::timeout(self.unread.limit, self.queue.send(Written::Response(outgoing))).await;
             match sent {
                 Ok(Ok(())) => {}
