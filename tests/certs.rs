@@ -62,7 +62,7 @@ fn files_are_made_once_and_keys_are_private() {
             .collect::<std::collections::BTreeMap<_, _>>()
     };
     let before = all();
-    assert_eq!(before.len(), 6, "and nothing beside: {:?}", before.keys());
+    assert_eq!(before.len(), 7, "and nothing beside but the lock: {:?}", before.keys());
     let said = made(dir.path());
     assert!(said.contains("tls.crt: kept, valid until ") && !said.contains("new"), "{said}");
     assert_eq!(all(), before);
