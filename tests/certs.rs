@@ -76,6 +76,7 @@ fn malformed_arguments_say_how_to_mend_them() {
         (&["--out", out][..], "give --dns NAME, --client-uri URI, or both"),
         (&["--dns", "a"], "--out <DIR>"),
         (&["--out", out, "--dns", "a", "--life", "400d"], "--life must be 398d at most"),
+        (&["--out", out, "--dns", "a", "--ca-life", "9000y"], "--ca-life must be 100y at most"),
         (&["--out", out, "--client-uri", "envoy"], "must be spiffe://"),
         (&["--secret", "tls", "--dns", "a"], "must be NAMESPACE/NAME"),
     ] {
