@@ -30,6 +30,7 @@ mod stream;
 mod tls;
 mod token;
 mod wire;
+mod words;
 
 pub use access::Access;
 pub use client::ClientName;
