@@ -184,6 +184,17 @@ async fn a_token_is_proven_by_keys_that_are_read_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_without_a_name_proves_tokens_that_name_one() {
+    let key = Signer::new("one");
+    let mut nameless = key.jwk();
+    nameless.as_object_mut().unwrap().remove("kid");
+    let (_, tokens) = Fake::new(Ok(json!({"keys": [nameless]}).to_string().into()));
+    assert_eq!(tokens.verify(&key.good()).await, Ok("shop/envoy".into()));
+    let another = tokens.verify(&Signer::new("two").good()).await;
+    assert_eq!(another, Err(Refusal::UnknownKey), "it may be of a key that is still to come");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_new_key_is_found_at_once_and_unknown_ones_mean_few_questions() {
     let (old, new) = (Signer::new("old"), Signer::new("new"));
     let (fake, tokens) = Fake::new(jwks(&[&old]));
