@@ -301,3 +301,17 @@ async fn bounded_reviews_keep_their_pace_and_their_number() {
     }
     assert!(reviews.kept() <= KEPT);
 }
+
+#[tokio::test(start_paused = true)]
+async fn bounded_a_reading_that_nobody_waits_for_is_one_all_the_same() {
+    let key = Signer::new("one");
+    let (fake, tokens) = Fake::new(jwks(&[&key]));
+    *fake.0.takes.lock().unwrap() = Duration::from_secs(1);
+    for _ in 0..100 {
+        let forged = Signer::new("unknown").good();
+        let _ = tokio::time::timeout(Duration::from_millis(10), tokens.verify(&forged)).await;
+    }
+    assert_eq!(fake.asked(), (1, 0));
+    assert_eq!(tokens.verify(&key.good()).await, Ok("shop/envoy".into()), "and it came to its end");
+    assert_eq!(fake.asked(), (1, 0));
+}
