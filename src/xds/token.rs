@@ -49,7 +49,7 @@ pub trait Authority: Send + Sync + 'static {
     /// The keys that tokens are signed with.
     fn keys(&self) -> Asked<'_, IssuerKeys>;
 
-    /// What it says of a token itself, if it can.
+    /// What it says of a token itself, if it can. Asks nothing before it is polled.
     fn review<'a>(&'a self, token: &'a str, audience: &'a str) -> Option<Asked<'a, Review>>;
 }
 
@@ -191,7 +191,7 @@ pub struct Tokens {
     settings: TokenSettings,
     keys: ArcSwapOption<Keys>,
     reading: Mutex<Option<Reading>>,
-    reviews: Reviews,
+    reviews: Arc<Reviews>,
 }
 
 /// The last reading of the keys. Whoever comes while it is under way shares what is found; nobody who gives up stops it.
@@ -223,7 +223,7 @@ impl Tokens {
             settings,
             keys: ArcSwapOption::empty(),
             reading: Mutex::new(None),
-            reviews: Reviews::default(),
+            reviews: Arc::default(),
         }
     }
 
@@ -286,15 +286,18 @@ impl Tokens {
         self.keys.load().as_ref()?.prove(claimed, &self.settings.issuers)
     }
 
-    async fn review(&self, token: &str, claimed: &Claimed<'_>, trouble: String) -> Result<(), Refusal> {
-        let audience = &self.settings.audience;
-        let Some(asked) = self.authority.review(token, audience) else {
+    async fn review(self: &Arc<Self>, token: &str, claimed: &Claimed<'_>, trouble: String) -> Result<(), Refusal> {
+        // Asks nothing yet.
+        if self.authority.review(token, &self.settings.audience).is_none() {
             return Err(Refusal::Unverified("its keys cannot be read"));
-        };
-        let ask = async {
+        }
+        let (tokens, shown, account) = (self.clone(), token.to_owned(), claimed.account.clone());
+        let ask = async move {
+            let audience = &tokens.settings.audience;
+            let asked = tokens.authority.review(&shown, audience).ok_or_else(|| trouble.clone())?;
             let review = asked.await.map_err(|error| format!("{trouble}; and for a review: {error}"))?;
             let is_for_us = review.audiences.contains(audience);
-            Ok(is_for_us && review.user.as_deref().and_then(claims::account).as_ref() == Some(&claimed.account))
+            Ok(is_for_us && review.user.as_deref().and_then(claims::account) == Some(account))
         };
         self.reviews.of(token, claimed.expires, ask).await
     }

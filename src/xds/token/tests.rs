@@ -294,7 +294,7 @@ async fn bounded_reviews_keep_their_pace_and_their_number() {
         assert!(matches!(one.await.unwrap(), Err(Refusal::Unverified(_))));
     }
     assert_eq!(fake.0.most.load(Ordering::Relaxed), 8, "under way");
-    let reviews = Reviews::default();
+    let reviews = Arc::new(Reviews::default());
     for number in 0..KEPT + KEPT / 2 {
         // Failures are not kept for anybody, but their place is.
         let _ = reviews.of(&number.to_string(), now() + 600, async { Err("down".to_owned()) }).await;
@@ -314,4 +314,30 @@ async fn bounded_a_reading_that_nobody_waits_for_is_one_all_the_same() {
     assert_eq!(fake.asked(), (1, 0));
     assert_eq!(tokens.verify(&key.good()).await, Ok("shop/envoy".into()), "and it came to its end");
     assert_eq!(fake.asked(), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn bounded_forged_tokens_that_are_given_up_hold_up_no_others() {
+    let (reviews, asked) = (Arc::new(Reviews::default()), Arc::new(AtomicUsize::new(0)));
+    let of = |token: String, takes: u64| {
+        let (reviews, asked) = (reviews.clone(), asked.clone());
+        let ask = async move {
+            asked.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_millis(takes)).await;
+            Ok(true)
+        };
+        async move { reviews.of(&token, now() + 600, ask).await }
+    };
+    let mut forged = tokio::task::JoinSet::new();
+    for number in 0..1000 {
+        forged.spawn(tokio::time::timeout(Duration::from_millis(10), of(format!("forged {number}"), 100)));
+    }
+    forged.join_all().await;
+    let (before, since) = (asked.load(Ordering::Relaxed), Instant::now());
+    assert!(before <= 8, "{before} were asked about");
+    assert_eq!(of("good".to_owned(), 5).await, Ok(()));
+    assert!(since.elapsed() < Duration::from_secs(1), "{:?}", since.elapsed());
+    // Of those that were asked about, what was said is known.
+    assert_eq!(of("forged 0".to_owned(), 0).await, Ok(()));
+    assert_eq!(asked.load(Ordering::Relaxed), before + 1);
 }
