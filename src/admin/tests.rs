@@ -189,6 +189,25 @@ async fn bounded_a_silent_client_is_closed() {
 }
 
 #[tokio::test]
+async fn bounded_silent_clients_keep_no_probe_out() {
+    let (served, ..) = health_site().await;
+    let mut silent = Vec::new();
+    for _ in 0..=listener::CONNECTIONS.places {
+        silent.push(TcpStream::connect(served.address).await.unwrap());
+    }
+    let since = Instant::now();
+    assert_eq!(served.get("/livez").await.0, 200);
+    assert!(since.elapsed() < Duration::from_secs(1), "it took {:?}", since.elapsed());
+    let mut rest = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(5), silent[0].read_to_end(&mut rest)).await;
+    assert!(read.is_ok(), "the oldest one went");
+    tokio::time::pause();
+    let newest = silent.last_mut().unwrap();
+    let read = tokio::time::timeout(Duration::from_secs(30), newest.read_to_end(&mut rest)).await;
+    assert!(read.is_ok(), "the first request has to come in time");
+}
+
+#[tokio::test]
 async fn it_stops_when_told() {
     let served = Served::new(Site::new("a site")).await;
     let address = served.address;
