@@ -1,4 +1,6 @@
 //! Sites: fixed pages, GET and HEAD only, and beside them a gRPC service if there is one, told apart by the content type.
+//!
+//! Invariant: a site that is for loopback only says nothing, in pages or in gRPC, to whoever calls it by another name.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,6 +12,7 @@ use hyper::body::Incoming;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST};
 use hyper::{Method, Response, StatusCode};
 use serde_json::Value;
+use tonic::Status;
 use tonic::body::Body;
 use tonic::service::Routes;
 use tower::ServiceExt;
@@ -131,11 +134,14 @@ impl Site {
         let content_type = request.headers().get(CONTENT_TYPE);
         let is_grpc = content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
         let services = self.grpc.as_ref().filter(|_| is_grpc);
+        if self.loopback_only && !is_for_loopback(&request) {
+            return match services {
+                Some(_) => Status::permission_denied(HELP.trim_end()).into_http(),
+                None => respond(Answer::text(StatusCode::FORBIDDEN, HELP)),
+            };
+        }
         match services {
             Some(services) => services.clone().oneshot(request).await.unwrap_or_else(|never| match never {}),
-            None if self.loopback_only && !is_for_loopback(&request) => {
-                respond(Answer::text(StatusCode::FORBIDDEN, HELP))
-            }
             None => self.page_for(&request),
         }
     }
@@ -178,10 +184,13 @@ fn respond(Answer { status, content, body }: Answer) -> Response<Body> {
     response
 }
 
-/// Whether the request was addressed to this machine by a name that cannot be made to mean it by others.
+/// Whether the request was addressed to this machine by names that cannot be made to mean it by others. HTTP/2 has the name in
+/// the URI, HTTP/1 in a header; a request may have both.
 fn is_for_loopback(request: &hyper::Request<Incoming>) -> bool {
-    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-    host.is_some_and(is_loopback)
+    let of_uri = request.uri().authority().map(|authority| authority.as_str().as_bytes());
+    let of_headers = request.headers().get_all(HOST).iter().map(http::HeaderValue::as_bytes);
+    let mut names = of_uri.into_iter().chain(of_headers).peekable();
+    names.peek().is_some() && names.all(|name| str::from_utf8(name).is_ok_and(is_loopback))
 }
 
 fn is_loopback(host: &str) -> bool {

@@ -208,6 +208,28 @@ async fn bounded_silent_clients_keep_no_probe_out() {
 }
 
 #[tokio::test]
+async fn grpc_too_is_only_for_those_who_use_a_loopback_name() {
+    let (_reporter, health) = tonic_health::server::health_reporter();
+    let services = tonic::service::Routes::new(health).prepare();
+    let served = Served::new(Site::new("a site").grpc(services).on_loopback_only()).await;
+    let ask = async |name: &str| {
+        let channel = tonic::transport::Endpoint::from_shared(format!("http://{}", served.address)).unwrap();
+        let channel = channel.origin(format!("http://{name}").parse().unwrap()).connect().await.unwrap();
+        let mut client = tonic_health::pb::health_client::HealthClient::new(channel);
+        client.check(tonic_health::pb::HealthCheckRequest::default()).await
+    };
+    for name in ["localhost:19000", "127.0.0.1", "[::1]:19000"] {
+        assert!(ask(name).await.is_ok(), "{name}");
+    }
+    let refused = ask("attacker.example:19000").await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::PermissionDenied);
+    // Over HTTP/1, as a page in a browser sends it.
+    let (_, head, _) =
+        served.ask("POST /grpc.health.v1.Health/Check", "attacker.example\r\ncontent-type: application/grpc").await;
+    assert!(head.contains("grpc-status: 7"), "{head}");
+}
+
+#[tokio::test]
 async fn it_stops_when_told() {
     let served = Served::new(Site::new("a site")).await;
     let address = served.address;
