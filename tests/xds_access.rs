@@ -184,14 +184,15 @@ async fn one_harms_one_a_client_that_does_not_read_is_cut_off() {
     let large = Resource::new(T::Cluster, "large", Parts::concat(leaves.take(256)), []);
     served.publish([word("a", "1"), large]).await;
     let mut neighbour = Client::open(plain(served.address).await).await.expect("opens");
-    let stuck = Client::open(plain(served.address).await).await.expect("opens");
+    let mut stuck = Client::open(plain(served.address).await).await.expect("opens");
     neighbour.next().await.expect("served");
     let since = std::time::Instant::now();
     while served.hub.clients().len() > 1 {
         assert!(since.elapsed() < PATIENCE, "it is still there");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    drop(stuck);
+    let ended = stuck.next().await.expect_err("cut off in the middle of the response");
+    assert_ne!(ended.code(), Code::DeadlineExceeded, "the connection is closed, not the stream ended: {ended}");
     served.publish([word("a", "2"), word("b", "1")]).await;
     assert!(neighbour.next().await.is_ok());
 }

@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
-use xds_support::{GATEWAY, Served};
+use xds_support::{GATEWAY, Served, off_loopback};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -256,10 +256,7 @@ async fn bounded_streams_of_one_identity_leave_room_for_others() {
     let served = Served::guarded(([0, 0, 0, 0], 0).into(), guard, settings, Readiness::new(|_| {})).await;
     served.publish([word("a", "1")]).await;
     let port = served.address.port();
-    let Some(own) = own_address() else {
-        eprintln!("skipped: this machine has no address but loopback");
-        return;
-    };
+    let Some(own) = off_loopback() else { return };
     let open = async |ip: std::net::IpAddr| {
         let mut client = Client::open((ip, port).into(), request([])).await?;
         client.next().await.map(|_| client)
@@ -288,10 +285,7 @@ async fn bounded_connections_of_one_identity_leave_room_for_others() {
     let settings = Settings { connection, ..Settings::default() };
     let served = Served::guarded(([0, 0, 0, 0], 0).into(), guard, settings, Readiness::new(|_| {})).await;
     served.publish([word("a", "1")]).await;
-    let Some(own) = own_address() else {
-        eprintln!("skipped: this machine has no address but loopback");
-        return;
-    };
+    let Some(own) = off_loopback() else { return };
     let address = SocketAddr::from((own, served.address.port()));
     let mut first = Client::open(address, request([])).await.expect("opens");
     first.ack().await.expect("served");
@@ -301,11 +295,4 @@ async fn bounded_connections_of_one_identity_leave_room_for_others() {
     let mut elsewhere = Client::open(loopback, request([])).await.expect("opens");
     elsewhere.ack().await.expect("served");
     first.is_undisturbed(&served, "2").await;
-}
-
-/// The address that this machine would send from; nothing is sent.
-fn own_address() -> Option<std::net::IpAddr> {
-    let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
-    socket.connect("192.0.2.1:9").ok()?;
-    socket.local_addr().ok().map(|address| address.ip()).filter(|ip| !ip.is_loopback() && !ip.is_unspecified())
 }
