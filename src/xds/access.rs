@@ -113,6 +113,11 @@ impl Identity {
             Identity::Loopback | Identity::Unknown => false,
         }
     }
+
+    /// Whether nothing is known of it that permits anything.
+    pub(super) fn is_strange(&self) -> bool {
+        *self != Identity::Loopback && !self.is_proven()
+    }
 }
 
 impl fmt::Display for Identity {
@@ -140,7 +145,7 @@ impl Access {
     /// PERMISSION_DENIED, with the remedy; counted.
     pub(super) fn admit(&self, identity: &Identity) -> Result<(), Status> {
         // Before anything of a stream is read: that it can have nothing at all is plain.
-        if self.anyone || *identity == Identity::Loopback || identity.is_proven() {
+        if self.anyone || !identity.is_strange() {
             return Ok(());
         }
         metrics::stream_unserved("no_identity");

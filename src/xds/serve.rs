@@ -14,15 +14,15 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tracing::info;
 
+use super::acceptor::{Acceptor, HANDSHAKES, STRANGERS};
 use super::access::Access;
-use super::connection::Acceptor;
 use super::hub::Hub;
 use super::room::Room;
 use super::service::{self, service};
-use super::strangers::Strangers;
 use super::stream::Settings;
 use super::tls::Tls;
 use super::token::Tokens;
+use crate::lobby::Lobby;
 use crate::readiness::{Gate, Readiness};
 
 /// What is left for connections to close after the last stream was told to end.
@@ -60,7 +60,6 @@ pub async fn serve(
     let anyone = guard.access.anyone;
     let ads = service(hub.clone(), settings, guard.access, guard.tokens.clone());
     let routes = Routes::new(health).add_service(ads).prepare();
-    let wait = if guard.tokens.is_some() { settings.connection.handshake } else { Duration::ZERO };
     let acceptor = Acceptor {
         bounds: settings.connection,
         tls: guard.tls.clone(),
@@ -68,7 +67,8 @@ pub async fn serve(
         room: (settings.max_request, Room::new(settings.pending_requests)),
         census: Arc::default(),
         anyone,
-        strangers: Strangers::new(wait),
+        handshakes: Lobby::new(HANDSHAKES),
+        strangers: Lobby::new(STRANGERS),
         count: AtomicU64::new(0),
     };
     let (close, closing) = watch::channel(false);

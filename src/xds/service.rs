@@ -83,7 +83,10 @@ impl AdsService {
             return Err(Refusal::InClear);
         }
         match &self.tokens {
-            Some(tokens) => tokens.verify(token).await.map(Identity::of_token).map(Some),
+            Some(tokens) => {
+                let _keeps_its_place = peer.introduces_itself();
+                tokens.verify(token).await.map(Identity::of_token).map(Some)
+            }
             None if self.access.anyone || peer.identity == Identity::Loopback => Ok(None),
             None => Err(Refusal::NotRead),
         }
