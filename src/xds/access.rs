@@ -107,11 +107,23 @@ impl Identity {
 
     /// Whether it was proven who this is, so that a token has nothing to add.
     pub(super) fn is_proven(&self) -> bool {
-        match self {
-            Identity::Certificate(names) => names.iter().any(|name| !matches!(name, Name::Other(_))),
-            Identity::Token(_) => true,
-            Identity::Loopback | Identity::Unknown => false,
-        }
+        self.names().next().is_some()
+    }
+
+    /// Those of its names that permit something.
+    fn names(&self) -> impl Iterator<Item = &Name> {
+        let names = match self {
+            Identity::Certificate(names) => names,
+            Identity::Token(name) => std::slice::from_ref(name),
+            Identity::Loopback | Identity::Unknown => &[],
+        };
+        names.iter().filter(|name| !matches!(name, Name::Other(_)))
+    }
+
+    /// Who it is, however it was proven; none if it was not.
+    pub(super) fn account(&self) -> Option<ArcStr> {
+        let names: Vec<String> = self.names().map(Name::to_string).collect();
+        (!names.is_empty()).then(|| names.join(", ").into())
     }
 
     /// Whether nothing is known of it that permits anything.

@@ -2,10 +2,10 @@
 //!
 //! Invariant (`bounded`): nobody can hold a connection without using it, more of them than the bound, or one for ever.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -14,11 +14,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, watch};
+use tonic::Status;
 use tower::ServiceExt;
 use tracing::debug;
 
 use super::acceptor::{Acceptor, Introduced, Transport};
 use super::access::Identity;
+use super::hub::census::{Counted, Full};
 use super::room::{Room, Rooms};
 use crate::lobby::{Busy, Place};
 use crate::metrics;
@@ -34,6 +36,8 @@ const STREAM_WINDOW: u32 = 64 << 10;
 const CONNECTION_WINDOW: u32 = 256 << 10;
 /// How often it is looked whether a connection is idle.
 const IDLE_LOOK: Duration = Duration::from_secs(15);
+/// How long a connection that is turned away may take to hear why.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How long a connection of whom nothing is known may be without a request, and how long it may be there at all.
 const STRANGER_IDLE: Duration = Duration::from_secs(10);
 const STRANGER_AGE: Duration = Duration::from_secs(60);
@@ -79,8 +83,6 @@ pub(super) struct Peer {
     pub(super) address: SocketAddr,
     /// Who it is.
     pub(super) identity: Identity,
-    /// Room for its larger requests.
-    pub(super) rooms: Rooms,
     /// Whether nobody on the way can read what it says: TLS, or loopback at both ends.
     pub(super) is_private: bool,
     standing: Arc<Standing>,
@@ -93,9 +95,23 @@ pub(super) struct Peer {
 struct Standing {
     /// Its place, as long as nothing is known of it.
     stranger: Option<Place>,
+    account: Mutex<MemberOf>,
+    /// Connections of one identity.
+    per_identity: usize,
+    /// Room for larger requests, of the connection and of the process.
+    room: (Room, Room),
     /// Requests that came.
     requests: AtomicU64,
     cut: Notify,
+    turned_away: Notify,
+}
+
+/// Among whose connections it counts.
+#[derive(Debug)]
+struct MemberOf {
+    counted: Counted,
+    /// Whether that is who it has shown to be. The first token counts.
+    is_settled: bool,
 }
 
 impl Peer {
@@ -113,10 +129,26 @@ impl Peer {
     }
 
     /// One of its streams has shown who it is.
-    pub(super) fn is_known(&self) {
-        if let Some(place) = &self.standing.stranger {
-            place.leave();
+    ///
+    /// # Errors
+    /// RESOURCE_EXHAUSTED, and the connection ends, if that one has as many connections as it may.
+    pub(super) fn becomes(&mut self, identity: Identity) -> Result<(), Status> {
+        if self.identity.is_strange() {
+            self.standing.settle(&identity, self.address.ip()).map_err(|full| {
+                metrics::stream_unserved("too_many_connections");
+                metrics::connection_refused("too_many_of_identity");
+                self.standing.turned_away.notify_one();
+                Status::resource_exhausted(format!("too many connections: {full}"))
+            })?;
         }
+        self.identity = identity;
+        Ok(())
+    }
+
+    /// Room for its larger requests.
+    pub(super) fn rooms(&self) -> Rooms {
+        let (of_connection, of_process) = self.standing.room.clone();
+        Rooms::new(of_connection, of_process)
     }
 
     /// Closes the connection at once: its client does not read, so nothing can be said to it.
@@ -127,6 +159,23 @@ impl Peer {
 }
 
 impl Standing {
+    fn account(&self) -> MutexGuard<'_, MemberOf> {
+        // Every change under the lock is whole after each statement.
+        self.account.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn settle(&self, identity: &Identity, address: IpAddr) -> Result<(), Full> {
+        let mut account = self.account();
+        if !account.is_settled {
+            account.counted.becomes(identity, address, self.per_identity)?;
+            account.is_settled = true;
+        }
+        if let Some(place) = &self.stranger {
+            place.leave();
+        }
+        Ok(())
+    }
+
     fn is_stranger(&self) -> bool {
         self.stranger.as_ref().is_some_and(Place::is_held)
     }
@@ -144,14 +193,22 @@ impl Acceptor {
     /// Serves a connection until it ends.
     pub(super) async fn serve(&self, introduced: Introduced, closing: watch::Receiver<bool>) {
         let Introduced { transport, address, identity, is_private, stranger } = introduced;
-        let Ok(_counted_among_its_own) = self.census.enter(&identity, address.ip(), self.bounds.per_identity) else {
+        let per_identity = self.bounds.per_identity;
+        let Ok(counted) = self.census.enter(&identity, address.ip(), per_identity) else {
             return metrics::connection_refused("too_many_of_identity");
         };
         let _counted = metrics::connection();
-        let standing = Arc::new(Standing { stranger, requests: AtomicU64::new(0), cut: Notify::new() });
+        let standing = Arc::new(Standing {
+            stranger,
+            account: Mutex::new(MemberOf { counted, is_settled: false }),
+            per_identity,
+            room: (Room::new(self.room.0), self.room.1.clone()),
+            requests: AtomicU64::new(0),
+            cut: Notify::new(),
+            turned_away: Notify::new(),
+        });
         let (end, ending) = watch::channel(false);
-        let rooms = Rooms::new(Room::new(self.room.0), self.room.1.clone());
-        let peer = Peer { address, identity, rooms, is_private, standing: standing.clone(), ending };
+        let peer = Peer { address, identity, is_private, standing: standing.clone(), ending };
         match transport {
             Transport::Plain(tcp) => self.speak(tcp, peer, &standing, end, closing).await,
             Transport::Tls(tls) => self.speak(tls, peer, &standing, end, closing).await,
@@ -185,6 +242,10 @@ impl Acceptor {
             result = connection.as_mut() => result,
             () = standing.cut.notified() => return,
             () = standing.ousted() => return metrics::connection_refused("too_many_strangers"),
+            () = standing.turned_away.notified() => {
+                connection.as_mut().graceful_shutdown();
+                tokio::time::timeout(LAST_WORDS, connection).await.unwrap_or(Ok(()))
+            }
             () = turned(&mut closing) => {
                 // The streams are told to end by the hub; how long all of it may take is bounded there.
                 connection.as_mut().graceful_shutdown();
