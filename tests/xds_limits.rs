@@ -2,7 +2,7 @@
 
 mod xds_support;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -14,12 +14,14 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use syncgate::readiness::Readiness;
 use syncgate::resource::{Parts, Resource, ResourceType as T};
 use syncgate::xds::{Access, Bounds, Guard, Limits, Settings};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
+use xds_support::secure::{Secure, handshake, plain, secure};
 use xds_support::{GATEWAY, Served, off_loopback};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -54,10 +56,13 @@ struct Client {
 
 impl Client {
     async fn open(address: SocketAddr, first: DeltaDiscoveryRequest) -> Result<Client, Status> {
+        Client::open_on(plain(address).await, first).await
+    }
+
+    async fn open_on(channel: Channel, first: DeltaDiscoveryRequest) -> Result<Client, Status> {
         let (send, requests) = mpsc::channel(8);
         send.send(first).await.expect("open");
-        let uri = format!("http://{address}");
-        let mut client = AggregatedDiscoveryServiceClient::connect(uri).await.expect("connects");
+        let mut client = AggregatedDiscoveryServiceClient::new(channel);
         let responses = client.delta_aggregated_resources(ReceiverStream::new(requests)).await?.into_inner();
         Ok(Client { send, responses })
     }
@@ -91,19 +96,20 @@ async fn neighbour(served: &Served) -> Client {
 
 /// Opens a stream whose body is what comes through the channel.
 async fn raw(address: SocketAddr) -> (mpsc::Sender<Bytes>, tokio::task::JoinHandle<Option<String>>) {
-    let socket = TcpStream::connect(address).await.expect("connects");
-    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(socket)).await;
+    raw_on(TcpStream::connect(address).await.expect("connects")).await
+}
+
+async fn raw_on(
+    io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> (mpsc::Sender<Bytes>, tokio::task::JoinHandle<Option<String>>) {
+    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(io)).await;
     let (mut sender, connection) = handshake.expect("http2");
     tokio::spawn(connection);
     let (send, frames) = mpsc::channel::<Bytes>(1);
     let frames = tokio_stream::StreamExt::map(ReceiverStream::new(frames), |bytes| {
         Ok::<_, Status>(http_body::Frame::data(bytes))
     });
-    let path = "envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
-    let request = http::Request::post(format!("http://{address}/{path}"))
-        .header("content-type", "application/grpc")
-        .body(StreamBody::new(frames))
-        .expect("valid");
+    let request = post(StreamBody::new(frames));
     let ended = tokio::spawn(async move {
         let response = sender.send_request(request).await.ok()?;
         if let Some(status) = response.headers().get("grpc-status") {
@@ -118,6 +124,12 @@ async fn raw(address: SocketAddr) -> (mpsc::Sender<Bytes>, tokio::task::JoinHand
         }
     });
     (send, ended)
+}
+
+fn post<B>(body: B) -> http::Request<B> {
+    let path = "envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
+    let request = http::Request::post(format!("http://syncgate.example/{path}"));
+    request.header("content-type", "application/grpc").body(body).expect("valid")
 }
 
 fn prefix(len: u32) -> BytesMut {
@@ -250,6 +262,29 @@ async fn bounded_large_requests_that_wait_for_room_hold_up_no_small_ones() {
 }
 
 #[tokio::test]
+async fn bounded_one_identity_leaves_room_for_the_large_requests_of_others() {
+    let settings = Settings { max_request: 1 << 20, pending_requests: 4 << 20, ..Settings::default() };
+    let server = Secure::bounded((Ipv4Addr::LOCALHOST, 0).into(), Access::default(), None, settings).await;
+    let address = server.served.address;
+    let of = |name: &str| {
+        server.authority.trust(Some(server.authority.client(&format!("spiffe://cluster.local/ns/ns/sa/{name}"))))
+    };
+    let mut greedy = Vec::new();
+    for _ in 0..12 {
+        let (send, ended) = raw_on(handshake(address, of("a")).await.expect("connects")).await;
+        send.send(prefix(1 << 20).freeze()).await.expect("open");
+        greedy.push((send, ended));
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let start = Instant::now();
+    let channel = secure(address, of("b")).await.expect("connects");
+    let mut other = Client::open_on(channel, request([format!("{:064000}", 0)])).await.expect("opens");
+    other.ack().await.expect("served");
+    assert!(start.elapsed() < Duration::from_secs(5), "it took {:?}", start.elapsed());
+    assert!(greedy.iter().any(|(_, ended)| !ended.is_finished()), "they are still there");
+}
+
+#[tokio::test]
 async fn bounded_streams_of_one_identity_leave_room_for_others() {
     let guard = Guard { access: Access { anyone: true, ..Access::default() }, ..Guard::default() };
     let settings = Settings { streams_per_identity: 2, ..Settings::default() };
@@ -265,7 +300,7 @@ async fn bounded_streams_of_one_identity_leave_room_for_others() {
     let refused = open(own).await.err().expect("two are open");
     assert_eq!(refused.code(), Code::ResourceExhausted);
     assert!(refused.message().contains("--xds-max-streams-per-identity"), "{refused}");
-    let loopback = std::net::Ipv4Addr::LOCALHOST.into();
+    let loopback = Ipv4Addr::LOCALHOST.into();
     for _ in 0..3 {
         open(loopback).await.expect("loopback has no bound of its own");
     }

@@ -110,7 +110,7 @@ struct Standing {
 #[derive(Debug)]
 struct MemberOf {
     counted: Counted,
-    /// Whether that is who it has shown to be. The first token counts.
+    /// Whether that is who it has shown to be. The first token counts: room that was taken must not be lost sight of.
     is_settled: bool,
 }
 
@@ -147,8 +147,9 @@ impl Peer {
 
     /// Room for its larger requests.
     pub(super) fn rooms(&self) -> Rooms {
+        let of_identity = self.standing.account().counted.room();
         let (of_connection, of_process) = self.standing.room.clone();
-        Rooms::new(of_connection, of_process)
+        Rooms { of_connection, of_identity, of_process }
     }
 
     /// Closes the connection at once: its client does not read, so nothing can be said to it.

@@ -31,6 +31,11 @@ const PREFIX: usize = 5;
 /// The longest that a message waits for room: longer than those that have it may take.
 const ROOM_PATIENCE: Duration = Duration::from_secs(60);
 
+/// How fast one that has room has to come: so many bytes a second after a head start. A window comes in each round trip, which
+/// is as much over 250 ms.
+const PACE: u32 = 256 << 10;
+const HEAD_START: Duration = Duration::from_secs(5);
+
 /// How messages are taken in.
 #[derive(Debug, Clone)]
 pub(super) struct Intake {
@@ -58,8 +63,7 @@ type Waiting = Pin<Box<dyn Future<Output = room::Taken> + Send>>;
 /// A message that has begun and is not whole.
 #[derive(Default)]
 struct Making {
-    /// When it has to be whole.
-    deadline: Option<tokio::time::Instant>,
+    begun: Option<tokio::time::Instant>,
     room: Option<room::Taken>,
     /// It waits for room, until this moment.
     waiting: Option<(Waiting, tokio::time::Instant)>,
@@ -99,16 +103,22 @@ impl MessageReader {
         if self.unread.is_empty() {
             return self.body.frame().await.transpose();
         }
-        let unfinished = self.intake.unfinished;
-        let deadline = *self.making.deadline.get_or_insert_with(|| tokio::time::Instant::now() + unfinished);
-        timeout_at(deadline, self.body.frame())
+        let begun = *self.making.begun.get_or_insert_with(tokio::time::Instant::now);
+        timeout_at(begun + self.allowed(), self.body.frame())
             .await
             .unwrap_or_else(|_| {
                 metrics::stream_cut("unfinished");
-                let seconds = unfinished.as_secs_f64();
-                Some(Err(Status::deadline_exceeded(format!("a request that began {seconds} s ago is not whole"))))
+                let seconds = begun.elapsed().as_secs_f64();
+                Some(Err(Status::deadline_exceeded(format!("a request that began {seconds:.1} s ago is not whole"))))
             })
             .transpose()
+    }
+
+    /// How long the message that has begun may take, by what has come of it: whoever holds room has to make use of it.
+    fn allowed(&self) -> Duration {
+        let came = u32::try_from(self.unread.len()).unwrap_or(u32::MAX);
+        let at_pace = HEAD_START + Duration::from_secs(1).mul_f64(f64::from(came) / f64::from(PACE));
+        if self.making.room.is_some() { self.intake.unfinished.min(at_pace) } else { self.intake.unfinished }
     }
 
     /// Waits until there is room for the message that has begun, if it needs any.
@@ -288,9 +298,13 @@ mod tests {
         out
     }
 
+    fn rooms(of_process: &Room) -> Rooms {
+        let ample = || Room::new(1 << 20);
+        Rooms { of_connection: ample(), of_identity: ample(), of_process: of_process.clone() }
+    }
+
     fn intake(limit: usize) -> Intake {
-        let rooms = Rooms::new(Room::new(1 << 20), Room::new(1 << 20));
-        Intake { limit, unfinished: Duration::from_secs(30), rooms }
+        Intake { limit, unfinished: Duration::from_secs(30), rooms: rooms(&Room::new(1 << 20)) }
     }
 
     fn reader(bytes: Vec<u8>) -> MessageReader {
@@ -354,7 +368,7 @@ mod tests {
         let small = framed(&DiscoveryRequest { response_nonce: "a".into(), ..Default::default() });
         let process = Room::new(60 << 10);
         let reader = |bytes: &[u8]| {
-            let intake = Intake { rooms: Rooms::new(Room::new(1 << 20), process.clone()), ..intake(1 << 20) };
+            let intake = Intake { rooms: rooms(&process), ..intake(1 << 20) };
             let cut: Vec<_> =
                 bytes.chunks(16 << 10).map(|cut| Ok::<_, Status>(Frame::data(Bytes::copy_from_slice(cut)))).collect();
             MessageReader::new(tonic::body::Body::new(StreamBody::new(tokio_stream::iter(cut))), intake)
@@ -370,6 +384,26 @@ mod tests {
         let start = tokio::time::Instant::now();
         let refused = four.next::<DiscoveryRequest>().await.expect_err("the second one is not done with");
         assert_eq!((refused.code(), start.elapsed()), (Code::ResourceExhausted, ROOM_PATIENCE));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bounded_a_message_that_has_room_has_to_come_at_a_pace() {
+        for (each, seconds) in [(0, 5), (PACE / 2, 9), (PACE, 30)] {
+            let (sender, frames) = mpsc::channel(1);
+            let begins = [&[0][..], &(64_u32 << 20).to_be_bytes()].concat();
+            tokio::spawn(async move {
+                let mut next = Bytes::from(begins);
+                while sender.send(Ok::<_, Status>(Frame::data(next))).await.is_ok() {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    next = Bytes::from(vec![0; each as usize]);
+                }
+            });
+            let body = StreamBody::new(tokio_stream::wrappers::ReceiverStream::new(frames));
+            let mut reader = MessageReader::new(tonic::body::Body::new(body), intake(64 << 20));
+            let start = tokio::time::Instant::now();
+            let ended = reader.next::<DiscoveryRequest>().await.expect_err("never whole");
+            assert_eq!((ended.code(), start.elapsed().as_secs()), (Code::DeadlineExceeded, seconds));
+        }
     }
 
     #[tokio::test]

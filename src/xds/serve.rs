@@ -17,6 +17,7 @@ use tracing::info;
 use super::acceptor::{Acceptor, HANDSHAKES, STRANGERS};
 use super::access::Access;
 use super::hub::Hub;
+use super::hub::census::Census;
 use super::room::Room;
 use super::service::{self, service};
 use super::stream::Settings;
@@ -30,6 +31,9 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// The largest request for health, in bytes: it holds the name of a service, and strangers may ask.
 const HEALTH_REQUEST: usize = 1 << 10;
+
+/// The room for larger requests is that of so many identities.
+const SHARES: usize = 4;
 
 /// Who may connect.
 #[derive(Debug, Default)]
@@ -65,7 +69,7 @@ pub async fn serve(
         tls: guard.tls.clone(),
         routes,
         room: (settings.max_request, Room::new(settings.pending_requests)),
-        census: Arc::default(),
+        census: Arc::new(Census::with_room(settings.max_request.max(settings.pending_requests / SHARES))),
         anyone,
         handshakes: Lobby::new(HANDSHAKES),
         strangers: Lobby::new(STRANGERS),

@@ -1,4 +1,4 @@
-//! How many streams, or connections, each identity has.
+//! How many streams, or connections, each identity has, and the room that its larger requests share.
 //!
 //! Invariant (`bounded`): one identity cannot take the places of all others. Loopback has no bound of its own: whoever is
 //! on this machine has other ways to disturb it.
@@ -12,11 +12,20 @@ use arcstr::ArcStr;
 use super::lock;
 use crate::lobby::origin;
 use crate::xds::access::Identity;
+use crate::xds::room::Room;
 
 /// The streams, or the connections, of each identity that has any.
 #[derive(Debug, Default)]
 pub(in crate::xds) struct Census {
-    counts: Mutex<HashMap<ArcStr, usize>>,
+    accounts: Mutex<HashMap<ArcStr, Account>>,
+    /// Room for the larger requests of each identity, in bytes; none where nobody asks for it.
+    room: usize,
+}
+
+#[derive(Debug)]
+struct Account {
+    count: usize,
+    room: Room,
 }
 
 /// Who has as many as it may.
@@ -32,9 +41,15 @@ pub(in crate::xds) struct Full {
 pub(in crate::xds) struct Counted {
     census: Arc<Census>,
     name: ArcStr,
+    room: Room,
 }
 
 impl Census {
+    /// One whose identities have so much room each.
+    pub(in crate::xds) fn with_room(bytes: usize) -> Census {
+        Census { room: bytes, ..Census::default() }
+    }
+
     /// Counts one more of this peer.
     ///
     /// # Errors
@@ -47,13 +62,15 @@ impl Census {
     ) -> Result<Counted, Full> {
         let limit = if *identity == Identity::Loopback { usize::MAX } else { limit };
         let name = name(identity, address);
-        let mut counts = lock(&self.counts);
-        let count = counts.entry(name.clone()).or_default();
-        if *count >= limit {
-            return Err(Full { name, count: *count });
+        let mut accounts = lock(&self.accounts);
+        let account = accounts.entry(name.clone());
+        let account = account.or_insert_with(|| Account { count: 0, room: Room::new(self.room) });
+        if account.count >= limit {
+            return Err(Full { name, count: account.count });
         }
-        *count += 1;
-        Ok(Counted { census: self.clone(), name })
+        account.count += 1;
+        let room = account.room.clone();
+        Ok(Counted { census: self.clone(), name, room })
     }
 }
 
@@ -69,6 +86,11 @@ fn name(identity: &Identity, address: IpAddr) -> ArcStr {
 }
 
 impl Counted {
+    /// Room for the larger requests of its identity.
+    pub(in crate::xds) fn room(&self) -> Room {
+        self.room.clone()
+    }
+
     /// Counts among those of another identity instead.
     ///
     /// # Errors
@@ -81,11 +103,11 @@ impl Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let mut counts = lock(&self.census.counts);
-        if let Some(count) = counts.get_mut(&self.name) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.name);
+        let mut accounts = lock(&self.census.accounts);
+        if let Some(account) = accounts.get_mut(&self.name) {
+            account.count -= 1;
+            if account.count == 0 {
+                accounts.remove(&self.name);
             }
         }
     }
@@ -111,7 +133,7 @@ mod tests {
         drop(one);
         drop(unknown(HERE).expect("one has gone"));
         drop((two, other, local));
-        assert!(lock(&census.counts).is_empty(), "gone is gone");
+        assert!(lock(&census.accounts).is_empty(), "gone is gone");
     }
 
     #[test]
