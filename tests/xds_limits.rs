@@ -10,13 +10,16 @@ use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use http_body_util::{BodyExt, StreamBody};
+use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use prost::Message;
 use syncgate::readiness::Readiness;
 use syncgate::resource::{Parts, Resource, ResourceType as T};
 use syncgate::xds::{Access, Bounds, Guard, Limits, Settings};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
@@ -280,8 +283,73 @@ async fn bounded_one_identity_leaves_room_for_the_large_requests_of_others() {
     let channel = secure(address, of("b")).await.expect("connects");
     let mut other = Client::open_on(channel, request([format!("{:064000}", 0)])).await.expect("opens");
     other.ack().await.expect("served");
-    assert!(start.elapsed() < Duration::from_secs(5), "it took {:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(3), "it took {:?}", start.elapsed());
     assert!(greedy.iter().any(|(_, ended)| !ended.is_finished()), "they are still there");
+}
+
+/// A connection on which nothing may be answered, since its window is nothing; the task ends when it is closed.
+async fn windowless(address: SocketAddr) -> (SendRequest<StreamBody<ReceiverStream<Chunk>>>, JoinHandle<()>) {
+    let socket = TcpStream::connect(address).await.expect("connects");
+    let mut http = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    let (sender, connection) = http.initial_stream_window_size(0).handshake(TokioIo::new(socket)).await.expect("http2");
+    // A reset is an end too.
+    let closed = tokio::spawn(async { drop(connection.await) });
+    (sender, closed)
+}
+
+type Chunk = Result<http_body::Frame<Bytes>, Status>;
+
+fn framed(request: &DeltaDiscoveryRequest) -> Chunk {
+    let message = request.encode_to_vec();
+    let framed = [&prefix(message.len() as u32), &message[..]].concat();
+    Ok(http_body::Frame::data(framed.into()))
+}
+
+/// One request, after which the client ends its half or does not.
+async fn ask(
+    sender: &mut SendRequest<StreamBody<ReceiverStream<Chunk>>>,
+) -> (mpsc::Sender<Chunk>, http::Response<hyper::body::Incoming>) {
+    let (send, frames) = mpsc::channel(1);
+    send.send(framed(&request([]))).await.expect("open");
+    (send, sender.send_request(post(StreamBody::new(ReceiverStream::new(frames)))).await.expect("an answer"))
+}
+
+#[tokio::test]
+async fn bounded_a_client_that_reads_nothing_is_cut_off_whether_its_half_is_open_or_not() {
+    let unread = Duration::from_millis(700);
+    let served = serve(Settings { unread, ..Settings::default() }).await;
+    let mut neighbour = neighbour(&served).await;
+    for ends_its_half in [false, true] {
+        let (mut sender, closed) = windowless(served.address).await;
+        let start = Instant::now();
+        let (send, _response) = ask(&mut sender).await;
+        let _open = Some(send).filter(|_| !ends_its_half);
+        tokio::time::timeout(PATIENCE, closed).await.expect("it is cut off").expect("no panic");
+        assert!(start.elapsed() >= unread, "it had its time");
+    }
+    neighbour.is_undisturbed(&served, "2").await;
+}
+
+#[tokio::test]
+async fn bounded_a_client_that_answers_what_it_does_not_read_ends_with_its_connection() {
+    let connection = Bounds { age: Duration::from_secs(1), grace: PATIENCE * 2, ..Bounds::default() };
+    let served = serve(Settings { connection, unread: PATIENCE * 2, ..Settings::default() }).await;
+    let mut first = Client::open(served.address, request([])).await.expect("opens");
+    let nonce = first.next().await.expect("served").nonce;
+    // What the second stream's nonces are is no secret: so it fills its queue.
+    let (run, _) = nonce.split_once('.').expect("of this run");
+    let (mut sender, _closed) = windowless(served.address).await;
+    let (send, _response) = ask(&mut sender).await;
+    for number in 1..20 {
+        let next = format!("another-{number}");
+        let answer = DeltaDiscoveryRequest { response_nonce: format!("{run}.2-{number}"), ..request([next]) };
+        send.send(framed(&answer)).await.expect("open");
+    }
+    let start = Instant::now();
+    while !served.hub.clients().is_empty() {
+        assert!(start.elapsed() < PATIENCE, "it is still there");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test]
