@@ -222,6 +222,8 @@ pub(super) struct ResponseBody {
     queue: mpsc::Receiver<Written>,
     taken: Taken,
     frames: VecDeque<Bytes>,
+    /// A frame was handed over, and the next one not yet asked for: until then the client may have no window for it.
+    handed_over: bool,
     /// Of the response that `frames` belong to.
     source: Option<(ResourceType, Instant)>,
     ended: bool,
@@ -230,7 +232,7 @@ pub(super) struct ResponseBody {
 impl ResponseBody {
     /// A body that writes what comes through `queue`.
     pub(super) fn new(queue: mpsc::Receiver<Written>, taken: Taken) -> ResponseBody {
-        ResponseBody { queue, taken, frames: VecDeque::new(), source: None, ended: false }
+        ResponseBody { queue, taken, frames: VecDeque::new(), handed_over: false, source: None, ended: false }
     }
 }
 
@@ -239,9 +241,12 @@ impl http_body::Body for ResponseBody {
     type Error = Status;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if std::mem::take(&mut self.handed_over) {
+            self.taken.0.fetch_add(1, Ordering::Relaxed);
+        }
         loop {
             if let Some(frame) = self.frames.pop_front() {
-                self.taken.0.fetch_add(1, Ordering::Relaxed);
+                self.handed_over = true;
                 if self.frames.is_empty()
                     && let Some((kind, arrived)) = self.source.take()
                 {
@@ -413,9 +418,11 @@ mod tests {
         let response = Outgoing { kind: ResourceType::Cluster, frames, arrived: Some(Instant::now()) };
         sender.send(Written::Response(response)).await.expect("open");
         sender.send(Written::End(Status::unavailable("not yet"))).await.expect("open");
-        let mut body = ResponseBody::new(queue, Taken::default());
+        let taken = Taken::default();
+        let mut body = ResponseBody::new(queue, taken.clone());
         let mut data = vec![];
         let trailers = loop {
+            assert_eq!(taken.count(), data.len().saturating_sub(1) as u64, "the last one may be on its way");
             let frame = body.frame().await.expect("not ended").expect("no error");
             match frame.into_data() {
                 Ok(bytes) => data.push(bytes),
