@@ -84,7 +84,7 @@ impl AdsService {
         match &self.tokens {
             Some(tokens) => {
                 let _keeps_its_place = peer.introduces_itself();
-                tokens.verify(token).await.map(Identity::of_token).map(Some)
+                tokens.verify(peer.address.ip(), token).await.map(Identity::of_token).map(Some)
             }
             None if self.access.anyone || peer.identity == Identity::Loopback => Ok(None),
             None => Err(Refusal::NotRead),

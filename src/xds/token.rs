@@ -18,6 +18,7 @@ mod reviews;
 #[cfg(test)]
 mod tests;
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -248,17 +249,17 @@ impl Tokens {
         }
     }
 
-    /// The ServiceAccount that a token is of, as `<namespace>/<name>`.
+    /// The ServiceAccount that a token from this address is of, as `<namespace>/<name>`.
     ///
     /// # Errors
     /// Why it is not accepted.
-    pub(super) async fn verify(self: &Arc<Self>, token: &str) -> Result<ArcStr, Refusal> {
-        let account = self.account(token).await?;
+    pub(super) async fn verify(self: &Arc<Self>, address: IpAddr, token: &str) -> Result<ArcStr, Refusal> {
+        let account = self.account(address, token).await?;
         metrics::token("accepted");
         Ok(account)
     }
 
-    async fn account(self: &Arc<Self>, token: &str) -> Result<ArcStr, Refusal> {
+    async fn account(self: &Arc<Self>, address: IpAddr, token: &str) -> Result<ArcStr, Refusal> {
         let claimed = claims::read(token, &self.settings.audience, now())?;
         let known = self.prove(&claimed);
         match known {
@@ -278,7 +279,7 @@ impl Tokens {
         if let Some(Err(refusal @ Refusal::Issuer(_))) = known {
             return Err(refusal);
         }
-        self.review(token, &claimed, trouble).await.map(|()| claimed.account)
+        self.review(address, token, &claimed, trouble).await.map(|()| claimed.account)
     }
 
     /// Whether the keys that are kept prove the token; `None` if they cannot tell.
@@ -286,7 +287,13 @@ impl Tokens {
         self.keys.load().as_ref()?.prove(claimed, &self.settings.issuers)
     }
 
-    async fn review(self: &Arc<Self>, token: &str, claimed: &Claimed<'_>, trouble: String) -> Result<(), Refusal> {
+    async fn review(
+        self: &Arc<Self>,
+        address: IpAddr,
+        token: &str,
+        claimed: &Claimed<'_>,
+        trouble: String,
+    ) -> Result<(), Refusal> {
         // Asks nothing yet.
         if self.authority.review(token, &self.settings.audience).is_none() {
             return Err(Refusal::Unverified("its keys cannot be read"));
@@ -299,7 +306,7 @@ impl Tokens {
             let is_for_us = review.audiences.contains(audience);
             Ok(is_for_us && review.user.as_deref().and_then(claims::account) == Some(account))
         };
-        self.reviews.of(token, claimed.expires, ask).await
+        self.reviews.of(address, token, claimed.expires, ask).await
     }
 
     /// Reads the keys, unless that was begun less than `again` ago.

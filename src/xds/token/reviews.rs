@@ -1,9 +1,10 @@
 //! Reviews of tokens, where keys cannot be read: one for each token, and only so many a second.
 //!
 //! Invariant (`bounded`): verdicts are kept in a bounded number and for a bounded time, by the hash of the token; a failure is no verdict.
-//! Tokens that nobody waits for any more hold up no others.
+//! Tokens that nobody waits for any more hold up no others, and those of one address not many.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::{PATIENCE, Refusal, now};
+use crate::lobby::{Lobby, Size};
 use crate::metrics;
 
 /// Verdicts that are kept.
@@ -22,6 +24,8 @@ pub(super) const ACCEPTED: Duration = Duration::from_secs(300);
 const REFUSED: Duration = Duration::from_secs(10);
 /// Reviews under way.
 const IN_FLIGHT: usize = 8;
+/// Tokens that wait for their turn, which comes in two seconds at this pace; those of one address leave places to others.
+const WAITING: Size = Size { places: 100, share: 8, enough: PATIENCE, busy: Duration::ZERO };
 /// Reviews a second, and how many of them at once after a quiet time.
 const INTERVAL: Duration = Duration::from_millis(20);
 const BURST: u32 = 50;
@@ -31,6 +35,7 @@ type Slot = Arc<tokio::sync::Mutex<Option<Verdict>>>;
 /// What was said of tokens, and how often one may ask.
 pub(super) struct Reviews {
     verdicts: Mutex<HashMap<blake3::Hash, Slot>>,
+    waiting: Lobby,
     in_flight: Arc<Semaphore>,
     /// When the next one would be on time if all came evenly. Held while waiting for it, first come first served.
     next: tokio::sync::Mutex<Instant>,
@@ -50,6 +55,7 @@ impl Default for Reviews {
     fn default() -> Self {
         Self {
             verdicts: Mutex::default(),
+            waiting: Lobby::new(WAITING),
             in_flight: Arc::new(Semaphore::new(IN_FLIGHT)),
             next: tokio::sync::Mutex::new(Instant::now()),
             said: Mutex::default(),
@@ -58,9 +64,10 @@ impl Default for Reviews {
 }
 
 impl Reviews {
-    /// Whether a token, which expires then, is accepted: by what was said before, or else by `ask`.
+    /// Whether a token from this address, which expires then, is accepted: by what was said before, or else by `ask`.
     pub(super) async fn of(
         self: &Arc<Self>,
+        address: IpAddr,
         token: &str,
         expires: u64,
         ask: impl Future<Output = Result<bool, String>> + Send + 'static,
@@ -75,7 +82,12 @@ impl Reviews {
                 return known.verdict.clone();
             }
             // Whoever gives up before its turn has cost nothing.
-            let turn = self.turn().await;
+            let place = self.waiting.enter(address).await;
+            let turn = tokio::select! {
+                turn = self.turn() => turn,
+                () = place.ousted() => return Err(Refusal::Unverified("too many tokens of its address wait")),
+            };
+            drop(place);
             let reviews = self.clone();
             // Once it is asked for, the verdict is kept, whoever gives up.
             let review = tokio::spawn(async move {
