@@ -12,6 +12,7 @@
 //!
 //! This module knows no Kubernetes and no graph: it serves [snapshots](crate::snapshot) of encoded resources.
 
+mod acceptor;
 mod access;
 mod client;
 mod connection;
@@ -25,11 +26,11 @@ mod room;
 mod serve;
 mod service;
 mod session;
-mod strangers;
 mod stream;
 mod tls;
 mod token;
 mod wire;
+mod words;
 
 pub use access::Access;
 pub use client::ClientName;

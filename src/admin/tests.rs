@@ -205,6 +205,47 @@ async fn bounded_a_silent_client_is_closed() {
 }
 
 #[tokio::test]
+async fn bounded_silent_clients_keep_no_probe_out() {
+    let (served, ..) = health_site().await;
+    let mut silent = Vec::new();
+    for _ in 0..=listener::CONNECTIONS.places {
+        silent.push(TcpStream::connect(served.address).await.unwrap());
+    }
+    let since = Instant::now();
+    assert_eq!(served.get("/livez").await.0, 200);
+    assert!(since.elapsed() < Duration::from_secs(1), "it took {:?}", since.elapsed());
+    let mut rest = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(5), silent[0].read_to_end(&mut rest)).await;
+    assert!(read.is_ok(), "the oldest one went");
+    tokio::time::pause();
+    let newest = silent.last_mut().unwrap();
+    let read = tokio::time::timeout(Duration::from_secs(30), newest.read_to_end(&mut rest)).await;
+    assert!(read.is_ok(), "the first request has to come in time");
+}
+
+#[tokio::test]
+async fn grpc_too_is_only_for_those_who_use_a_loopback_name() {
+    let (_reporter, health) = tonic_health::server::health_reporter();
+    let services = tonic::service::Routes::new(health).prepare();
+    let served = Served::new(Site::new("a site").grpc(services).on_loopback_only()).await;
+    let ask = async |name: &str| {
+        let channel = tonic::transport::Endpoint::from_shared(format!("http://{}", served.address)).unwrap();
+        let channel = channel.origin(format!("http://{name}").parse().unwrap()).connect().await.unwrap();
+        let mut client = tonic_health::pb::health_client::HealthClient::new(channel);
+        client.check(tonic_health::pb::HealthCheckRequest::default()).await
+    };
+    for name in ["localhost:19000", "127.0.0.1", "[::1]:19000"] {
+        assert!(ask(name).await.is_ok(), "{name}");
+    }
+    let refused = ask("attacker.example:19000").await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::PermissionDenied);
+    // Over HTTP/1, as a page in a browser sends it.
+    let (_, head, _) =
+        served.ask("POST /grpc.health.v1.Health/Check", "attacker.example\r\ncontent-type: application/grpc").await;
+    assert!(head.contains("grpc-status: 7"), "{head}");
+}
+
+#[tokio::test]
 async fn it_stops_when_told() {
     let served = Served::new(Site::new("a site")).await;
     let address = served.address;

@@ -7,6 +7,8 @@ use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::google::protobuf::value::Kind;
 use tonic::Status;
 
+use super::words::plain;
+
 /// The key of a node's metadata that names its Gateway.
 const METADATA_KEY: &str = "syncgate.dev/gateway";
 
@@ -44,7 +46,7 @@ impl ClientName {
             return Err(Status::invalid_argument(format!("{shown:?} is not a Gateway's name: {HOW_TO}")));
         }
         let node_id: String = node.id.chars().take(MAX_LEN).collect();
-        Ok(ClientName { gateway: gateway.into(), node_id: node_id.into() })
+        Ok(ClientName { gateway: gateway.into(), node_id: plain(&node_id).into() })
     }
 }
 
@@ -89,6 +91,13 @@ mod tests {
         let both = ClientName::from_node(node("ns/other", text("ns/gw"))).expect("valid");
         assert_eq!((both.gateway.as_str(), both.node_id.as_str()), ("ns/gw", "envoy-1"));
         assert_eq!(ClientName::from_node(node("ns/gw", None)).expect("valid").gateway, "ns/gw");
+    }
+
+    #[test]
+    fn a_node_id_is_one_line() {
+        let forged = Node { id: "envoy\n2026 INFO all is well\x1b[2J".into(), ..node("ns/gw", None).expect("a node") };
+        let name = ClientName::from_node(Some(forged)).expect("valid");
+        assert_eq!(name.node_id, "envoy 2026 INFO all is well [2J");
     }
 
     #[test]

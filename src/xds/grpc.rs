@@ -32,6 +32,11 @@ const PREFIX: usize = 5;
 /// The longest that a message waits for room: longer than those that have it may take.
 const ROOM_PATIENCE: Duration = Duration::from_secs(60);
 
+/// How fast one that has room has to come: so many bytes a second after a head start. A window comes in each round trip, which
+/// is as much over 250 ms.
+const PACE: u32 = 256 << 10;
+const HEAD_START: Duration = Duration::from_secs(5);
+
 /// How messages are taken in.
 #[derive(Debug, Clone)]
 pub(super) struct Intake {
@@ -59,8 +64,7 @@ type Waiting = Pin<Box<dyn Future<Output = room::Taken> + Send>>;
 /// A message that has begun and is not whole.
 #[derive(Default)]
 struct Making {
-    /// When it has to be whole.
-    deadline: Option<tokio::time::Instant>,
+    begun: Option<tokio::time::Instant>,
     room: Option<room::Taken>,
     /// It waits for room, until this moment.
     waiting: Option<(Waiting, tokio::time::Instant)>,
@@ -100,16 +104,22 @@ impl MessageReader {
         if self.unread.is_empty() {
             return self.body.frame().await.transpose();
         }
-        let unfinished = self.intake.unfinished;
-        let deadline = *self.making.deadline.get_or_insert_with(|| tokio::time::Instant::now() + unfinished);
-        timeout_at(deadline, self.body.frame())
+        let begun = *self.making.begun.get_or_insert_with(tokio::time::Instant::now);
+        timeout_at(begun + self.allowed(), self.body.frame())
             .await
             .unwrap_or_else(|_| {
                 metrics::stream_cut("unfinished");
-                let seconds = unfinished.as_secs_f64();
-                Some(Err(Status::deadline_exceeded(format!("a request that began {seconds} s ago is not whole"))))
+                let seconds = begun.elapsed().as_secs_f64();
+                Some(Err(Status::deadline_exceeded(format!("a request that began {seconds:.1} s ago is not whole"))))
             })
             .transpose()
+    }
+
+    /// How long the message that has begun may take, by what has come of it: whoever holds room has to make use of it.
+    fn allowed(&self) -> Duration {
+        let came = u32::try_from(self.unread.len()).unwrap_or(u32::MAX);
+        let at_pace = HEAD_START + Duration::from_secs(1).mul_f64(f64::from(came) / f64::from(PACE));
+        if self.making.room.is_some() { self.intake.unfinished.min(at_pace) } else { self.intake.unfinished }
     }
 
     /// Waits until there is room for the message that has begun, if it needs any.
@@ -213,6 +223,8 @@ pub(super) struct ResponseBody {
     queue: mpsc::Receiver<Written>,
     taken: Taken,
     frames: VecDeque<Bytes>,
+    /// A frame was handed over, and the next one not yet asked for: until then the client may have no window for it.
+    handed_over: bool,
     /// Of the response that `frames` belong to.
     source: Option<(ResourceType, Cause)>,
     ended: bool,
@@ -221,7 +233,7 @@ pub(super) struct ResponseBody {
 impl ResponseBody {
     /// A body that writes what comes through `queue`.
     pub(super) fn new(queue: mpsc::Receiver<Written>, taken: Taken) -> ResponseBody {
-        ResponseBody { queue, taken, frames: VecDeque::new(), source: None, ended: false }
+        ResponseBody { queue, taken, frames: VecDeque::new(), handed_over: false, source: None, ended: false }
     }
 }
 
@@ -230,9 +242,12 @@ impl http_body::Body for ResponseBody {
     type Error = Status;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if std::mem::take(&mut self.handed_over) {
+            self.taken.0.fetch_add(1, Ordering::Relaxed);
+        }
         loop {
             if let Some(frame) = self.frames.pop_front() {
-                self.taken.0.fetch_add(1, Ordering::Relaxed);
+                self.handed_over = true;
                 if self.frames.is_empty()
                     && let Some((kind, Cause { arrived, published })) = self.source.take()
                 {
@@ -291,9 +306,13 @@ mod tests {
         out
     }
 
+    fn rooms(of_process: &Room) -> Rooms {
+        let ample = || Room::new(1 << 20);
+        Rooms { of_connection: ample(), of_identity: ample(), of_process: of_process.clone() }
+    }
+
     fn intake(limit: usize) -> Intake {
-        let rooms = Rooms::new(Room::new(1 << 20), Room::new(1 << 20));
-        Intake { limit, unfinished: Duration::from_secs(30), rooms }
+        Intake { limit, unfinished: Duration::from_secs(30), rooms: rooms(&Room::new(1 << 20)) }
     }
 
     fn reader(bytes: Vec<u8>) -> MessageReader {
@@ -357,7 +376,7 @@ mod tests {
         let small = framed(&DiscoveryRequest { response_nonce: "a".into(), ..Default::default() });
         let process = Room::new(60 << 10);
         let reader = |bytes: &[u8]| {
-            let intake = Intake { rooms: Rooms::new(Room::new(1 << 20), process.clone()), ..intake(1 << 20) };
+            let intake = Intake { rooms: rooms(&process), ..intake(1 << 20) };
             let cut: Vec<_> =
                 bytes.chunks(16 << 10).map(|cut| Ok::<_, Status>(Frame::data(Bytes::copy_from_slice(cut)))).collect();
             MessageReader::new(tonic::body::Body::new(StreamBody::new(tokio_stream::iter(cut))), intake)
@@ -375,6 +394,26 @@ mod tests {
         assert_eq!((refused.code(), start.elapsed()), (Code::ResourceExhausted, ROOM_PATIENCE));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn bounded_a_message_that_has_room_has_to_come_at_a_pace() {
+        for (each, seconds) in [(0, 5), (PACE / 2, 9), (PACE, 30)] {
+            let (sender, frames) = mpsc::channel(1);
+            let begins = [&[0][..], &(64_u32 << 20).to_be_bytes()].concat();
+            tokio::spawn(async move {
+                let mut next = Bytes::from(begins);
+                while sender.send(Ok::<_, Status>(Frame::data(next))).await.is_ok() {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    next = Bytes::from(vec![0; each as usize]);
+                }
+            });
+            let body = StreamBody::new(tokio_stream::wrappers::ReceiverStream::new(frames));
+            let mut reader = MessageReader::new(tonic::body::Body::new(body), intake(64 << 20));
+            let start = tokio::time::Instant::now();
+            let ended = reader.next::<DiscoveryRequest>().await.expect_err("never whole");
+            assert_eq!((ended.code(), start.elapsed().as_secs()), (Code::DeadlineExceeded, seconds));
+        }
+    }
+
     #[tokio::test]
     async fn a_body_writes_its_frames_and_then_the_status() {
         let (sender, queue) = mpsc::channel(4);
@@ -382,9 +421,11 @@ mod tests {
         let response = Outgoing { kind: ResourceType::Cluster, frames, cause: None };
         sender.send(Written::Response(response)).await.expect("open");
         sender.send(Written::End(Status::unavailable("not yet"))).await.expect("open");
-        let mut body = ResponseBody::new(queue, Taken::default());
+        let taken = Taken::default();
+        let mut body = ResponseBody::new(queue, taken.clone());
         let mut data = vec![];
         let trailers = loop {
+            assert_eq!(taken.count(), data.len().saturating_sub(1) as u64, "the last one may be on its way");
             let frame = body.frame().await.expect("not ended").expect("no error");
             match frame.into_data() {
                 Ok(bytes) => data.push(bytes),

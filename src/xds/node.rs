@@ -8,6 +8,8 @@ use envoy_types::pb::envoy::config::core::v3::node::UserAgentVersionType;
 use envoy_types::pb::envoy::config::core::v3::{BuildVersion, Node};
 use prost::Message;
 
+use super::words::plain;
+
 /// The most that is kept of a node, in bytes: an Envoy's without its extensions has some hundred.
 const MAX_LEN: usize = 4 << 10;
 
@@ -74,7 +76,7 @@ fn version(node: &Node) -> String {
         "" | "envoy" => number,
         program => format!("{program} {number}"),
     };
-    whole.trim_end().chars().take(MAX_VERSION).collect()
+    plain(&whole.chars().take(MAX_VERSION).collect::<String>()).trim_end().to_owned()
 }
 
 #[cfg(test)]
@@ -100,6 +102,14 @@ mod tests {
         assert_eq!(kept.version, "1.37.2");
         assert!(kept.encoded.len() < 100, "{} bytes", kept.encoded.len());
         assert_eq!((kept.node().id.as_str(), kept.node().cluster.as_str()), ("envoy-1", "shop/web"));
+    }
+
+    #[test]
+    fn a_version_is_one_line() {
+        let version = Some(UserAgentVersionType::UserAgentVersion("1\x1b[2J\n2".to_owned()));
+        let node =
+            Node { user_agent_name: "my\rproxy".to_owned(), user_agent_version_type: version, ..Default::default() };
+        assert_eq!(NodeInfo::of(&node).version, "my proxy 1 [2J 2");
     }
 
     #[test]

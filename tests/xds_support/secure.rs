@@ -18,6 +18,7 @@ use syncgate::xds::{Access, Guard, Settings, Tls, TlsFiles, Tokens};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Request, Status, Streaming};
@@ -111,10 +112,19 @@ impl Secure {
     }
 
     pub(crate) async fn at(address: SocketAddr, access: Access, tokens: Option<Arc<Tokens>>) -> Secure {
+        Secure::bounded(address, access, tokens, Settings::default()).await
+    }
+
+    pub(crate) async fn bounded(
+        address: SocketAddr,
+        access: Access,
+        tokens: Option<Arc<Tokens>>,
+        settings: Settings,
+    ) -> Secure {
         let (authority, dir) = (Authority::new(), tempfile::tempdir().expect("a folder"));
         let tls = Tls::load(write(dir.path(), &authority.server(), &authority.pem)).expect("usable");
         let guard = Guard { tls: Some(Arc::new(tls)), access, tokens };
-        let served = Served::guarded(address, guard, Settings::default(), Readiness::new(|_| {})).await;
+        let served = Served::guarded(address, guard, settings, Readiness::new(|_| {})).await;
         served.publish([word("a", "1")]).await;
         Secure { served, authority, dir }
     }
@@ -129,14 +139,17 @@ pub(crate) fn word(name: &str, word: &str) -> Resource {
     Resource::new(T::Cluster, name, Parts::leaf(word.to_owned()), [])
 }
 
+/// A connection with TLS on which nothing was said.
+pub(crate) async fn handshake(address: SocketAddr, config: Arc<ClientConfig>) -> std::io::Result<TlsStream<TcpStream>> {
+    let name = ServerName::try_from(SERVER).expect("a name");
+    let tcp = TcpStream::connect(address).await?;
+    TlsConnector::from(config).connect(name, tcp).await
+}
+
 pub(crate) async fn secure(address: SocketAddr, config: Arc<ClientConfig>) -> Result<Channel, String> {
     let connector = tower::service_fn(move |_: Uri| {
         let config = config.clone();
-        async move {
-            let name = ServerName::try_from(SERVER).expect("a name");
-            let tcp = TcpStream::connect(address).await?;
-            TlsConnector::from(config).connect(name, tcp).await.map(TokioIo::new)
-        }
+        async move { handshake(address, config).await.map(TokioIo::new) }
     });
     let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("valid");
     endpoint.connect_with_connector(connector).await.map_err(|error| format!("{error:?}"))
