@@ -79,6 +79,18 @@ impl Authority {
     }
 }
 
+impl Authority {
+    /// A `ConfigMap` that says that clients of these authorities are let in.
+    #[must_use]
+    pub fn config_map(namespace: &str, name: &str, authorities: &[&Self]) -> Value {
+        let bundle: String = authorities.iter().map(|authority| authority.pem()).collect();
+        json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": namespace, "name": name},
+            "data": {"ca.crt": bundle},
+        })
+    }
+}
+
 impl Certified {
     /// Writes both to `<name>.crt` and `<name>.key` in a folder. Gives the paths.
     pub fn write(&self, folder: &Path, name: &str) -> Result<[String; 2]> {
