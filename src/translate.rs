@@ -4,7 +4,8 @@
 //! ```text
 //!  gateway classes ─┐
 //!  gateways ────────┴► accepted gateways ─┬► bound ports ◄─ certificates ◄─ secrets
-//!  namespaces ──┐            │            │      │          (grants)
+//!  namespaces ──┐            │            │      │  ▲       (grants)
+//!               │            │            │      │  └────── clients ◄─ authorities ◄─ config maps
 //!  routes ──────┴► attached routes ─┐     ├► tables, bases
 //!      │                            ▼     ▼      │
 //!      └► compiled routes ──────► entries ─► host routes ─► virtual hosts ─► route configurations
@@ -22,6 +23,7 @@ mod ads;
 mod attachment;
 mod backends;
 mod certificates;
+mod clients;
 mod cluster_count;
 mod filters;
 mod gateway_status;
@@ -30,6 +32,7 @@ mod listeners;
 mod only;
 mod ports;
 mod precedence;
+mod proof;
 mod refusal;
 mod regex;
 mod resources;
@@ -88,13 +91,7 @@ pub fn build(graph: &mut GraphBuilder) -> (Inputs, Outputs) {
     let backends = endpoints::build(graph, inputs.services, inputs.pods, inputs.slices, led);
     let configs = draw_route_configs(graph, gateways, &routes);
     let certificates = graph.derive("certificates", inputs.secrets).rows(certificates::certificate);
-    let listened = graph.derive("ports", gateways).rows(ports::by_port);
-    let bound = graph
-        .derive("bound ports", listened)
-        .reading(inputs.secrets)
-        .reading(certificates)
-        .reading(grants)
-        .rows(ports::bind);
+    let bound = draw_ports(graph, &inputs, certificates, grants, gateways);
     let needs = draw_needs(graph, &routes, configs, bound);
     let resources = graph
         .derive("resources", needs)
@@ -104,6 +101,30 @@ pub fn build(graph: &mut GraphBuilder) -> (Inputs, Outputs) {
         .rows(resources::resource);
     let statuses = draw_statuses(graph, &inputs, gateways, &routes, bound);
     (inputs, Outputs { gateways, resources, assignments: backends.assignments, statuses })
+}
+
+fn draw_ports(
+    graph: &mut GraphBuilder,
+    inputs: &Inputs,
+    certificates: Rows<ObjectKey, certificates::Certificate>,
+    grants: grants::Grants,
+    gateways: Rows<ObjectKey, Accepted>,
+) -> Rows<names::PortKey, ports::Bound> {
+    let ports = graph.derive("ports", gateways).rows(ports::by_port);
+    let authorities = graph.derive("authorities", inputs.config_maps).rows(clients::authorities);
+    let clients = graph
+        .derive("clients", ports)
+        .reading(inputs.config_maps)
+        .reading(authorities)
+        .reading(grants)
+        .rows(clients::of_port);
+    graph
+        .derive("bound ports", ports)
+        .reading(inputs.secrets)
+        .reading(certificates)
+        .reading(grants)
+        .reading(clients)
+        .rows(ports::bind)
 }
 
 /// Routes as far as they are known by themselves.

@@ -57,7 +57,7 @@ async fn list(api: &Api, encoding: Encoding) -> Result<Duration> {
     let start = Instant::now();
     let pool = std::sync::Arc::new(Pool::new());
     let mut kinds = JoinSet::new();
-    for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Secret) {
+    for kind in Kind::ALL.into_iter().filter(|kind| !kind.is_by_object()) {
         let (api, pool) = (api.clone(), pool.clone());
         kinds.spawn(async move { pages(&api, kind, encoding, &pool).await });
     }

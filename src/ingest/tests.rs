@@ -3,6 +3,7 @@
 mod backing;
 mod bounded;
 mod cases;
+mod config_maps;
 mod demands;
 mod demands_model;
 mod firm;
@@ -135,14 +136,14 @@ impl Rig {
         rig
     }
 
-    /// A door behind which these objects are, whose sources read Secrets on demand, and these namespaces if they are named.
+    /// A door behind which these objects are, whose sources read Secrets and ConfigMaps on demand, and these namespaces if they are named.
     /// Whatever was wanted so far is answered.
     fn covering(namespaces: Option<&[&str]>, events: Vec<Event>) -> Self {
         let start = Instant::now();
         let mut rig = Self { door: Door::new(), graph: Graph::default(), backs: true, start, now: start };
-        rig.offer(vec![covers(&[Kind::Secret], namespaces)]);
+        rig.offer(vec![covers(&Kind::BY_OBJECT, namespaces)]);
         rig.offer(events);
-        let listed = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Secret);
+        let listed = Kind::ALL.into_iter().filter(|kind| !kind.is_by_object());
         rig.offer(listed.map(Event::Listed).collect());
         let open: Vec<_> = rig.door.wants().keys().cloned().collect();
         rig.offer(open.iter().map(known).collect());

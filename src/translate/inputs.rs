@@ -2,8 +2,8 @@
 
 use crate::graph::{Batch, GraphBuilder, Input};
 use crate::model::{
-    EndpointSlice, Gateway, GatewayClass, HttpRoute, Kind, Namespace, Object, ObjectKey, ObjectRef, Pod, PortRef,
-    ReferenceGrant, Secret, Service,
+    ConfigMap, EndpointSlice, Gateway, GatewayClass, HttpRoute, Kind, Namespace, Object, ObjectKey, ObjectRef, Pod,
+    PortRef, ReferenceGrant, Secret, Service,
 };
 
 use super::led::Led;
@@ -21,6 +21,7 @@ macro_rules! on_input {
             Kind::Pod => on_input!(@one $inputs.pods, $input, $change),
             Kind::EndpointSlice => on_input!(@one $inputs.slices, $input, $change),
             Kind::Secret => on_input!(@one $inputs.secrets, $input, $change),
+            Kind::ConfigMap => on_input!(@one $inputs.config_maps, $input, $change),
         }
     };
     (@one $of:expr, $input:ident, $change:expr) => {{
@@ -50,6 +51,8 @@ pub struct Inputs {
     pub slices: Input<ObjectKey, EndpointSlice>,
     /// Secrets.
     pub secrets: Input<ObjectKey, Secret>,
+    /// ConfigMaps.
+    pub config_maps: Input<ObjectKey, ConfigMap>,
     /// Service ports that changes lead to which wait at the door.
     pub awaited: Input<PortRef, Led>,
 }
@@ -67,6 +70,7 @@ impl Inputs {
             pods: graph.input("pods"),
             slices: graph.input("slices"),
             secrets: graph.input("secrets"),
+            config_maps: graph.input("config maps"),
             awaited: graph.input("awaited ports"),
         }
     }
@@ -83,6 +87,7 @@ impl Inputs {
             Object::Pod(value) => batch.put(self.pods, key.clone(), value.clone()),
             Object::EndpointSlice(value) => batch.put(self.slices, key.clone(), value.clone()),
             Object::Secret(value) => batch.put(self.secrets, key.clone(), value.clone()),
+            Object::ConfigMap(value) => batch.put(self.config_maps, key.clone(), value.clone()),
         }
     }
 
