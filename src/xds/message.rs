@@ -63,6 +63,16 @@ pub enum Ask {
     },
 }
 
+impl Ask {
+    /// How many names it says, whatever for.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Ask::StateOfTheWorld { names, .. } => names.len(),
+            Ask::Delta { subscribe, unsubscribe, held } => subscribe.len() + unsubscribe.len() + held.len(),
+        }
+    }
+}
+
 /// One response for one type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {

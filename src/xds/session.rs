@@ -43,8 +43,15 @@ pub struct Limits {
     pub hold: Duration,
     /// How long what was replaced stays after the routes moved on: requests that are under way end in it.
     pub linger: Duration,
-    /// The most names that a client may subscribe to, over all types.
+    /// The most names that a client may subscribe to, over all types; one of more than 256 bytes counts as several.
     pub names: usize,
+}
+
+impl Limits {
+    /// The most names in one request: a reconnect says each name that is wanted, and what is held under it.
+    pub(super) fn names_in_request(&self) -> usize {
+        self.names.saturating_mul(2)
+    }
 }
 
 impl Default for Limits {
@@ -86,10 +93,23 @@ pub struct Progress {
 
 /// The client broke a bound; the stream is to be closed with RESOURCE_EXHAUSTED.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("subscribed to {names} names, of {limit} allowed; subscribe to * instead, or raise the limit")]
-pub struct TooManyNames {
-    names: usize,
-    limit: usize,
+pub enum TooManyNames {
+    /// It wants too many.
+    #[error("subscribed to {names} names, of {limit} allowed; subscribe to * instead, or raise the limit")]
+    Wanted {
+        /// So many, over all types.
+        names: usize,
+        /// Of so many.
+        limit: usize,
+    },
+    /// One request names too many, whether it wants them or not.
+    #[error("a request with {names} names, of {limit} allowed; subscribe to * instead, or raise the limit")]
+    InRequest {
+        /// So many.
+        names: usize,
+        /// Of so many.
+        limit: usize,
+    },
 }
 
 /// See the module.
@@ -153,6 +173,11 @@ impl Session {
     /// # Errors
     /// [`TooManyNames`] ends the stream.
     pub fn on_request(&mut self, request: Request, now: Instant) -> Result<(), TooManyNames> {
+        // Before there is any work.
+        let (names, limit) = (request.ask.len(), self.limits.names_in_request());
+        if names > limit {
+            return Err(TooManyNames::InRequest { names, limit });
+        }
         let state = &mut self.types[request.kind.index()];
         if state.subscription.is_none() {
             // Initial, whatever nonce it carries (rule 4).
@@ -252,9 +277,9 @@ impl Session {
 
     fn check_names(&self) -> Result<(), TooManyNames> {
         let subscriptions = self.types.iter().filter_map(|state| state.subscription.as_ref());
-        let names = subscriptions.map(|subscription| subscription.names().len()).sum();
+        let names = subscriptions.map(|subscription| subscription.weight()).sum();
         if names > self.limits.names {
-            return Err(TooManyNames { names, limit: self.limits.names });
+            return Err(TooManyNames::Wanted { names, limit: self.limits.names });
         }
         Ok(())
     }
