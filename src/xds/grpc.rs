@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout_at;
 use tonic::Status;
 
+use super::request::DiscoveryMessage;
 use super::room::{self, Rooms};
 use crate::metrics;
 use crate::resource::ResourceType;
@@ -36,6 +37,8 @@ const ROOM_PATIENCE: Duration = Duration::from_secs(60);
 pub(super) struct Intake {
     /// The largest, in bytes.
     pub(super) limit: usize,
+    /// The most names in one.
+    pub(super) names: usize,
     /// How long one may take to be whole, once it has begun and has room.
     pub(super) unfinished: Duration,
     /// Room for larger ones.
@@ -75,7 +78,7 @@ impl MessageReader {
     ///
     /// # Errors
     /// What is to be said to the client as its stream ends.
-    pub(super) async fn next<M: prost::Message + Default>(&mut self) -> Result<Option<M>, Status> {
+    pub(super) async fn next<M: DiscoveryMessage>(&mut self) -> Result<Option<M>, Status> {
         self.last = None;
         loop {
             if let Some(message) = self.take_message()? {
@@ -160,17 +163,16 @@ impl MessageReader {
         Ok(Some(len))
     }
 
-    fn take_message<M: prost::Message + Default>(&mut self) -> Result<Option<M>, Status> {
+    fn take_message<M: DiscoveryMessage>(&mut self) -> Result<Option<M>, Status> {
         let Some(len) = self.announced()?.filter(|len| self.unread.len() - PREFIX >= *len) else { return Ok(None) };
         self.unread.advance(PREFIX);
-        let message = M::decode(self.unread.split_to(len).freeze());
+        let message = M::read(self.unread.split_to(len).freeze(), self.intake.names);
         if self.unread.is_empty() {
             // A stream that once sent a large message does not hold its memory.
             self.unread = BytesMut::new();
         }
         self.last = std::mem::take(&mut self.making).room;
-        let error = |error| malformed(Status::invalid_argument(format!("not a discovery request: {error}")));
-        message.map(Some).map_err(error)
+        message.map(Some)
     }
 }
 
@@ -272,11 +274,11 @@ fn trailers(status: &Status) -> HeaderMap {
 
 #[cfg(test)]
 mod tests {
-    use envoy_types::pb::envoy::service::discovery::v3::DiscoveryRequest;
     use http_body_util::{Full, StreamBody};
     use prost::Message;
     use tonic::Code;
 
+    use super::super::request::DiscoveryRequest;
     use super::super::room::Room;
     use super::*;
 
@@ -290,7 +292,7 @@ mod tests {
 
     fn intake(limit: usize) -> Intake {
         let rooms = Rooms::new(Room::new(1 << 20), Room::new(1 << 20));
-        Intake { limit, unfinished: Duration::from_secs(30), rooms }
+        Intake { limit, names: 100, unfinished: Duration::from_secs(30), rooms }
     }
 
     fn reader(bytes: Vec<u8>) -> MessageReader {

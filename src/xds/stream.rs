@@ -20,8 +20,9 @@ use super::hub::{Hub, Introduction, Published, Seat, now};
 use super::message::Request;
 use super::node::NodeInfo;
 use super::pace::{Pace, Unread};
+use super::request::DiscoveryMessage;
 use super::session::{Answer, Limits, Refusal, Session};
-use super::wire::{self, DiscoveryMessage};
+use super::wire;
 use crate::metrics;
 use crate::snapshot::Snapshot;
 

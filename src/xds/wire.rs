@@ -1,17 +1,15 @@
-//! The protocol's messages: decoded with prost on the way in, written by hand on the way out.
+//! The protocol's responses, written by hand.
 //!
 //! A response is a list of frames around the resources' own bytes, which are shared by every client and never copied.
 //!
 //! Invariant: what is written here decodes as the message that the discovery protos define.
 
 use bytes::{BufMut, Bytes};
-use envoy_types::pb::envoy::config::core::v3::Node;
-use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
 use prost::encoding::{encode_varint, encoded_len_varint};
 use tonic::Status;
 
-use super::message::{Ask, Body, Request, Response, Variant};
-use crate::resource::{FrameBuffer, Resource, ResourceType};
+use super::message::{Body, Response};
+use crate::resource::{FrameBuffer, Resource};
 
 /// What Envoy exports as the name of the server that it is connected to (rule 5).
 const CONTROL_PLANE: &str = concat!("syncgate/", env!("CARGO_PKG_VERSION"));
@@ -20,75 +18,6 @@ const CONTROL_PLANE: &str = concat!("syncgate/", env!("CARGO_PKG_VERSION"));
 const RESOURCES: u32 = 2;
 const TYPE_URL: u32 = 4;
 const NONCE: u32 = 5;
-
-/// A discovery request of either variant.
-pub(super) trait DiscoveryMessage: prost::Message + Default + 'static {
-    /// The variant that it belongs to.
-    const VARIANT: Variant;
-
-    /// Who asks; sure to be there in the first request of a stream only (rule 1).
-    fn take_node(&mut self) -> Option<Node>;
-
-    /// The request, or None if its type is not one that we serve: such a request does not close the stream (rule 2).
-    ///
-    /// # Errors
-    /// INVALID_ARGUMENT if it names no type.
-    fn into_request(self) -> Result<Option<Request>, Status>;
-}
-
-impl DiscoveryMessage for DiscoveryRequest {
-    const VARIANT: Variant = Variant::StateOfTheWorld;
-
-    fn take_node(&mut self) -> Option<Node> {
-        self.node.take()
-    }
-
-    fn into_request(self) -> Result<Option<Request>, Status> {
-        let ask = Ask::StateOfTheWorld { version: self.version_info, names: self.resource_names };
-        let error = self.error_detail.map(|status| status.message);
-        request(&self.type_url, self.response_nonce, error, ask)
-    }
-}
-
-impl DiscoveryMessage for DeltaDiscoveryRequest {
-    const VARIANT: Variant = Variant::Delta;
-
-    fn take_node(&mut self) -> Option<Node> {
-        self.node.take()
-    }
-
-    fn into_request(self) -> Result<Option<Request>, Status> {
-        let ask = Ask::Delta {
-            subscribe: self.resource_names_subscribe,
-            unsubscribe: self.resource_names_unsubscribe,
-            held: self.initial_resource_versions.into_iter().collect(),
-        };
-        let error = self.error_detail.map(|status| status.message);
-        request(&self.type_url, self.response_nonce, error, ask)
-    }
-}
-
-fn request(type_url: &str, nonce: String, error: Option<String>, ask: Ask) -> Result<Option<Request>, Status> {
-    if type_url.is_empty() {
-        return Err(Status::invalid_argument("a request on an aggregated stream must name its type_url"));
-    }
-    Ok(ResourceType::from_type_url(type_url).map(|kind| Request { kind, nonce, error, ask }))
-}
-
-/// A request of this variant from its bytes; None if its type is not one that we serve (rule 2).
-///
-/// # Errors
-/// INVALID_ARGUMENT for what is no request.
-pub fn decode(variant: Variant, bytes: &[u8]) -> Result<Option<Request>, Status> {
-    fn read<M: DiscoveryMessage>(bytes: &[u8]) -> Result<Option<Request>, Status> {
-        let message = M::decode(bytes).map_err(|error| Status::invalid_argument(error.to_string()))?;
-        message.into_request()
-    }
-    match variant {
-        Variant::StateOfTheWorld => read::<DiscoveryRequest>(bytes),
-        Variant::Delta => read::<DeltaDiscoveryRequest>(bytes),
-    }
-}
 
 /// The response as one gRPC message, in frames that share the resources' bytes.
 ///
