@@ -45,6 +45,8 @@ pub struct Limits {
     pub linger: Duration,
     /// The most names that a client may subscribe to, over all types; one of more than 256 bytes counts as several.
     pub names: usize,
+    /// The size at which a delta response is cut, in bytes; one resource that is larger goes alone.
+    pub response: usize,
 }
 
 impl Limits {
@@ -56,8 +58,10 @@ impl Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        // Envoy acknowledges within milliseconds; five seconds are a client in trouble. A name costs about 100 bytes.
-        Limits { hold: Duration::from_secs(5), linger: Duration::from_secs(1), names: 100_000 }
+        // Envoy acknowledges within milliseconds; five seconds are a client in trouble. A name costs about 100 bytes. gRPC
+        // clients accept 4 MiB unless they are told otherwise.
+        let (hold, linger) = (Duration::from_secs(5), Duration::from_secs(1));
+        Limits { hold, linger, names: 100_000, response: 3_500_000 }
     }
 }
 
@@ -339,11 +343,12 @@ impl Session {
             Some(resource) => kind != ResourceType::RouteConfiguration || self.clusters_are_made(resource, now),
             None => self.absence_is_known(kind),
         };
-        let selection = state.select(may_send, may_remove, may_answer);
+        let mut selection = state.select(may_send, may_remove, may_answer);
         let number = self.nonces + 1;
         let nonce = || format!("{}-{number}", self.nonce_prefix);
+        let (generation, limit) = (self.generation, self.limits.response);
         let state = &mut self.types[kind.index()];
-        let Some(response) = state.respond(&selection, nonce, self.generation, now) else {
+        let Some(response) = state.respond(&mut selection, limit, nonce, (generation, now)) else {
             state.settle(&selection, self.generation);
             return;
         };
@@ -355,7 +360,12 @@ impl Session {
         if kind == ResourceType::Cluster {
             selection.upserts.iter().for_each(|cluster| self.making.sent(&cluster.name, now));
             let changed = state.taken_for_changed(&response, &selection);
+            let goes_on = state.is_cut();
             self.resend_assignments_of(&changed);
+            if goes_on {
+                // Even of a new client: with the first clusters it asks for listeners.
+                self.announce_clusters(now);
+            }
         }
         self.responses.push_back(response);
     }

@@ -104,6 +104,8 @@ pub(super) struct InFlight {
     withholds: bool,
     /// It removes something, and not all that is to be removed.
     lingers: bool,
+    /// It does not hold all that could be sent: that would have been too large.
+    is_cut: bool,
     /// [`TypeState::changes`] and [`TypeState::releases`] when it was sent.
     changes: u64,
     releases: u64,
@@ -144,6 +146,11 @@ pub(super) struct TypeState {
     removals_first: bool,
     /// The response that was given up was not the newest: what makes way for a removal is not only to be repeated.
     newer_waits: bool,
+    /// The last name that was upserted, and the last that was removed, in a response that was cut: the next one goes on
+    /// behind it. So each has its turn, even if one before it is never answered.
+    cut_after: [Option<ArcStr>; 2],
+    /// How many responses that were cut were given up since the client last answered.
+    cuts_given_up: u32,
     /// The newest generation of the snapshot that the client has wholly acknowledged.
     settled: u64,
     /// The last NACK, until everything is acknowledged again.
@@ -172,6 +179,8 @@ impl TypeState {
             releases: 0,
             removals_first: false,
             newer_waits: false,
+            cut_after: [None, None],
+            cuts_given_up: 0,
             settled: 0,
             refusal: None,
             doubts: if mutant::is(Mutant::ForgetsDoubts) { BTreeSet::new() } else { doubts },

@@ -51,17 +51,21 @@ impl TypeState {
 
     /// When the response in flight is given up, so that what is newer, or was held back, does not wait for its answer
     /// for ever. Envoy answers nothing as long as one of the clusters in a response is not warm. If nothing else is to
-    /// be sent, the answer is waited for.
+    /// be sent, the answer is waited for; if the rest of what was cut is, longer each time, in case that the client is slow.
     pub(in crate::xds::session) fn patience_ends(&self, hold: Duration) -> Option<Instant> {
         let sent = self.in_flight.as_ref().filter(|_| !mutant::is(Mutant::NeverGivesUp))?;
         let is_newest = sent.changes == self.changes && sent.releases == self.releases;
-        (!is_newest || sent.withholds).then(|| sent.at + hold)
+        if !is_newest || sent.withholds {
+            return Some(sent.at + hold);
+        }
+        sent.is_cut.then(|| sent.at + hold * 2_u32.pow(self.cuts_given_up.min(4)))
     }
 
     /// Gives the response in flight up: its names are unknown and are sent again with what is new. Says whether it held
     /// removals: then all go together.
     pub(in crate::xds::session) fn give_up(&mut self) -> bool {
         let Some(sent) = self.in_flight.take() else { return false };
+        self.cuts_given_up += u32::from(sent.is_cut);
         self.mark_unknown(&sent, Why::Changed);
         if self.sends_full_sets() {
             self.keep_what_was_sent(&sent);
@@ -94,6 +98,7 @@ impl TypeState {
     /// The response in flight was accepted. Returns when it was made.
     pub(in crate::xds::session) fn accept(&mut self) -> Option<Instant> {
         let sent = self.in_flight.take()?;
+        self.cuts_given_up = 0;
         for Sent { name, now, .. } in
             sent.sent.into_iter().filter(|sent| self.subscription.as_ref().is_some_and(|s| s.wants(&sent.name)))
         {
@@ -117,6 +122,7 @@ impl TypeState {
             self.accept();
         }
         let Some(sent) = self.in_flight.take() else { return };
+        self.cuts_given_up = 0;
         let has_changed = self.changes != sent.changes || mutant::is(Mutant::RefusedIsSentAgain);
         let why = if has_changed { Why::Changed } else { Why::Refused };
         self.mark_unknown(&sent, why);
