@@ -126,6 +126,8 @@ pub struct Session {
     /// Counts snapshots.
     generation: u64,
     types: [TypeState; ResourceType::COUNT],
+    /// Counts names in requests.
+    said: u64,
     making: Making,
     retirement: Retirement,
     /// Since when route configurations wait for listeners.
@@ -157,6 +159,7 @@ impl Session {
             nonces: 0,
             generation: 1,
             types,
+            said: 0,
             making: Making::default(),
             retirement: Retirement::default(),
             routes_wait: None,
@@ -182,6 +185,7 @@ impl Session {
         if names > limit {
             return Err(TooManyNames::InRequest { names, limit });
         }
+        self.said += names as u64;
         let state = &mut self.types[request.kind.index()];
         if state.subscription.is_none() {
             // Initial, whatever nonce it carries (rule 4).
@@ -273,6 +277,13 @@ impl Session {
     #[must_use]
     pub fn holdings(&self) -> Vec<Holding> {
         self.types.iter().flat_map(TypeState::holdings).collect()
+    }
+
+    /// How many names were said, noted and gone through so far: what a request costs is how much this grows by it.
+    #[must_use]
+    pub fn work(&self) -> u64 {
+        let of_types = self.types.iter().map(|state| state.todo.revision() + state.todo.visited());
+        self.said + of_types.sum::<u64>() + self.making.visited()
     }
 
     fn state(&self, kind: ResourceType) -> &TypeState {
@@ -428,9 +439,8 @@ impl Session {
 
     /// Starts the clock when a change of routes has to wait for listeners, and stops it when none has to.
     fn update_routes_wait(&mut self, now: Instant) {
-        let routes = self.state(ResourceType::RouteConfiguration);
-        let changed = |(name, todo): (&ArcStr, &Todo)| todo.why == Why::Changed && routes.target.contains(name);
-        let waits = self.state(ResourceType::Listener).has_open_upserts() && routes.todo.iter().any(changed);
+        let routes_changed = self.state(ResourceType::RouteConfiguration).has_unsent_changes_of_content();
+        let waits = self.state(ResourceType::Listener).has_open_upserts() && routes_changed;
         self.routes_wait = if waits { self.routes_wait.or(Some(now)) } else { None };
     }
 
@@ -466,10 +476,11 @@ impl Session {
 
     /// Routes wait for the clusters that are to be sent.
     fn announce_clusters(&mut self, now: Instant) {
-        let clusters = &self.types[ResourceType::Cluster.index()];
-        for (name, todo) in &clusters.todo {
-            if matches!(todo.why, Why::Asked | Why::Changed) && clusters.target.contains(name) {
-                self.making.announce(name.clone(), now);
+        let clusters = &mut self.types[ResourceType::Cluster.index()];
+        for name in clusters.todo.take_upserts() {
+            let is_due = |todo: &Todo| matches!(todo.why, Why::Asked | Why::Changed);
+            if clusters.todo.get(&name).is_some_and(is_due) && clusters.target.contains(&name) {
+                self.making.announce(name, now);
             }
         }
     }
@@ -511,8 +522,12 @@ impl Session {
     fn update_retirement(&mut self, now: Instant) -> bool {
         let routing = self.routing();
         let times = (self.limits.hold, self.limits.linger);
-        let types = &self.types;
-        let released = self.retirement.update(now, times, routing, |kind, name| types[kind.index()].is_leaving(name));
+        for at in 0..ResourceType::COUNT {
+            let (kind, touched) = (self.types[at].kind, self.types[at].todo.take_touched());
+            let over = touched.into_iter().filter(|name| !self.types[at].is_leaving(name));
+            self.retirement.strike_off(kind, over);
+        }
+        let released = self.retirement.update(now, times, routing);
         if released {
             let retirement = &self.retirement;
             let concerned = self.types.iter_mut().filter(|state| retirement.concerns(state.kind));

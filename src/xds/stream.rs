@@ -162,7 +162,9 @@ impl Stream {
                     pace.count(now());
                     let Some(request) = request? else { return Ok(()) };
                     if let Some(request) = request.into_request()? {
+                        let before = live.session.work();
                         live.on_request(request).await?;
+                        pace.charge(live.session.work() - before);
                     }
                 }
                 () = live.seat.changed() => live.on_update().await?,

@@ -40,7 +40,7 @@ impl TypeState {
         may_answer: impl Fn(Option<&Resource>) -> bool,
     ) -> Selection {
         let mut selection = Selection::default();
-        for (name, todo) in &self.todo {
+        for (name, todo) in self.todo.iter() {
             match (todo.why, self.target.get(name)) {
                 (Why::Refused, _) => {}
                 (Why::Asked, Some(resource)) if !may_answer(Some(resource)) => {
@@ -76,8 +76,7 @@ impl TypeState {
         if !selection.withheld.iter().any(is_unknown) {
             return;
         }
-        let asked = self.todo.values().any(|todo| todo.why == Why::Asked);
-        if asked {
+        if self.todo.has(Why::Asked) {
             let withheld = std::mem::take(&mut selection.withheld);
             selection.upserts.extend(withheld.iter().filter_map(|name| self.target.get(name).cloned()));
         } else {
@@ -90,12 +89,13 @@ impl TypeState {
     /// Drops what was asked for and cannot be answered: that it does not exist (rule 14). When it comes to be, that is
     /// a change.
     pub(in crate::xds::session) fn drop_unsayable(&mut self) {
-        if !self.can_remove() {
-            let target = &self.target;
-            self.todo.retain(|name, todo| target.contains(name) || todo.held.last.is_some());
-            let gone = self.todo.iter_mut().filter(|(name, todo)| todo.why == Why::Asked && !target.contains(name));
-            gone.for_each(|(_, todo)| todo.why = Why::Changed);
+        if self.can_remove() || self.sayable == self.todo.revision() {
+            return;
         }
+        let target = &self.target;
+        self.todo.retain(|name, todo| target.contains(name) || todo.held.last.is_some());
+        self.todo.turn(Why::Asked, Why::Changed, |name| !target.contains(name));
+        self.sayable = self.todo.revision();
     }
 
     /// Makes the response for a selection, if there is one to make. Upserts go before removals, and never together. What
@@ -184,7 +184,7 @@ impl TypeState {
     fn take_sent(&mut self, selection: &Selection, removals: &[ArcStr]) -> Vec<Sent> {
         let mut names: Vec<ArcStr> = selection.upserts.iter().map(|resource| resource.name.clone()).collect();
         names.extend_from_slice(removals);
-        if self.sends_full_sets() {
+        if self.sends_full_sets() && self.is_refused() {
             let refused = self.todo.iter().filter(|(_, todo)| todo.why == Why::Refused);
             names.extend(refused.map(|(name, _)| name.clone()));
         }
