@@ -5,7 +5,6 @@
 //! Invariants: a message in the making holds no more than the limit, has [room](super::room) if it is a larger one, and is
 //! whole in time; whoever breaks the framing ends its own stream.
 
-use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,11 +22,12 @@ use tonic::Status;
 
 use super::request::DiscoveryMessage;
 use super::room::{self, Rooms};
+use super::wire::Encoder;
 use crate::metrics;
 use crate::resource::ResourceType;
 
 /// Compression flag and length.
-const PREFIX: usize = 5;
+pub(super) const PREFIX: usize = 5;
 
 /// The longest that a message waits for room: longer than those that have it may take.
 const ROOM_PATIENCE: Duration = Duration::from_secs(60);
@@ -185,7 +185,8 @@ fn malformed(status: Status) -> Status {
 #[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) kind: ResourceType,
-    pub(super) frames: Vec<Bytes>,
+    /// In a box: the queue has room for some, and is seldom used.
+    pub(super) message: Box<Encoder>,
     /// When the event that caused it arrived at its source.
     pub(super) arrived: Option<Instant>,
 }
@@ -199,7 +200,7 @@ pub(super) enum Written {
     End(Status),
 }
 
-/// How many frames of a stream were taken to the socket: whether its client reads at all. Clones count together.
+/// How many bytes of a stream were taken to the socket: whether its client reads at all. Clones count together.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Taken(Arc<AtomicU64>);
 
@@ -213,8 +214,9 @@ impl Taken {
 pub(super) struct ResponseBody {
     queue: mpsc::Receiver<Written>,
     taken: Taken,
-    frames: VecDeque<Bytes>,
-    /// Of the response that `frames` belong to.
+    /// The response that is being written: frame by frame, as they are taken.
+    message: Option<Box<Encoder>>,
+    /// Of that response.
     source: Option<(ResourceType, Instant)>,
     ended: bool,
 }
@@ -222,7 +224,7 @@ pub(super) struct ResponseBody {
 impl ResponseBody {
     /// A body that writes what comes through `queue`.
     pub(super) fn new(queue: mpsc::Receiver<Written>, taken: Taken) -> ResponseBody {
-        ResponseBody { queue, taken, frames: VecDeque::new(), source: None, ended: false }
+        ResponseBody { queue, taken, message: None, source: None, ended: false }
     }
 }
 
@@ -232,9 +234,10 @@ impl http_body::Body for ResponseBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         loop {
-            if let Some(frame) = self.frames.pop_front() {
-                self.taken.0.fetch_add(1, Ordering::Relaxed);
-                if self.frames.is_empty()
+            if let Some(frame) = self.message.as_mut().and_then(Iterator::next) {
+                self.taken.0.fetch_add(frame.len() as u64, Ordering::Relaxed);
+                self.message.take_if(|message| message.left() == 0);
+                if self.message.is_none()
                     && let Some((kind, arrived)) = self.source.take()
                 {
                     metrics::propagated(kind.short(), arrived.elapsed());
@@ -247,7 +250,7 @@ impl http_body::Body for ResponseBody {
             match ready!(self.queue.poll_recv(context)) {
                 Some(Written::Response(response)) => {
                     self.source = response.arrived.map(|arrived| (response.kind, arrived));
-                    self.frames = response.frames.into();
+                    self.message = Some(response.message);
                 }
                 end => {
                     self.ended = true;
@@ -278,9 +281,12 @@ mod tests {
     use prost::Message;
     use tonic::Code;
 
+    use super::super::message::{Body, Response};
     use super::super::request::DiscoveryRequest;
     use super::super::room::Room;
+    use super::super::wire::encode;
     use super::*;
+    use crate::resource::{Parts, Resource};
 
     fn framed(message: &impl Message) -> Vec<u8> {
         let body = message.encode_to_vec();
@@ -375,22 +381,29 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_writes_its_frames_and_then_the_status() {
+    async fn a_body_writes_a_response_frame_by_frame_and_then_the_status() {
         let (sender, queue) = mpsc::channel(4);
-        let frames = vec![Bytes::from_static(b"one"), Bytes::from_static(b"two")];
-        let response = Outgoing { kind: ResourceType::Cluster, frames, arrived: Some(Instant::now()) };
-        sender.send(Written::Response(response)).await.expect("open");
+        let cluster = |at: usize| Resource::new(ResourceType::Cluster, format!("c{at}"), Parts::leaf(vec![7; 400]), []);
+        let resources = (0..100).map(|at| Arc::new(cluster(at))).collect();
+        let body = Body::Delta { resources, removed: vec![] };
+        let response = Response { kind: ResourceType::Cluster, nonce: "s-1".into(), body };
+        let expected = encode(&response).expect("fits");
+        let message = Box::new(Encoder::new(response).expect("fits"));
+        let outgoing = Outgoing { kind: ResourceType::Cluster, message, arrived: Some(Instant::now()) };
+        sender.send(Written::Response(outgoing)).await.expect("open");
         sender.send(Written::End(Status::unavailable("not yet"))).await.expect("open");
-        let mut body = ResponseBody::new(queue, Taken::default());
-        let mut data = vec![];
+        let taken = Taken::default();
+        let mut body = ResponseBody::new(queue, taken.clone());
+        let mut data: Vec<Bytes> = vec![];
         let trailers = loop {
             let frame = body.frame().await.expect("not ended").expect("no error");
             match frame.into_data() {
                 Ok(bytes) => data.push(bytes),
                 Err(frame) => break frame.into_trailers().expect("trailers"),
             }
+            assert_eq!(taken.count(), data.iter().map(Bytes::len).sum::<usize>() as u64);
         };
-        assert_eq!(data, ["one", "two"]);
+        assert!(data.len() > 2 && data == expected, "{} frames", data.len());
         assert_eq!(
             (&trailers["grpc-status"], &trailers["grpc-message"]),
             (&"14".parse().unwrap(), &"not%20yet".parse().unwrap())

@@ -71,12 +71,12 @@ impl Unread {
         Self { limit, taken, written: 0, seen: (0, super::hub::now()) }
     }
 
-    /// So many frames were written.
-    pub(super) fn wrote(&mut self, frames: usize, now: Instant) {
+    /// So many bytes were written.
+    pub(super) fn wrote(&mut self, bytes: usize, now: Instant) {
         if self.taken.count() == self.written {
             self.seen = (self.written, now);
         }
-        self.written += frames as u64;
+        self.written += bytes as u64;
     }
 
     /// Whether the client has left unread what it was sent, for too long.

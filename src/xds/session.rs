@@ -337,6 +337,11 @@ impl Session {
             }
         }
         self.update_routes_wait(now);
+        let clusters = &mut self.types[ResourceType::Cluster.index()];
+        if !clusters.has_unsent_upserts() {
+            // What a new client was sent at once was not announced, and is not any more.
+            clusters.todo.take_upserts();
+        }
     }
 
     fn push(&mut self, kind: ResourceType, now: Instant) {

@@ -22,7 +22,7 @@ use super::node::NodeInfo;
 use super::pace::{Pace, Unread};
 use super::request::DiscoveryMessage;
 use super::session::{Answer, Limits, Refusal, Session};
-use super::wire;
+use super::wire::Encoder;
 use crate::metrics;
 use crate::snapshot::Snapshot;
 
@@ -268,12 +268,13 @@ impl Live {
 
     async fn write(&mut self, arrived: Option<Instant>) -> Result<(), Status> {
         for response in self.session.poll_responses() {
-            let frames = wire::encode(&response)?;
-            let bytes = frames.iter().map(bytes::Bytes::len).sum();
-            self.unread.wrote(frames.len(), now());
-            metrics::pushed(response.kind.short(), bytes, response.resources().len());
+            let (kind, resources) = (response.kind, response.resources().len());
+            let message = Box::new(Encoder::new(response)?);
+            let bytes = message.left();
+            self.unread.wrote(bytes, now());
+            metrics::pushed(kind.short(), bytes, resources);
             self.seat.wrote(bytes);
-            let outgoing = Outgoing { kind: response.kind, frames, arrived };
+            let outgoing = Outgoing { kind, message, arrived };
             let sent = tokio::time::timeout(self.unread.limit, self.queue.send(Written::Response(outgoing))).await;
             match sent {
                 Ok(Ok(())) => {}
