@@ -255,7 +255,8 @@ async fn bounded_large_requests_that_wait_for_room_hold_up_no_small_ones() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     // 64 kB, which has to wait until the greedy one is cut off.
     let start = Instant::now();
-    let mut large = Client::open(served.address, request([format!("{:064000}", 0)])).await.expect("opens");
+    let mut large =
+        Client::open(served.address, request((0..640).map(|at| format!("{at:0100}")))).await.expect("opens");
     let waits = tokio::time::timeout(Duration::from_millis(300), large.responses.message()).await;
     assert!(waits.is_err(), "there is no room");
     neighbour.is_undisturbed(&served, "2").await;

@@ -226,7 +226,7 @@ async fn rule_34_a_large_request_is_read_and_a_larger_one_ends_its_stream_alone(
     let served = Served::start(quick()).await;
     served.publish([word(T::Cluster, "a", "1")]).await;
     let with = |bytes: usize| DeltaDiscoveryRequest {
-        initial_resource_versions: [("x".repeat(bytes), "1".into())].into(),
+        initial_resource_versions: (0..bytes >> 10).map(|at| (format!("{at:01024}"), "1".into())).collect(),
         ..delta(T::Cluster.type_url(), &[], "")
     };
     let mut witness = Delta::open(&served, with(8 << 20)).await;

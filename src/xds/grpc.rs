@@ -5,7 +5,6 @@
 //! Invariants: a message in the making holds no more than the limit, has [room](super::room) if it is a larger one, and is
 //! whole in time; whoever breaks the framing ends its own stream.
 
-use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,12 +21,14 @@ use tokio::time::timeout_at;
 use tonic::Status;
 
 use super::hub::Cause;
+use super::request::DiscoveryMessage;
 use super::room::{self, Rooms};
+use super::wire::Encoder;
 use crate::metrics;
 use crate::resource::ResourceType;
 
 /// Compression flag and length.
-const PREFIX: usize = 5;
+pub(super) const PREFIX: usize = 5;
 
 /// The longest that a message waits for room: longer than those that have it may take.
 const ROOM_PATIENCE: Duration = Duration::from_secs(60);
@@ -42,6 +43,8 @@ const HEAD_START: Duration = Duration::from_secs(5);
 pub(super) struct Intake {
     /// The largest, in bytes.
     pub(super) limit: usize,
+    /// The most names in one.
+    pub(super) names: usize,
     /// How long one may take to be whole, once it has begun and has room.
     pub(super) unfinished: Duration,
     /// Room for larger ones.
@@ -80,7 +83,7 @@ impl MessageReader {
     ///
     /// # Errors
     /// What is to be said to the client as its stream ends.
-    pub(super) async fn next<M: prost::Message + Default>(&mut self) -> Result<Option<M>, Status> {
+    pub(super) async fn next<M: DiscoveryMessage>(&mut self) -> Result<Option<M>, Status> {
         self.last = None;
         loop {
             if let Some(message) = self.take_message()? {
@@ -171,17 +174,16 @@ impl MessageReader {
         Ok(Some(len))
     }
 
-    fn take_message<M: prost::Message + Default>(&mut self) -> Result<Option<M>, Status> {
+    fn take_message<M: DiscoveryMessage>(&mut self) -> Result<Option<M>, Status> {
         let Some(len) = self.announced()?.filter(|len| self.unread.len() - PREFIX >= *len) else { return Ok(None) };
         self.unread.advance(PREFIX);
-        let message = M::decode(self.unread.split_to(len).freeze());
+        let message = M::read(self.unread.split_to(len).freeze(), self.intake.names);
         if self.unread.is_empty() {
             // A stream that once sent a large message does not hold its memory.
             self.unread = BytesMut::new();
         }
         self.last = std::mem::take(&mut self.making).room;
-        let error = |error| malformed(Status::invalid_argument(format!("not a discovery request: {error}")));
-        message.map(Some).map_err(error)
+        message.map(Some)
     }
 }
 
@@ -194,7 +196,8 @@ fn malformed(status: Status) -> Status {
 #[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) kind: ResourceType,
-    pub(super) frames: Vec<Bytes>,
+    /// In a box: the queue has room for some, and is seldom used.
+    pub(super) message: Box<Encoder>,
     /// What caused it, if that is to be measured.
     pub(super) cause: Option<Cause>,
 }
@@ -208,7 +211,7 @@ pub(super) enum Written {
     End(Status),
 }
 
-/// How many frames of a stream were taken to the socket: whether its client reads at all. Clones count together.
+/// How many bytes of a stream were taken to the socket: whether its client reads at all. Clones count together.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Taken(Arc<AtomicU64>);
 
@@ -222,10 +225,11 @@ impl Taken {
 pub(super) struct ResponseBody {
     queue: mpsc::Receiver<Written>,
     taken: Taken,
-    frames: VecDeque<Bytes>,
-    /// A frame was handed over, and the next one not yet asked for: until then the client may have no window for it.
-    handed_over: bool,
-    /// Of the response that `frames` belong to.
+    /// The response that is being written: frame by frame, as they are taken.
+    message: Option<Box<Encoder>>,
+    /// Bytes of the frame that was handed over: until the next one is asked for, the client may have no window for it.
+    handed_over: usize,
+    /// Of the response in `message`.
     source: Option<(ResourceType, Cause)>,
     ended: bool,
 }
@@ -233,7 +237,7 @@ pub(super) struct ResponseBody {
 impl ResponseBody {
     /// A body that writes what comes through `queue`.
     pub(super) fn new(queue: mpsc::Receiver<Written>, taken: Taken) -> ResponseBody {
-        ResponseBody { queue, taken, frames: VecDeque::new(), handed_over: false, source: None, ended: false }
+        ResponseBody { queue, taken, message: None, handed_over: 0, source: None, ended: false }
     }
 }
 
@@ -242,13 +246,13 @@ impl http_body::Body for ResponseBody {
     type Error = Status;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        if std::mem::take(&mut self.handed_over) {
-            self.taken.0.fetch_add(1, Ordering::Relaxed);
-        }
+        let handed_over = std::mem::take(&mut self.handed_over);
+        self.taken.0.fetch_add(handed_over as u64, Ordering::Relaxed);
         loop {
-            if let Some(frame) = self.frames.pop_front() {
-                self.handed_over = true;
-                if self.frames.is_empty()
+            if let Some(frame) = self.message.as_mut().and_then(Iterator::next) {
+                self.handed_over = frame.len();
+                self.message.take_if(|message| message.left() == 0);
+                if self.message.is_none()
                     && let Some((kind, Cause { arrived, published })) = self.source.take()
                 {
                     let now = Instant::now();
@@ -263,7 +267,7 @@ impl http_body::Body for ResponseBody {
             match ready!(self.queue.poll_recv(context)) {
                 Some(Written::Response(response)) => {
                     self.source = response.cause.map(|cause| (response.kind, cause));
-                    self.frames = response.frames.into();
+                    self.message = Some(response.message);
                 }
                 end => {
                     self.ended = true;
@@ -290,13 +294,16 @@ fn trailers(status: &Status) -> HeaderMap {
 
 #[cfg(test)]
 mod tests {
-    use envoy_types::pb::envoy::service::discovery::v3::DiscoveryRequest;
     use http_body_util::{Full, StreamBody};
     use prost::Message;
     use tonic::Code;
 
+    use super::super::message::{Body, Response};
+    use super::super::request::DiscoveryRequest;
     use super::super::room::Room;
+    use super::super::wire::encode;
     use super::*;
+    use crate::resource::{Parts, Resource};
 
     fn framed(message: &impl Message) -> Vec<u8> {
         let body = message.encode_to_vec();
@@ -312,7 +319,7 @@ mod tests {
     }
 
     fn intake(limit: usize) -> Intake {
-        Intake { limit, unfinished: Duration::from_secs(30), rooms: rooms(&Room::new(1 << 20)) }
+        Intake { limit, names: 100, unfinished: Duration::from_secs(30), rooms: rooms(&Room::new(1 << 20)) }
     }
 
     fn reader(bytes: Vec<u8>) -> MessageReader {
@@ -415,24 +422,30 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_writes_its_frames_and_then_the_status() {
+    async fn a_body_writes_a_response_frame_by_frame_and_then_the_status() {
         let (sender, queue) = mpsc::channel(4);
-        let frames = vec![Bytes::from_static(b"one"), Bytes::from_static(b"two")];
-        let response = Outgoing { kind: ResourceType::Cluster, frames, cause: None };
-        sender.send(Written::Response(response)).await.expect("open");
+        let cluster = |at: usize| Resource::new(ResourceType::Cluster, format!("c{at}"), Parts::leaf(vec![7; 400]), []);
+        let resources = (0..100).map(|at| Arc::new(cluster(at))).collect();
+        let body = Body::Delta { resources, removed: vec![] };
+        let response = Response { kind: ResourceType::Cluster, nonce: "s-1".into(), body };
+        let expected = encode(&response).expect("fits");
+        let message = Box::new(Encoder::new(response).expect("fits"));
+        let outgoing = Outgoing { kind: ResourceType::Cluster, message, cause: None };
+        sender.send(Written::Response(outgoing)).await.expect("open");
         sender.send(Written::End(Status::unavailable("not yet"))).await.expect("open");
         let taken = Taken::default();
         let mut body = ResponseBody::new(queue, taken.clone());
-        let mut data = vec![];
+        let mut data: Vec<Bytes> = vec![];
         let trailers = loop {
-            assert_eq!(taken.count(), data.len().saturating_sub(1) as u64, "the last one may be on its way");
+            let all_but_the_last = data.iter().rev().skip(1).map(Bytes::len).sum::<usize>();
+            assert_eq!(taken.count(), all_but_the_last as u64, "the last one may be on its way");
             let frame = body.frame().await.expect("not ended").expect("no error");
             match frame.into_data() {
                 Ok(bytes) => data.push(bytes),
                 Err(frame) => break frame.into_trailers().expect("trailers"),
             }
         };
-        assert_eq!(data, ["one", "two"]);
+        assert!(data.len() > 2 && data == expected, "{} frames", data.len());
         assert_eq!(
             (&trailers["grpc-status"], &trailers["grpc-message"]),
             (&"14".parse().unwrap(), &"not%20yet".parse().unwrap())

@@ -181,7 +181,7 @@ impl Hub {
         let channel = state.channels.entry(gateway).or_insert_with(|| watch::Sender::new(published));
         let updates = channel.subscribe();
         let stream = self.streams.fetch_add(1, Ordering::Relaxed) + 1;
-        let doubts = state.doubts.take(&client.name);
+        let doubts = state.doubts.take(&client.name, now);
         let client = Arc::new(Client::new(stream, client, now));
         state.clients.insert(stream, client.clone());
         Ok(Seat { hub: self.clone(), stream, updates: Some(updates), client, doubts })
@@ -204,8 +204,9 @@ impl State {
         self.tell(gateway, cause);
     }
 
-    /// Ends the tombstones whose time has come.
+    /// Ends the tombstones whose time has come, and forgets clients that stay away.
     fn expire(&mut self, now: Instant) {
+        self.doubts.expire(now);
         while let Some(gateway) = self.graves.expire(now) {
             self.tell(&gateway, None);
         }
@@ -319,7 +320,7 @@ impl Drop for Seat {
             state.channels.remove(&name.gateway);
         }
         if !self.doubts.is_empty() {
-            state.doubts.put(name, std::mem::take(&mut self.doubts));
+            state.doubts.put(name, std::mem::take(&mut self.doubts), now());
         }
     }
 }

@@ -8,7 +8,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
 use tokio::sync::mpsc;
 use tonic::Status;
 use tonic::body::Body;
@@ -18,6 +17,7 @@ use super::connection::Peer;
 use super::grpc::{Intake, MessageReader, ResponseBody, Taken};
 use super::hub::Hub;
 use super::message::Variant;
+use super::request::{DeltaDiscoveryRequest, DiscoveryRequest};
 use super::stream::{QUEUE, Settings, Stream};
 use super::token::{Refusal, Tokens};
 
@@ -57,7 +57,8 @@ impl AdsService {
         self.access.admit(&peer.identity)?;
         let (queue, responses) = mpsc::channel(QUEUE);
         let (limit, unfinished) = (self.settings.max_request, self.settings.unfinished_request);
-        let intake = Intake { limit, unfinished, rooms: peer.rooms() };
+        let names = self.settings.session.names_in_request();
+        let intake = Intake { limit, names, unfinished, rooms: peer.rooms() };
         let reader = MessageReader::new(request.into_body(), intake);
         let access = self.access.clone();
         let (hub, settings, taken) = (self.hub.clone(), self.settings, Taken::default());

@@ -43,14 +43,25 @@ pub struct Limits {
     pub hold: Duration,
     /// How long what was replaced stays after the routes moved on: requests that are under way end in it.
     pub linger: Duration,
-    /// The most names that a client may subscribe to, over all types.
+    /// The most names that a client may subscribe to, over all types; one of more than 256 bytes counts as several.
     pub names: usize,
+    /// The size at which a delta response is cut, in bytes; one resource that is larger goes alone.
+    pub response: usize,
+}
+
+impl Limits {
+    /// The most names in one request: a reconnect says each name that is wanted, and what is held under it.
+    pub(super) fn names_in_request(&self) -> usize {
+        self.names.saturating_mul(2)
+    }
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        // Envoy acknowledges within milliseconds; five seconds are a client in trouble. A name costs about 100 bytes.
-        Limits { hold: Duration::from_secs(5), linger: Duration::from_secs(1), names: 100_000 }
+        // Envoy acknowledges within milliseconds; five seconds are a client in trouble. A name costs about 100 bytes. gRPC
+        // clients accept 4 MiB unless they are told otherwise.
+        let (hold, linger) = (Duration::from_secs(5), Duration::from_secs(1));
+        Limits { hold, linger, names: 100_000, response: 3_500_000 }
     }
 }
 
@@ -86,10 +97,23 @@ pub struct Progress {
 
 /// The client broke a bound; the stream is to be closed with RESOURCE_EXHAUSTED.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("subscribed to {names} names, of {limit} allowed; subscribe to * instead, or raise the limit")]
-pub struct TooManyNames {
-    names: usize,
-    limit: usize,
+pub enum TooManyNames {
+    /// It wants too many.
+    #[error("subscribed to {names} names, of {limit} allowed; subscribe to * instead, or raise the limit")]
+    Wanted {
+        /// So many, over all types.
+        names: usize,
+        /// Of so many.
+        limit: usize,
+    },
+    /// One request names too many, whether it wants them or not.
+    #[error("a request with {names} names, of {limit} allowed; subscribe to * instead, or raise the limit")]
+    InRequest {
+        /// So many.
+        names: usize,
+        /// Of so many.
+        limit: usize,
+    },
 }
 
 /// See the module.
@@ -102,6 +126,8 @@ pub struct Session {
     /// Counts snapshots.
     generation: u64,
     types: [TypeState; ResourceType::COUNT],
+    /// Counts names in requests.
+    said: u64,
     making: Making,
     retirement: Retirement,
     /// Since when route configurations wait for listeners.
@@ -133,6 +159,7 @@ impl Session {
             nonces: 0,
             generation: 1,
             types,
+            said: 0,
             making: Making::default(),
             retirement: Retirement::default(),
             routes_wait: None,
@@ -153,6 +180,12 @@ impl Session {
     /// # Errors
     /// [`TooManyNames`] ends the stream.
     pub fn on_request(&mut self, request: Request, now: Instant) -> Result<(), TooManyNames> {
+        // Before there is any work.
+        let (names, limit) = (request.ask.len(), self.limits.names_in_request());
+        if names > limit {
+            return Err(TooManyNames::InRequest { names, limit });
+        }
+        self.said += names as u64;
         let state = &mut self.types[request.kind.index()];
         if state.subscription.is_none() {
             // Initial, whatever nonce it carries (rule 4).
@@ -246,15 +279,22 @@ impl Session {
         self.types.iter().flat_map(TypeState::holdings).collect()
     }
 
+    /// How many names were said, noted and gone through so far: what a request costs is how much this grows by it.
+    #[must_use]
+    pub fn work(&self) -> u64 {
+        let of_types = self.types.iter().map(|state| state.todo.revision() + state.todo.visited());
+        self.said + of_types.sum::<u64>() + self.making.visited()
+    }
+
     fn state(&self, kind: ResourceType) -> &TypeState {
         &self.types[kind.index()]
     }
 
     fn check_names(&self) -> Result<(), TooManyNames> {
         let subscriptions = self.types.iter().filter_map(|state| state.subscription.as_ref());
-        let names = subscriptions.map(|subscription| subscription.names().len()).sum();
+        let names = subscriptions.map(|subscription| subscription.weight()).sum();
         if names > self.limits.names {
-            return Err(TooManyNames { names, limit: self.limits.names });
+            return Err(TooManyNames::Wanted { names, limit: self.limits.names });
         }
         Ok(())
     }
@@ -297,6 +337,11 @@ impl Session {
             }
         }
         self.update_routes_wait(now);
+        let clusters = &mut self.types[ResourceType::Cluster.index()];
+        if !clusters.has_unsent_upserts() {
+            // What a new client was sent at once was not announced, and is not any more.
+            clusters.todo.take_upserts();
+        }
     }
 
     fn push(&mut self, kind: ResourceType, now: Instant) {
@@ -314,11 +359,12 @@ impl Session {
             Some(resource) => kind != ResourceType::RouteConfiguration || self.clusters_are_made(resource, now),
             None => self.absence_is_known(kind),
         };
-        let selection = state.select(may_send, may_remove, may_answer);
+        let mut selection = state.select(may_send, may_remove, may_answer);
         let number = self.nonces + 1;
         let nonce = || format!("{}-{number}", self.nonce_prefix);
+        let (generation, limit) = (self.generation, self.limits.response);
         let state = &mut self.types[kind.index()];
-        let Some(response) = state.respond(&selection, nonce, self.generation, now) else {
+        let Some(response) = state.respond(&mut selection, limit, nonce, (generation, now)) else {
             state.settle(&selection, self.generation);
             return;
         };
@@ -330,7 +376,12 @@ impl Session {
         if kind == ResourceType::Cluster {
             selection.upserts.iter().for_each(|cluster| self.making.sent(&cluster.name, now));
             let changed = state.taken_for_changed(&response, &selection);
+            let goes_on = state.is_cut();
             self.resend_assignments_of(&changed);
+            if goes_on {
+                // Even of a new client: with the first clusters it asks for listeners.
+                self.announce_clusters(now);
+            }
         }
         self.responses.push_back(response);
     }
@@ -393,9 +444,8 @@ impl Session {
 
     /// Starts the clock when a change of routes has to wait for listeners, and stops it when none has to.
     fn update_routes_wait(&mut self, now: Instant) {
-        let routes = self.state(ResourceType::RouteConfiguration);
-        let changed = |(name, todo): (&ArcStr, &Todo)| todo.why == Why::Changed && routes.target.contains(name);
-        let waits = self.state(ResourceType::Listener).has_open_upserts() && routes.todo.iter().any(changed);
+        let routes_changed = self.state(ResourceType::RouteConfiguration).has_unsent_changes_of_content();
+        let waits = self.state(ResourceType::Listener).has_open_upserts() && routes_changed;
         self.routes_wait = if waits { self.routes_wait.or(Some(now)) } else { None };
     }
 
@@ -431,10 +481,11 @@ impl Session {
 
     /// Routes wait for the clusters that are to be sent.
     fn announce_clusters(&mut self, now: Instant) {
-        let clusters = &self.types[ResourceType::Cluster.index()];
-        for (name, todo) in &clusters.todo {
-            if matches!(todo.why, Why::Asked | Why::Changed) && clusters.target.contains(name) {
-                self.making.announce(name.clone(), now);
+        let clusters = &mut self.types[ResourceType::Cluster.index()];
+        for name in clusters.todo.take_upserts() {
+            let is_due = |todo: &Todo| matches!(todo.why, Why::Asked | Why::Changed);
+            if clusters.todo.get(&name).is_some_and(is_due) && clusters.target.contains(&name) {
+                self.making.announce(name, now);
             }
         }
     }
@@ -476,8 +527,12 @@ impl Session {
     fn update_retirement(&mut self, now: Instant) -> bool {
         let routing = self.routing();
         let times = (self.limits.hold, self.limits.linger);
-        let types = &self.types;
-        let released = self.retirement.update(now, times, routing, |kind, name| types[kind.index()].is_leaving(name));
+        for at in 0..ResourceType::COUNT {
+            let (kind, touched) = (self.types[at].kind, self.types[at].todo.take_touched());
+            let over = touched.into_iter().filter(|name| !self.types[at].is_leaving(name));
+            self.retirement.strike_off(kind, over);
+        }
+        let released = self.retirement.update(now, times, routing);
         if released {
             let retirement = &self.retirement;
             let concerned = self.types.iter_mut().filter(|state| retirement.concerns(state.kind));

@@ -20,8 +20,9 @@ use super::hub::{Cause, Hub, Introduction, Published, Seat, now};
 use super::message::Request;
 use super::node::NodeInfo;
 use super::pace::{Pace, Unread};
+use super::request::DiscoveryMessage;
 use super::session::{Answer, Limits, Refusal, Session};
-use super::wire::{self, DiscoveryMessage};
+use super::wire::Encoder;
 use crate::metrics;
 use crate::snapshot::Snapshot;
 
@@ -188,7 +189,9 @@ impl Stream {
                     pace.count(now());
                     let Some(request) = request? else { return Ok(()) };
                     if let Some(request) = request.into_request()? {
+                        let before = live.session.work();
                         live.on_request(request).await?;
+                        pace.charge(live.session.work() - before);
                     }
                 }
                 () = live.seat.changed() => live.on_update().await?,
@@ -293,12 +296,13 @@ impl Live {
 
     async fn write(&mut self, cause: Option<Cause>) -> Result<(), Status> {
         for response in self.session.poll_responses() {
-            let frames = wire::encode(&response)?;
-            let bytes = frames.iter().map(bytes::Bytes::len).sum();
-            self.unread.wrote(frames.len(), now());
-            metrics::pushed(response.kind.short(), bytes, response.resources().len());
+            let (kind, resources) = (response.kind, response.resources().len());
+            let message = Box::new(Encoder::new(response)?);
+            let bytes = message.left();
+            self.unread.wrote(bytes, now());
+            metrics::pushed(kind.short(), bytes, resources);
             self.seat.wrote(bytes);
-            let outgoing = Outgoing { kind: response.kind, frames, cause };
+            let outgoing = Outgoing { kind, message, cause };
             let sent = tokio::time::timeout(self.unread.limit, self.queue.send(Written::Response(outgoing))).await;
             match sent {
                 Ok(Ok(())) => {}

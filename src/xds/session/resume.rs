@@ -61,7 +61,7 @@ impl TypeState {
         }
         for name in wanted {
             if let Some(todo) = self.resumed(&name, &resume, &subscription) {
-                self.todo.insert(name, todo);
+                self.put(name, todo);
             }
         }
         self.doubts.clear();
@@ -85,7 +85,7 @@ impl TypeState {
 
     /// Whether the client held nothing before this stream and waits for its first answer.
     pub(super) fn is_fresh(&self) -> bool {
-        self.todo.values().all(|todo| todo.why == Why::Asked)
+        self.todo.len() == self.todo.count(Why::Asked, false) + self.todo.count(Why::Asked, true)
     }
 
     fn state_of_the_world_resume(&self, version: &str, subscription: &Subscription) -> Resume {

@@ -7,8 +7,9 @@ mod answers;
 mod blame;
 mod holdings;
 mod sending;
+mod todo;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -22,6 +23,7 @@ use crate::snapshot::ResourceSet;
 use crate::xds::message::Variant;
 
 pub use self::holdings::{Holding, State};
+use self::todo::TodoList;
 
 /// A refused response (NACK), as operators see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +82,10 @@ pub(super) enum Why {
     Refused,
 }
 
+impl Why {
+    const COUNT: usize = 4;
+}
+
 #[derive(Debug, Clone)]
 pub(super) struct Todo {
     pub(super) why: Why,
@@ -104,6 +110,8 @@ pub(super) struct InFlight {
     withholds: bool,
     /// It removes something, and not all that is to be removed.
     lingers: bool,
+    /// It does not hold all that could be sent: that would have been too large.
+    is_cut: bool,
     /// [`TypeState::changes`] and [`TypeState::releases`] when it was sent.
     changes: u64,
     releases: u64,
@@ -130,8 +138,10 @@ pub(super) struct TypeState {
     /// None before the type's first request.
     pub(super) subscription: Option<Subscription>,
     pub(super) target: ResourceSet,
-    pub(super) todo: BTreeMap<ArcStr, Todo>,
+    pub(super) todo: TodoList,
     pub(super) in_flight: Option<InFlight>,
+    /// The to-do list of which it is known that all of it can be said.
+    sayable: u64,
     /// Of the last response; empty before the first.
     nonce: String,
     /// A request waits for a response even if there is nothing to say (rule 21).
@@ -144,6 +154,11 @@ pub(super) struct TypeState {
     removals_first: bool,
     /// The response that was given up was not the newest: what makes way for a removal is not only to be repeated.
     newer_waits: bool,
+    /// The last name that was upserted, and the last that was removed, in a response that was cut: the next one goes on
+    /// behind it. So each has its turn, even if one before it is never answered.
+    cut_after: [Option<ArcStr>; 2],
+    /// How many responses that were cut were given up since the client last answered.
+    cuts_given_up: u32,
     /// The newest generation of the snapshot that the client has wholly acknowledged.
     settled: u64,
     /// The last NACK, until everything is acknowledged again.
@@ -164,14 +179,18 @@ impl TypeState {
             variant,
             subscription: None,
             target,
-            todo: BTreeMap::new(),
+            // Routes wait for clusters that are to be sent.
+            todo: if kind == ResourceType::Cluster { TodoList::following() } else { TodoList::default() },
             in_flight: None,
+            sayable: 0,
             nonce: String::new(),
             answer_due: false,
             changes: 0,
             releases: 0,
             removals_first: false,
             newer_waits: false,
+            cut_after: [None, None],
+            cuts_given_up: 0,
             settled: 0,
             refusal: None,
             doubts: if mutant::is(Mutant::ForgetsDoubts) { BTreeSet::new() } else { doubts },
@@ -184,7 +203,7 @@ impl TypeState {
 
     /// Whether the client is known to hold what the target says under `name`, or knows that there is nothing.
     pub(super) fn has_settled(&self, name: &str) -> bool {
-        self.wants(name) && !self.todo.contains_key(name) && !self.is_in_flight(name)
+        self.wants(name) && self.todo.get(name).is_none() && !self.is_in_flight(name)
     }
 
     /// Whether the client is known to hold something under `name`, if only an older version than the target's. What is
@@ -212,7 +231,7 @@ impl TypeState {
 
     /// Whether something is refused and waits for a change.
     pub(super) fn is_refused(&self) -> bool {
-        self.todo.values().any(|todo| todo.why == Why::Refused)
+        self.todo.has(Why::Refused)
     }
 
     /// Whether this name is refused and waits for a change.
@@ -227,13 +246,17 @@ impl TypeState {
 
     /// Whether an upsert waits to be sent.
     pub(super) fn has_unsent_upserts(&self) -> bool {
-        let is_due = |todo: &Todo| matches!(todo.why, Why::Asked | Why::Changed);
-        self.todo.iter().any(|(name, todo)| is_due(todo) && self.target.contains(name))
+        self.todo.count(Why::Asked, true) + self.todo.count(Why::Changed, true) > 0
     }
 
     /// Whether an upsert or a removal waits to be sent.
     pub(super) fn has_unsent(&self) -> bool {
-        self.todo.values().any(|todo| matches!(todo.why, Why::Asked | Why::Changed))
+        self.todo.has(Why::Asked) || self.todo.has(Why::Changed)
+    }
+
+    /// Whether a change, and not only a removal, waits to be sent.
+    pub(super) fn has_unsent_changes_of_content(&self) -> bool {
+        self.todo.count(Why::Changed, true) > 0
     }
 
     /// Whether a name is gone from the target and still to be removed, or its removal is not acknowledged.
@@ -250,16 +273,12 @@ impl TypeState {
 
     /// Whether the client may still hold something that is gone from the target.
     pub(super) fn has_gone(&self) -> bool {
-        self.todo.iter().any(|(name, todo)| todo.why == Why::Changed && !self.target.contains(name))
+        !self.todo.gone().is_empty()
     }
 
     /// Names that are gone from the target and are still held by the client.
     pub(super) fn stale(&self) -> impl Iterator<Item = &ArcStr> {
-        let can_remove = self.can_remove();
-        let stale = move |(name, todo): &(&ArcStr, &Todo)| {
-            can_remove && todo.why == Why::Changed && !self.target.contains(name)
-        };
-        self.todo.iter().filter(stale).map(|(name, _)| name)
+        self.todo.gone().iter().filter(|_| self.can_remove())
     }
 
     fn is_in_flight(&self, name: &str) -> bool {
@@ -290,6 +309,11 @@ impl TypeState {
         for name in removed.iter().copied() {
             self.note_change(name, None);
         }
+        for resource in &difference.upserts {
+            if self.is_in_flight(&resource.name) {
+                self.todo.touch(resource.name.clone());
+            }
+        }
         self.target = target.clone();
         if !(upserts.is_empty() && removed.is_empty()) {
             self.changes += 1;
@@ -303,7 +327,7 @@ impl TypeState {
             Some(todo) if todo.why == Why::Changed && todo.held.is(now) => {
                 self.todo.remove(name);
             }
-            Some(_) => {}
+            Some(_) => self.todo.exists(name, now.is_some()),
             None if self.in_flight.is_some() && mutant::is(Mutant::CoalescedIsLost) => {}
             None => {
                 // Of what is in flight it is known with the ACK.
@@ -311,16 +335,14 @@ impl TypeState {
                     true => Held::default(),
                     false => Held::known(self.target.get(name).cloned()),
                 };
-                self.todo.insert(name.clone(), Todo { why: Why::Changed, held });
+                self.todo.insert(name.clone(), Todo { why: Why::Changed, held }, now.is_some());
             }
         }
     }
 
     /// Content changed: what was refused has its chance again, and whatever it now is, it is sent (rule 25).
     fn retry_refused(&mut self) {
-        for todo in self.todo.values_mut().filter(|todo| todo.why == Why::Refused) {
-            todo.why = Why::Changed;
-        }
+        self.todo.turn(Why::Refused, Why::Changed, |_| true);
     }
 
     /// Follows a change of the subscription after the first request.
@@ -344,12 +366,18 @@ impl TypeState {
     fn ask(&mut self, name: ArcStr) {
         let held = self.todo.remove(&name).map(|todo| todo.held.last);
         let last = held.unwrap_or_else(|| self.target.get(&name).cloned());
-        self.todo.insert(name, Todo { why: Why::Asked, held: Held { last, known: false } });
+        self.put(name, Todo { why: Why::Asked, held: Held { last, known: false } });
+    }
+
+    /// Has a name sent.
+    pub(super) fn put(&mut self, name: ArcStr, todo: Todo) {
+        let exists = self.target.contains(&name);
+        self.todo.insert(name, todo, exists);
     }
 
     fn forget_unwanted(&mut self) {
-        let todo = std::mem::take(&mut self.todo);
-        self.todo = todo.into_iter().filter(|(name, _)| self.wants(name)).collect();
+        let subscription = &self.subscription;
+        self.todo.retain(|name, _| subscription.as_ref().is_some_and(|subscription| subscription.wants(name)));
     }
 
     // ---- views
@@ -364,8 +392,7 @@ impl TypeState {
     /// For views.
     pub(super) fn progress(&self) -> Option<Progress> {
         let subscription = self.subscription.as_ref()?;
-        let gone = |(name, todo): &(&ArcStr, &Todo)| todo.why == Why::Changed && !self.target.contains(name);
-        let unsayable = if self.can_remove() { 0 } else { self.todo.iter().filter(gone).count() };
+        let unsayable = if self.can_remove() { 0 } else { self.todo.gone().len() };
         let open = self.todo.len() - unsayable + self.in_flight.as_ref().map_or(0, |sent| sent.sent.len());
         Some(Progress {
             kind: self.kind,

@@ -25,15 +25,15 @@ impl TypeState {
         if !self.wants(name) {
             return;
         }
-        match self.todo.get_mut(name) {
+        match self.todo.get(name) {
             Some(todo) if todo.why == Why::Asked => {}
-            Some(todo) => {
+            Some(_) => self.todo.change(name, |todo| {
                 todo.why = Why::Again;
                 todo.held.known = false;
-            }
+            }),
             None => {
                 let last = self.target.get(name).cloned();
-                self.todo.insert(name.clone(), Todo { why: Why::Again, held: Held { last, known: false } });
+                self.put(name.clone(), Todo { why: Why::Again, held: Held { last, known: false } });
             }
         }
     }
@@ -51,17 +51,21 @@ impl TypeState {
 
     /// When the response in flight is given up, so that what is newer, or was held back, does not wait for its answer
     /// for ever. Envoy answers nothing as long as one of the clusters in a response is not warm. If nothing else is to
-    /// be sent, the answer is waited for.
+    /// be sent, the answer is waited for; if the rest of what was cut is, longer each time, in case that the client is slow.
     pub(in crate::xds::session) fn patience_ends(&self, hold: Duration) -> Option<Instant> {
         let sent = self.in_flight.as_ref().filter(|_| !mutant::is(Mutant::NeverGivesUp))?;
         let is_newest = sent.changes == self.changes && sent.releases == self.releases;
-        (!is_newest || sent.withholds).then(|| sent.at + hold)
+        if !is_newest || sent.withholds {
+            return Some(sent.at + hold);
+        }
+        sent.is_cut.then(|| sent.at + hold * 2_u32.pow(self.cuts_given_up.min(4)))
     }
 
     /// Gives the response in flight up: its names are unknown and are sent again with what is new. Says whether it held
     /// removals: then all go together.
     pub(in crate::xds::session) fn give_up(&mut self) -> bool {
-        let Some(sent) = self.in_flight.take() else { return false };
+        let Some(sent) = self.land() else { return false };
+        self.cuts_given_up += u32::from(sent.is_cut);
         self.mark_unknown(&sent, Why::Changed);
         if self.sends_full_sets() {
             self.keep_what_was_sent(&sent);
@@ -76,31 +80,39 @@ impl TypeState {
     /// interim set holds it.
     fn keep_what_was_sent(&mut self, sent: &InFlight) {
         for Sent { name, now, .. } in sent.sent.iter().filter(|sent| sent.was_unheard_of) {
-            if let Some(todo) = self.todo.get_mut(name) {
-                todo.held.last = todo.held.last.take().or_else(|| now.clone());
-            }
+            self.todo.change(name, |todo| todo.held.last = todo.held.last.take().or_else(|| now.clone()));
         }
+    }
+
+    fn land(&mut self) -> Option<InFlight> {
+        let landed = self.in_flight.take()?;
+        landed.sent.iter().for_each(|sent| self.todo.touch(sent.name.clone()));
+        Some(landed)
     }
 
     fn mark_unknown(&mut self, sent: &InFlight, why: Why) {
         for Sent { name, before, .. } in &sent.sent {
             if self.wants(name) {
-                let todo = self.todo.entry(name.clone()).or_insert(Todo::unknown(why));
-                todo.held = Held { last: before.clone(), known: false };
+                let why = self.todo.get(name).map_or(why, |todo| todo.why);
+                self.put(name.clone(), Todo { why, held: Held { last: before.clone(), known: false } });
             }
         }
     }
 
     /// The response in flight was accepted. Returns when it was made.
     pub(in crate::xds::session) fn accept(&mut self) -> Option<Instant> {
-        let sent = self.in_flight.take()?;
-        for Sent { name, now, .. } in
-            sent.sent.into_iter().filter(|sent| self.subscription.as_ref().is_some_and(|s| s.wants(&sent.name)))
-        {
-            let todo = self.todo.entry(name.clone()).or_insert(Todo::unknown(Why::Changed));
-            todo.held = Held { last: now, known: todo.why == Why::Changed };
-            if todo.held.is(self.target.get(&name)) {
+        let sent = self.land()?;
+        self.cuts_given_up = 0;
+        for Sent { name, now, .. } in sent.sent {
+            if !self.wants(&name) {
+                continue;
+            }
+            let why = self.todo.get(&name).map_or(Why::Changed, |todo| todo.why);
+            let held = Held { last: now, known: why == Why::Changed };
+            if held.is(self.target.get(&name)) {
                 self.todo.remove(&name);
+            } else {
+                self.put(name, Todo { why, held });
             }
         }
         if let Some(generation) = sent.completes {
@@ -116,7 +128,8 @@ impl TypeState {
         if mutant::is(Mutant::RefusedIsKnown) {
             self.accept();
         }
-        let Some(sent) = self.in_flight.take() else { return };
+        let Some(sent) = self.land() else { return };
+        self.cuts_given_up = 0;
         let has_changed = self.changes != sent.changes || mutant::is(Mutant::RefusedIsSentAgain);
         let why = if has_changed { Why::Changed } else { Why::Refused };
         self.mark_unknown(&sent, why);

@@ -44,7 +44,8 @@ impl TypeState {
     /// Every name that the client wants or has, sorted.
     pub(in crate::xds::session) fn holdings(&self) -> Vec<Holding> {
         let Some(subscription) = &self.subscription else { return Vec::new() };
-        let mut names: BTreeSet<&ArcStr> = subscription.names().iter().chain(self.todo.keys()).collect();
+        let mut names: BTreeSet<&ArcStr> =
+            subscription.names().iter().chain(self.todo.iter().map(|(name, _)| name)).collect();
         names.extend(self.in_flight.iter().flat_map(|sent| &sent.sent).map(|sent| &sent.name));
         if subscription.is_wildcard() {
             names.extend(self.target.iter().map(|resource| &resource.name));
