@@ -282,7 +282,8 @@ async fn bounded_one_identity_leaves_room_for_the_large_requests_of_others() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     let start = Instant::now();
     let channel = secure(address, of("b")).await.expect("connects");
-    let mut other = Client::open_on(channel, request([format!("{:064000}", 0)])).await.expect("opens");
+    let large = request((0..640).map(|at| format!("{at:0100}")));
+    let mut other = Client::open_on(channel, large).await.expect("opens");
     other.ack().await.expect("served");
     assert!(start.elapsed() < Duration::from_secs(3), "it took {:?}", start.elapsed());
     assert!(greedy.iter().any(|(_, ended)| !ended.is_finished()), "they are still there");
