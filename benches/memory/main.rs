@@ -54,6 +54,8 @@ fn main() {
 enum Case {
     Pods,
     Slices,
+    /// Nowhere: Services and routes alone.
+    Nowhere,
 }
 
 impl Case {
@@ -61,11 +63,12 @@ impl Case {
         match self {
             Case::Pods => "pods",
             Case::Slices => "slices",
+            Case::Nowhere => "nowhere",
         }
     }
 
     fn find(name: &str) -> Option<Case> {
-        [Case::Pods, Case::Slices].into_iter().find(|case| case.name() == name)
+        [Case::Pods, Case::Slices, Case::Nowhere].into_iter().find(|case| case.name() == name)
     }
 }
 
@@ -117,10 +120,10 @@ impl Point {
 fn report() {
     let most = std::env::var("SYNCGATE_BENCH_PODS").ok().and_then(|text| text.parse().ok()).unwrap_or(100_000);
     println!(
-        "memory for each pod, with its share of a Service of {} pods and of a route; budget: < {BUDGET} bytes",
+        "memory for each pod behind a route, {} to a Service: what is more than without pods; budget: < {BUDGET} bytes",
         answers::PODS_OF_SERVICE
     );
-    println!("bytes above an empty process; resident and peak: median (least to most) of {ROUNDS} processes");
+    println!("resident and peak: median (least to most) of {ROUNDS} processes");
     println!("{:<8} {:>7} | {:>6} {:>22} {:>22} | {:>9}", "from", "pods", "read", "resident", "peak", "ns a pod");
     for pods in [1_000, 10_000, 100_000].into_iter().filter(|pods| *pods <= most) {
         let [by_pods, by_slices] = [Case::Pods, Case::Slices].map(|case| row(case.name(), case, pods, Routes::Few));
@@ -131,6 +134,7 @@ fn report() {
             by_slices = by_slices / by_pods
         );
         row("no route", Case::Pods, pods, Routes::None);
+        services(pods);
     }
     whole(most);
 }
@@ -138,7 +142,11 @@ fn report() {
 /// One row of the table; resident bytes for each pod.
 fn row(name: &str, case: Case, pods: usize, routes: Routes) -> f64 {
     let points: Vec<Point> = (0..ROUNDS).map(|_| Point::of_child(case, pods, routes)).collect();
-    let each = |of: fn(&Point) -> u64| Spread::of(points.iter().map(|point| of(point) as f64 / pods as f64));
+    let without = Point::of_child(Case::Nowhere, pods, routes).resident;
+    let more = Point { resident: without, peak: without, ..Point::default() };
+    let each = |of: fn(&Point) -> u64| {
+        Spread::of(points.iter().map(|point| of(point).saturating_sub(of(&more)) as f64 / pods as f64))
+    };
     let (resident, peak) = (each(|point| point.resident), each(|point| point.peak));
     println!(
         "{:<8} {pods:>7} | {:>6.0} {} {} | {:>9.0}",
@@ -149,6 +157,17 @@ fn row(name: &str, case: Case, pods: usize, routes: Routes) -> f64 {
         each(|point| point.time).median,
     );
     resident.median
+}
+
+/// What a Service costs, pods aside.
+fn services(pods: usize) {
+    let count = answers::services(pods) as f64;
+    let [routed, alone] =
+        [Routes::Few, Routes::None].map(|routes| Point::of_child(Case::Nowhere, pods, routes).resident as f64 / count);
+    println!(
+        "{:<8} {:>7} | {routed:.0} bytes for each with its share of a route, {alone:.0} without one",
+        "services", count
+    );
 }
 
 /// The state that peers were measured with.
@@ -229,6 +248,7 @@ fn translated(case: Case, pods: usize, routes: Routes) -> Translated {
     source.say(Kind::ALL.into_iter().filter(|kind| *kind != Kind::Pod).map(Event::Listed).collect());
     let_in(&source);
     match case {
+        Case::Nowhere => {}
         Case::Pods => source.list(Kind::Pod, pods, &answers::pods, &mut let_in),
         Case::Slices => {
             source.list(Kind::EndpointSlice, services, &|numbers| answers::slices(numbers, pods), &mut let_in);
