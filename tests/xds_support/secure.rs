@@ -111,10 +111,19 @@ impl Secure {
     }
 
     pub(crate) async fn at(address: SocketAddr, access: Access, tokens: Option<Arc<Tokens>>) -> Secure {
+        Secure::bounded(address, access, tokens, Settings::default()).await
+    }
+
+    pub(crate) async fn bounded(
+        address: SocketAddr,
+        access: Access,
+        tokens: Option<Arc<Tokens>>,
+        settings: Settings,
+    ) -> Secure {
         let (authority, dir) = (Authority::new(), tempfile::tempdir().expect("a folder"));
         let tls = Tls::load(write(dir.path(), &authority.server(), &authority.pem)).expect("usable");
         let guard = Guard { tls: Some(Arc::new(tls)), access, tokens };
-        let served = Served::guarded(address, guard, Settings::default(), Readiness::new(|_| {})).await;
+        let served = Served::guarded(address, guard, settings, Readiness::new(|_| {})).await;
         served.publish([word("a", "1")]).await;
         Secure { served, authority, dir }
     }
