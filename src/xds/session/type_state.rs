@@ -22,6 +22,7 @@ use crate::snapshot::ResourceSet;
 use crate::xds::message::Variant;
 
 pub use self::holdings::{Holding, State};
+pub(super) use self::sending::goes_first;
 
 /// A refused response (NACK), as operators see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,11 +128,13 @@ pub(super) struct Sent {
 pub(super) struct TypeState {
     pub(super) kind: ResourceType,
     pub(super) variant: Variant,
-    /// None before the type's first request.
-    pub(super) subscription: Option<Subscription>,
+    pub(super) subscription: Subscription,
+    /// The first request told of an earlier stream.
+    pub(super) resumes: bool,
     pub(super) target: ResourceSet,
     pub(super) todo: BTreeMap<ArcStr, Todo>,
-    pub(super) in_flight: Option<InFlight>,
+    /// Boxed, since there is none most of the time.
+    pub(super) in_flight: Option<Box<InFlight>>,
     /// Of the last response; empty before the first.
     nonce: String,
     /// A request waits for a response even if there is nothing to say (rule 21).
@@ -148,21 +151,16 @@ pub(super) struct TypeState {
     settled: u64,
     /// The last NACK, until everything is acknowledged again.
     pub(super) refusal: Option<Arc<Refusal>>,
-    /// Names that an earlier stream of this client left unknown; used by the type's first request.
-    pub(super) doubts: BTreeSet<ArcStr>,
 }
 
 impl TypeState {
-    pub(super) fn new(
-        kind: ResourceType,
-        variant: Variant,
-        target: ResourceSet,
-        doubts: BTreeSet<ArcStr>,
-    ) -> TypeState {
+    /// Of a client that wants nothing yet.
+    pub(super) fn new(kind: ResourceType, variant: Variant, target: ResourceSet) -> TypeState {
         TypeState {
             kind,
             variant,
-            subscription: None,
+            subscription: Subscription::default(),
+            resumes: false,
             target,
             todo: BTreeMap::new(),
             in_flight: None,
@@ -174,12 +172,26 @@ impl TypeState {
             newer_waits: false,
             settled: 0,
             refusal: None,
-            doubts: if mutant::is(Mutant::ForgetsDoubts) { BTreeSet::new() } else { doubts },
         }
     }
 
+    /// Whether the name is wanted, or the resource of this name by another one that it goes by.
     pub(super) fn wants(&self, name: &str) -> bool {
-        self.subscription.as_ref().is_some_and(|subscription| subscription.wants(name))
+        self.subscription.wants(name) || self.target.get(name).is_some_and(|resource| self.wants_by_alias(resource))
+    }
+
+    /// Names and aliases both match (rule 24).
+    fn wants_resource(&self, resource: &Resource) -> bool {
+        self.subscription.wants(&resource.name) || self.wants_by_alias(resource)
+    }
+
+    fn wants_by_alias(&self, resource: &Resource) -> bool {
+        resource.aliases.iter().any(|alias| self.subscription.wants(alias))
+    }
+
+    /// The name under which an answer is due for what the client calls `name`.
+    pub(super) fn resolved(&self, name: &ArcStr) -> ArcStr {
+        self.target.resolve(name).map_or_else(|| name.clone(), |resource| resource.name.clone())
     }
 
     /// Whether the client is known to hold what the target says under `name`, or knows that there is nothing.
@@ -205,9 +217,9 @@ impl TypeState {
         self.has_unsent_changes() && self.target.contains(name) && self.todo.get(name).is_some_and(is_change)
     }
 
-    /// Whether everything of `generation` is acknowledged, or this type is of no interest.
+    /// Whether everything of `generation` is acknowledged.
     pub(super) fn has_reached(&self, generation: u64) -> bool {
-        self.subscription.is_none() || self.settled >= generation
+        self.settled >= generation
     }
 
     /// Whether something is refused and waits for a change.
@@ -276,19 +288,22 @@ impl TypeState {
 
     /// Takes a new target over and notes what of it this client wants. Returns what is new or different of that.
     pub(super) fn retarget(&mut self, target: &ResourceSet) -> Vec<Arc<Resource>> {
-        if self.subscription.is_none() || self.target.ptr_eq(target) {
+        if self.target.ptr_eq(target) {
             self.target = target.clone();
             return Vec::new();
         }
         let difference = target.difference(&self.target);
-        let wanted = |name: &ArcStr| self.wants(name);
-        let upserts: Vec<_> = difference.upserts.iter().filter(|resource| wanted(&resource.name)).cloned().collect();
-        let removed: Vec<_> = difference.removed.iter().filter(|name| wanted(name)).collect();
+        // By what it is now, and by what it was: a client that knew it by an alias learns that this is none any more.
+        let wanted = |resource: &&Arc<Resource>| self.wants_resource(resource) || self.wants(&resource.name);
+        let upserts: Vec<_> = difference.upserts.iter().filter(wanted).cloned().collect();
+        let removed: Vec<_> = difference.removed.iter().filter(|name| self.wants(name)).collect();
         for resource in &upserts {
             self.note_change(&resource.name, Some(resource));
+            self.answer_by(resource);
         }
         for name in removed.iter().copied() {
             self.note_change(name, None);
+            self.ask_by_alias(name);
         }
         self.target = target.clone();
         if !(upserts.is_empty() && removed.is_empty()) {
@@ -316,6 +331,26 @@ impl TypeState {
         }
     }
 
+    /// What was asked for by an alias, and was not there, is answered by this resource.
+    fn answer_by(&mut self, resource: &Resource) {
+        for alias in resource.aliases.iter().filter(|alias| !self.target.contains(alias)) {
+            if self.todo.get(alias).is_some_and(|todo| todo.why == Why::Asked) {
+                self.todo.remove(alias);
+            }
+        }
+    }
+
+    /// What goes before it was the answer to an alias is no answer any more.
+    fn ask_by_alias(&mut self, name: &ArcStr) {
+        let Some(gone) = self.target.get(name).filter(|_| !self.subscription.wants(name)) else { return };
+        if let Some(todo) = self.todo.get_mut(name).filter(|todo| todo.why == Why::Asked) {
+            todo.why = Why::Changed;
+            let asked = gone.aliases.iter().filter(|alias| self.subscription.wants(alias));
+            let asked: Vec<_> = asked.map(|alias| (alias.clone(), Todo::unknown(Why::Asked))).collect();
+            self.todo.extend(asked);
+        }
+    }
+
     /// Content changed: what was refused has its chance again, and whatever it now is, it is sent (rule 25).
     fn retry_refused(&mut self) {
         for todo in self.todo.values_mut().filter(|todo| todo.why == Why::Refused) {
@@ -329,8 +364,9 @@ impl TypeState {
             self.forget_unwanted();
         }
         for name in &update.dropped {
-            if !self.wants(name) {
-                self.todo.remove(name);
+            let name = self.resolved(name);
+            if !self.wants(&name) {
+                self.todo.remove(&name);
             }
         }
         if update.all_asked {
@@ -342,6 +378,7 @@ impl TypeState {
     }
 
     fn ask(&mut self, name: ArcStr) {
+        let name = self.resolved(&name);
         let held = self.todo.remove(&name).map(|todo| todo.held.last);
         let last = held.unwrap_or_else(|| self.target.get(&name).cloned());
         self.todo.insert(name, Todo { why: Why::Asked, held: Held { last, known: false } });
@@ -358,22 +395,21 @@ impl TypeState {
     pub(super) fn unknown_names(&self) -> BTreeSet<ArcStr> {
         let unknown = self.todo.iter().filter(|(_, todo)| !todo.held.known).map(|(name, _)| name);
         let sent = self.in_flight.iter().flat_map(|sent| &sent.sent).map(|sent| &sent.name);
-        unknown.chain(sent).chain(&self.doubts).cloned().collect()
+        unknown.chain(sent).cloned().collect()
     }
 
     /// For views.
-    pub(super) fn progress(&self) -> Option<Progress> {
-        let subscription = self.subscription.as_ref()?;
+    pub(super) fn progress(&self) -> Progress {
         let gone = |(name, todo): &(&ArcStr, &Todo)| todo.why == Why::Changed && !self.target.contains(name);
         let unsayable = if self.can_remove() { 0 } else { self.todo.iter().filter(gone).count() };
         let open = self.todo.len() - unsayable + self.in_flight.as_ref().map_or(0, |sent| sent.sent.len());
-        Some(Progress {
+        Progress {
             kind: self.kind,
-            wildcard: subscription.is_wildcard(),
-            names: subscription.names().len(),
+            wildcard: self.subscription.is_wildcard(),
+            names: self.subscription.names().len(),
             open,
             settled: (open == 0 && self.in_flight.is_none()).then(|| self.target.clone()),
             refusal: self.refusal.clone(),
-        })
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use arcstr::ArcStr;
 
+use super::super::Answer;
 use super::super::mutant::{self, Mutant};
 use super::blame;
 use super::sending::Selection;
@@ -82,42 +83,67 @@ impl TypeState {
         }
     }
 
+    /// Whether the client still wants what was sent. Of what is gone the aliases are known by what it was.
+    fn wants_sent(&self, sent: &Sent) -> bool {
+        let by_alias = |resource: &Arc<Resource>| self.wants_by_alias(resource);
+        self.subscription.wants(&sent.name) || sent.now.iter().chain(&sent.before).any(by_alias)
+    }
+
     fn mark_unknown(&mut self, sent: &InFlight, why: Why) {
-        for Sent { name, before, .. } in &sent.sent {
-            if self.wants(name) {
-                let todo = self.todo.entry(name.clone()).or_insert(Todo::unknown(why));
-                todo.held = Held { last: before.clone(), known: false };
+        for sent in &sent.sent {
+            if self.wants_sent(sent) {
+                let todo = self.todo.entry(sent.name.clone()).or_insert(Todo::unknown(why));
+                todo.held = Held { last: sent.before.clone(), known: false };
+            }
+        }
+    }
+
+    /// The response in flight was answered. Returns what that says, for views.
+    pub(in crate::xds::session) fn answer(&mut self, error: Option<String>, now: Instant) -> Option<Answer> {
+        match error {
+            None => {
+                let sent = self.accept()?;
+                Some(Answer::Accepted(self.kind, now.saturating_duration_since(sent)))
+            }
+            Some(message) => {
+                self.refuse(message, now);
+                self.refusal.clone().map(Answer::Refused)
             }
         }
     }
 
     /// The response in flight was accepted. Returns when it was made.
     pub(in crate::xds::session) fn accept(&mut self) -> Option<Instant> {
-        let sent = self.in_flight.take()?;
-        for Sent { name, now, .. } in
-            sent.sent.into_iter().filter(|sent| self.subscription.as_ref().is_some_and(|s| s.wants(&sent.name)))
-        {
+        let InFlight { sent, completes, at, .. } = *self.in_flight.take()?;
+        for sent in sent {
+            if !self.wants_sent(&sent) {
+                continue;
+            }
+            let Sent { name, now, .. } = sent;
             let todo = self.todo.entry(name.clone()).or_insert(Todo::unknown(Why::Changed));
             todo.held = Held { last: now, known: todo.why == Why::Changed };
             if todo.held.is(self.target.get(&name)) {
                 self.todo.remove(&name);
             }
         }
-        if let Some(generation) = sent.completes {
+        if let Some(generation) = completes {
             self.settled = self.settled.max(generation);
             self.refusal = None;
         }
-        Some(sent.at)
+        Some(at)
     }
 
     /// The response in flight was refused: everything in it is unknown, and waits for a change of content, which may
     /// have come already (rules 9 and 25).
-    pub(in crate::xds::session) fn refuse(&mut self, message: String, now: Instant) {
+    fn refuse(&mut self, message: String, now: Instant) {
         if mutant::is(Mutant::RefusedIsKnown) {
             self.accept();
         }
         let Some(sent) = self.in_flight.take() else { return };
-        let has_changed = self.changes != sent.changes || mutant::is(Mutant::RefusedIsSentAgain);
+        // Also what is gone may have been sent, to a client that had asked for it.
+        let is_old = |sent: &Sent| !Held::known(sent.now.clone()).is(self.target.get(&sent.name));
+        let has_changed =
+            self.changes != sent.changes || sent.sent.iter().any(is_old) || mutant::is(Mutant::RefusedIsSentAgain);
         let why = if has_changed { Why::Changed } else { Why::Refused };
         self.mark_unknown(&sent, why);
         let names = sent.sent.iter().map(|sent| sent.name.clone()).collect();

@@ -9,10 +9,16 @@ use std::time::Instant;
 use arcstr::ArcStr;
 
 use super::super::mutant::{self, Mutant};
-use super::{InFlight, Sent, Subscription, TypeState, Why};
+use super::{InFlight, Sent, TypeState, Why};
 use crate::resource::{Resource, ResourceType};
 use crate::snapshot::ResourceSet;
 use crate::xds::message::{Body, Response, Variant};
+
+/// Whether what is gone of a type is removed in its turn, like a change. All else is removed when nothing names it any more.
+pub(in crate::xds::session) fn goes_first(kind: ResourceType) -> bool {
+    use ResourceType::{Listener, Runtime, ScopedRouteConfiguration, VirtualHost};
+    matches!(kind, Listener | ScopedRouteConfiguration | VirtualHost | Runtime)
+}
 
 /// What can be sent now.
 #[derive(Debug, Default)]
@@ -46,6 +52,9 @@ impl TypeState {
                 (Why::Asked | Why::Again, Some(resource)) => selection.upserts.push(resource.clone()),
                 (Why::Again, None) if todo.held.last.is_some() => selection.upserts.extend(todo.held.last.clone()),
                 (Why::Asked | Why::Again, None) if !may_answer(None) => {}
+                (Why::Asked, None) if self.kind == ResourceType::VirtualHost => {
+                    selection.upserts.push(Arc::new(Resource::unresolved(name.clone())));
+                }
                 (Why::Asked | Why::Again, None) => {
                     selection.answers = true;
                     selection.removals.push(name.clone());
@@ -123,7 +132,7 @@ impl TypeState {
         self.answer_due = false;
         self.removals_first = false;
         self.nonce = nonce();
-        self.in_flight = Some(InFlight {
+        self.in_flight = Some(Box::new(InFlight {
             sent,
             has_upserts,
             completes: is_whole.then_some(generation),
@@ -132,7 +141,7 @@ impl TypeState {
             changes: self.changes,
             releases: self.releases,
             at: now,
-        });
+        }));
         Some(Response { kind: self.kind, nonce: self.nonce.clone(), body })
     }
 
@@ -151,9 +160,10 @@ impl TypeState {
         !(selection.upserts.is_empty() || go_along) || !(in_turn || selection.answers)
     }
 
-    /// Listeners are removed by this type alone; other removals are steps of their own, later than the routes.
+    /// What leads to others is removed with its type's other changes; other removals are steps of their own, later than
+    /// the routes.
     fn has_open_removals(&self) -> bool {
-        self.kind == ResourceType::Listener && self.stale().next().is_some()
+        goes_first(self.kind) && self.stale().next().is_some()
     }
 
     /// Moves what is sent out of the to-do list.
@@ -181,7 +191,7 @@ impl TypeState {
             let set: ResourceSet = selection.upserts.iter().cloned().collect();
             return Body::StateOfTheWorld { version: set.version(), resources: selection.upserts.clone() };
         }
-        if self.todo_is_sent(selection, removals) && self.subscription.as_ref().is_some_and(Subscription::is_wildcard) {
+        if self.todo_is_sent(selection, removals) && self.subscription.is_wildcard() {
             let resources = self.target.iter().cloned().collect();
             return Body::StateOfTheWorld { version: self.target.version(), resources };
         }

@@ -69,12 +69,15 @@ fn named(kind: ResourceType, number: u64) -> Ref {
 /// gone would be in use without it for a moment.
 const LASTING: u64 = 4;
 
+/// The types that a world is made of.
+const KINDS: [ResourceType; 5] = [Cluster, ClusterLoadAssignment, Listener, RouteConfiguration, Secret];
+
 /// How many names of a type there are.
 fn names_of(kind: ResourceType) -> u64 {
     match kind {
         Cluster | ClusterLoadAssignment => 5,
         RouteConfiguration => 3,
-        Listener | Secret => 2,
+        _ => 2,
     }
 }
 
@@ -155,7 +158,7 @@ impl World {
                 }
             }),
             17 if mix.refused => {
-                let kind = ResourceType::ALL[random.below(5) as usize];
+                let kind = KINDS[random.below(5) as usize];
                 self.on(random, kind, |row, _| row.nature = Nature::Refused);
             }
             17 if mix.stuck => self.on(random, Cluster, |row, _| row.nature = Nature::Stuck),
