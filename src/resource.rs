@@ -69,6 +69,14 @@ impl Resource {
         Resource::new(ResourceType::VirtualHost, name.clone(), Parts::empty(), []).with_aliases([name])
     }
 
+    /// That a load assignment has no endpoints, in the shortest message that says so.
+    #[must_use]
+    pub fn without_endpoints(name: ArcStr) -> Resource {
+        const CLUSTER_NAME: u32 = 1;
+        let body = Parts::nested(CLUSTER_NAME, Parts::leaf(name.as_bytes().to_vec()));
+        Resource::new(ResourceType::ClusterLoadAssignment, name, body, [])
+    }
+
     /// Whether this says that there is no such resource; a virtual host that is one has a name at least.
     #[must_use]
     pub fn is_unresolved(&self) -> bool {

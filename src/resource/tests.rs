@@ -39,6 +39,15 @@ fn aliases_are_part_of_the_version_whatever_their_order() {
 }
 
 #[test]
+fn a_load_assignment_without_endpoints_decodes_as_one() {
+    use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
+    use prost::Message;
+    let body = Resource::without_endpoints("a".into()).body.to_bytes();
+    let expected = ClusterLoadAssignment { cluster_name: "a".to_owned(), ..Default::default() };
+    assert_eq!(ClusterLoadAssignment::decode(&body[..]), Ok(expected));
+}
+
+#[test]
 fn debug_output_shows_no_bytes() {
     let key = Resource::new(ResourceType::Secret, "s", Parts::leaf("PRIVATE KEY"), []);
     let shown = format!("{key:?}");

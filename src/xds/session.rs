@@ -14,6 +14,7 @@
 //!
 //! Architecture invariant: no clock, no task, no socket; `now` is an argument.
 
+mod departed;
 mod making;
 mod mutant;
 mod order;
@@ -28,6 +29,7 @@ use std::time::{Duration, Instant};
 
 use arcstr::ArcStr;
 
+use self::departed::Departed;
 use self::making::Making;
 use self::mutant::Mutant;
 use self::retirement::Retirement;
@@ -109,6 +111,7 @@ pub struct Session {
     types: PerType<TypeState>,
     making: Making,
     retirement: Retirement,
+    departed: Departed,
     /// Since when changes of these types wait for types that come first.
     turns: BTreeMap<ResourceType, Instant>,
     /// Until when routes of a client that resumes wait for its first request for clusters.
@@ -139,6 +142,7 @@ impl Session {
             types: PerType::default(),
             making: Making::default(),
             retirement: Retirement::default(),
+            departed: Departed::default(),
             turns: BTreeMap::new(),
             clusters_wait: None,
             responses: VecDeque::new(),
@@ -189,19 +193,22 @@ impl Session {
         if kind == ResourceType::Cluster && (resumes || self.has_routing()) {
             self.announce_clusters(now);
         }
-        self.update_clusters_wait(kind, resumes, now);
+        self.update_clusters_wait(resumes, now);
     }
 
     /// The Gateway's configuration changed.
     pub fn on_snapshot(&mut self, snapshot: &Arc<Snapshot>, now: Instant) {
         self.generation += 1;
-        self.snapshot = snapshot.clone();
+        let before = std::mem::replace(&mut self.snapshot, snapshot.clone());
         for state in self.types.values_mut() {
             let upserts = state.retarget(snapshot.set(state.kind));
             if state.kind == ResourceType::Cluster {
                 // Also one that only comes back: its load assignment may not be there any more.
                 upserts.iter().for_each(|cluster| self.making.announce(cluster.name.clone(), now));
             }
+        }
+        if let Some(clusters) = self.types.get(ResourceType::Cluster) {
+            self.departed.note(clusters, &before, snapshot);
         }
         self.announce_clusters(now);
         if self.is(ResourceType::RouteConfiguration, TypeState::has_gone) {

@@ -13,6 +13,7 @@ use super::mutant::{self, Mutant};
 use super::retirement::Routing;
 use super::type_state::{Todo, TypeState, Why, goes_first};
 use crate::resource::{Resource, ResourceType};
+use crate::xds::message::Variant;
 
 /// What leads to clusters, by itself or by what it names: these are in use as long as one of those may be.
 const LEADING: [ResourceType; 5] = [
@@ -37,6 +38,7 @@ fn before(kind: ResourceType) -> &'static [ResourceType] {
 impl Session {
     pub(super) fn advance(&mut self, now: Instant) {
         self.update_retirement(now);
+        self.recall_departed();
         loop {
             for state in self.types.values_mut() {
                 if state.patience_ends(self.limits.hold).is_some_and(|end| now >= end) && state.give_up() {
@@ -44,6 +46,7 @@ impl Session {
                 }
                 state.drop_unsayable();
             }
+            self.release_stranded(now);
             self.update_making(now);
             self.update_turns(now);
             for kind in ResourceType::ALL {
@@ -181,18 +184,42 @@ impl Session {
         }
     }
 
+    /// What is asked for and gone is answered with what it was, as long as the client has the cluster it belongs to.
+    fn recall_departed(&mut self) {
+        if let Some(clusters) = self.types.get(ResourceType::Cluster) {
+            self.departed.prune(clusters, &self.snapshot);
+        }
+        if let Some(assignments) = self.types.get_mut(ResourceType::ClusterLoadAssignment)
+            && !self.departed.is_empty()
+        {
+            assignments.recall(|name| self.departed.get(name).cloned());
+        }
+    }
+
+    /// A client that still asks for no clusters is warming one. If that waits for a load assignment that is gone, delta has
+    /// said so, and state of the world cannot (rule 13): that there are no endpoints ends the wait too.
+    fn release_stranded(&mut self, now: Instant) {
+        let is_over = self.clusters_wait.is_some_and(|end| now >= end);
+        if is_over
+            && self.variant == Variant::StateOfTheWorld
+            && let Some(assignments) = self.types.get_mut(ResourceType::ClusterLoadAssignment)
+        {
+            assignments.substitute(Resource::without_endpoints);
+        }
+    }
+
     // ---- clusters that are being made
 
     pub(super) fn has_routing(&self) -> bool {
         LEADING.iter().any(|kind| self.is(*kind, |_| true))
     }
 
-    /// A client that resumes its routes asks for its clusters too, but later if one of them is warming: Envoy says nothing
-    /// of CDS meanwhile. Until it does, it is not known which clusters the routes can lead to.
-    pub(super) fn update_clusters_wait(&mut self, kind: ResourceType, resumes: bool, now: Instant) {
+    /// A client that resumes anything asks for its clusters too, but later if one of them is warming: Envoy says nothing of
+    /// CDS meanwhile. Until it does, it is not known which clusters the routes can lead to.
+    pub(super) fn update_clusters_wait(&mut self, resumes: bool, now: Instant) {
         if self.is(ResourceType::Cluster, |_| true) {
             self.clusters_wait = None;
-        } else if LEADING.contains(&kind) && resumes {
+        } else if resumes {
             self.clusters_wait.get_or_insert(now + self.limits.hold);
         }
     }

@@ -44,6 +44,20 @@ fn rule_09_a_newer_version_that_exists_already_is_sent_at_once() {
     }
 }
 
+/// The cluster that it belongs to has to stay until the routes have left it.
+#[test]
+fn rule_09_what_was_refused_together_with_what_is_gone_is_sent_at_once() {
+    for variant in BOTH {
+        let mut client = Client::settled(variant, WORLD);
+        client.snapshot("c:a=1 c:b=1 e:a=1 e:b=bad l:web=1>web r:web=1>a");
+        assert_eq!(client.snapshot(WORLD), "");
+        assert_eq!(client.unsubscribe("EDS", "a"), "");
+        assert_eq!(client.subscribe("EDS", "a b"), "EDS a=1 b=bad");
+        assert_eq!(client.nack("EDS"), "EDS a=1");
+        assert_eq!(client.ack("EDS"), "");
+    }
+}
+
 #[test]
 fn rule_25_everything_in_a_refused_response_is_sent_at_the_next_change() {
     let mut client = Client::settled(Variant::Delta, "l:a=1 l:b=1 l:d=1");

@@ -129,6 +129,27 @@ fn rule_29_a_load_assignment_that_is_asked_for_meanwhile_is_sent_once() {
 }
 
 #[test]
+fn rule_29_a_cluster_that_has_to_stay_gets_the_load_assignment_that_is_gone() {
+    for variant in BOTH {
+        let mut client = Client::settled(variant, WORLD);
+        client.snapshot(NEXT);
+        // The client got `b` and asks for its endpoints, when it is gone already.
+        assert_eq!(client.snapshot(WORLD), "");
+        assert_eq!(client.subscribe("EDS", "b"), "EDS b=1");
+        assert_eq!(client.ack("EDS"), "");
+        assert_eq!(client.ack("CDS"), "");
+        let removal = if variant == Variant::Delta { "CDS -b" } else { "CDS a=1" };
+        assert_eq!(client.after(1_000), removal);
+        assert_eq!(client.ack("CDS"), "");
+        // Then it is gone for this client too, whether that can be said or not.
+        let gone = if variant == Variant::Delta { "EDS -b" } else { "" };
+        assert_eq!(client.after(1_000), gone);
+        client.ack_all();
+        assert_eq!(client.subscribe("EDS", "b b"), gone);
+    }
+}
+
+#[test]
 fn rule_29_listeners_bring_no_unchanged_routes() {
     for variant in BOTH {
         let mut client = Client::settled(variant, WORLD);

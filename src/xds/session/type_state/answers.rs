@@ -39,6 +39,28 @@ impl TypeState {
         }
     }
 
+    /// What is asked for and gone is answered with what it was, where `last` knows that.
+    pub(in crate::xds::session) fn recall(&mut self, last: impl Fn(&str) -> Option<Arc<Resource>>) {
+        let target = &self.target;
+        let gone = self.todo.iter_mut().filter(|(name, todo)| todo.why == Why::Asked && !target.contains(name));
+        for (name, todo) in gone {
+            if let Some(last) = last(name) {
+                *todo = Todo { why: Why::Again, held: Held { last: Some(last), known: false } };
+            }
+        }
+    }
+
+    /// Names that are wanted and that nothing is known of are answered with a resource that says so, once.
+    pub(in crate::xds::session) fn substitute(&mut self, nothing: impl Fn(ArcStr) -> Resource) {
+        let is_known = |name: &ArcStr| self.target.contains(name) || self.todo.contains_key(name);
+        let names = self.subscription.names().iter();
+        let missing: Vec<ArcStr> = names.filter(|name| !is_known(name) && !self.is_in_flight(name)).cloned().collect();
+        for name in missing {
+            let held = Held { last: Some(Arc::new(nothing(name.clone()))), known: false };
+            self.todo.insert(name, Todo { why: Why::Again, held });
+        }
+    }
+
     /// Of the resources in a response: those that the client may have in another version, and that it therefore
     /// takes for changed.
     pub(in crate::xds::session) fn taken_for_changed(

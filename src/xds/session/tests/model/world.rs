@@ -25,13 +25,15 @@ pub(super) enum Nature {
     Stuck = b'~' as isize,
     /// Takes it, and no request can be answered with it. A load assignment without endpoints.
     Empty = b'0' as isize,
+    /// The same, of a load assignment that is gone: a message with a name alone, which the session itself writes.
+    Gone = b'\n' as isize,
 }
 
 impl Nature {
     pub(super) fn of(resource: &Resource) -> Nature {
         let first = resource.body.frames().next().and_then(|frame| frame.first().copied());
-        let all = [Nature::Good, Nature::Refused, Nature::Stuck, Nature::Empty];
-        all.into_iter().find(|nature| Some(*nature as u8) == first).expect("written by a world")
+        let all = [Nature::Good, Nature::Refused, Nature::Stuck, Nature::Empty, Nature::Gone];
+        all.into_iter().find(|nature| Some(*nature as u8) == first).expect("written by a world, or gone")
     }
 }
 
