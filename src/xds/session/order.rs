@@ -275,7 +275,7 @@ impl Session {
         if released {
             let retirement = &self.retirement;
             let concerned = self.types.values_mut().filter(|state| retirement.concerns(state.kind));
-            concerned.for_each(|state| state.releases += 1);
+            concerned.for_each(TypeState::release);
         }
         let retired = self.types.values().filter(|state| !goes_first(state.kind));
         let stale = retired.flat_map(|state| state.stale().map(|name| (state.kind, name.clone())));

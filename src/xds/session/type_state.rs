@@ -142,7 +142,7 @@ pub(super) struct TypeState {
     /// How often something that this client wants changed.
     changes: u64,
     /// How often removals were released.
-    pub(super) releases: u64,
+    releases: u64,
     /// A response was given up: what is still to be removed may be why it was not answered, so that goes first.
     removals_first: bool,
     /// The response that was given up was not the newest: what makes way for a removal is not only to be repeated.
@@ -355,6 +355,14 @@ impl TypeState {
     fn retry_refused(&mut self) {
         for todo in self.todo.values_mut().filter(|todo| todo.why == Why::Refused) {
             todo.why = Why::Changed;
+        }
+    }
+
+    /// Removals can be sent. A full set held what goes, which may be why it was refused: without that it is another set.
+    pub(super) fn release(&mut self) {
+        self.releases += 1;
+        if self.sends_full_sets() {
+            self.retry_refused();
         }
     }
 

@@ -59,6 +59,21 @@ fn rule_09_what_was_refused_together_with_what_is_gone_is_sent_at_once() {
 }
 
 #[test]
+fn rule_09_a_full_set_that_was_refused_is_another_one_without_what_goes() {
+    let mut client = Client::new(Variant::StateOfTheWorld, "c:old=bad l:web=1");
+    assert_eq!(client.subscribe("LDS", ""), "LDS web=1");
+    assert_eq!(client.ack("LDS"), "");
+    assert_eq!(client.reconnect("CDS", "", "old=1"), "CDS old=bad");
+    assert_eq!(client.snapshot("c:a=1 l:web=2"), "LDS web=2");
+    // The client may have the old cluster, so it stays as long as the old listener does.
+    assert_eq!(client.after(5_000), "CDS a=1 old=bad");
+    assert_eq!(client.nack("CDS"), "");
+    assert_eq!(client.after(1_000), "CDS a=1");
+    assert_eq!(client.nack("CDS"), "");
+    assert_eq!(client.after(60_000), "", "once");
+}
+
+#[test]
 fn rule_25_everything_in_a_refused_response_is_sent_at_the_next_change() {
     let mut client = Client::settled(Variant::Delta, "l:a=1 l:b=1 l:d=1");
     assert_eq!(client.snapshot("l:a=2 l:b=2 l:d=1"), "LDS a=2 b=2");
