@@ -150,6 +150,18 @@ fn rule_29_a_cluster_that_has_to_stay_gets_the_load_assignment_that_is_gone() {
 }
 
 #[test]
+fn rule_29_a_load_assignment_that_goes_while_an_older_one_is_in_flight_is_sent_again() {
+    for variant in BOTH {
+        let mut client = Client::settled(variant, WORLD);
+        assert_eq!(client.snapshot(&WORLD.replace("e:a=1", "e:a=2")), "EDS a=2");
+        // The changed cluster waits for endpoints, and all of it is gone before it can get them.
+        assert_eq!(client.snapshot(&WORLD.replace("c:a=1 e:a=1", "c:a=2 e:a=3")), "CDS a=2");
+        assert_eq!(client.snapshot("c:b=1 e:b=1 l:web=1>web r:web=2>b"), "");
+        assert_eq!(client.ack("EDS"), "EDS a=2");
+    }
+}
+
+#[test]
 fn rule_29_listeners_bring_no_unchanged_routes() {
     for variant in BOTH {
         let mut client = Client::settled(variant, WORLD);

@@ -94,13 +94,14 @@ impl TypeState {
     }
 
     /// Drops what was asked for and cannot be answered: that it does not exist (rule 14). When it comes to be, that is
-    /// a change.
+    /// a change. What is in flight may have to be sent again.
     pub(in crate::xds::session) fn drop_unsayable(&mut self) {
         if !self.can_remove() {
-            let target = &self.target;
-            self.todo.retain(|name, todo| target.contains(name) || todo.held.last.is_some());
-            let gone = self.todo.iter_mut().filter(|(name, todo)| todo.why == Why::Asked && !target.contains(name));
+            let mut todo = std::mem::take(&mut self.todo);
+            todo.retain(|name, todo| self.target.contains(name) || todo.held.last.is_some() || self.is_in_flight(name));
+            let gone = todo.iter_mut().filter(|(name, todo)| todo.why == Why::Asked && !self.target.contains(name));
             gone.for_each(|(_, todo)| todo.why = Why::Changed);
+            self.todo = todo;
         }
     }
 
