@@ -85,7 +85,7 @@ fuzz: $(fuzz) ## Run each fuzz target for FUZZ_SECONDS, from the committed corpu
 	done
 
 # On two idle cores it takes about a quarter of an hour beside the compiler; SYNCGATE_BENCH_PODS=10000 leaves out the largest state.
-bench: $(kube) $(peer) ## Cost of a change, memory, decoding, and the program on a real API server, beside their budgets; then the long fuzz run
+bench: $(kube) $(peer) ## Cost of a change, an event's way, memory, decoding, a fleet, and the program on a real API server, beside their budgets; then the long fuzz run
 	$(beds) SYNCGATE_PEER=$(CURDIR)/$(peer) cargo bench --package syncgate --bench '*'
 	$(MAKE) fuzz-validate
 

@@ -9,6 +9,7 @@
 //! Architecture invariant: knows the gate, the heartbeats and the metrics page; the rest comes as closures from `app`.
 
 mod heartbeat;
+mod listener;
 mod observer;
 mod probes;
 mod server;
@@ -21,8 +22,9 @@ use crate::metrics::Exporter;
 use crate::readiness::Readiness;
 
 pub use heartbeat::{Beat, Heartbeats, STALLED_AFTER};
+pub use listener::{bind, serve};
 pub use observer::record;
-pub use server::{Answer, Request, Site, bind, serve};
+pub use server::{Answer, Request, Site};
 
 /// The site that is safe to expose: `/livez`, `/readyz`, `/startupz`, `/metrics`. `held` says what waits at the door, a line each.
 #[must_use]

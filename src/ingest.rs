@@ -19,6 +19,7 @@
 //! Architecture invariant: knows no Kubernetes client, no Envoy and no tokio. The door reads no clock; it is told the time.
 
 mod admission;
+mod awaited;
 mod demands;
 mod door;
 mod holds;

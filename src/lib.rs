@@ -31,6 +31,8 @@ pub mod render;
 
 pub mod xds;
 
+pub mod lobby;
+
 pub mod readiness;
 
 pub mod metrics;

@@ -291,6 +291,11 @@ pub fn propagated(kind: &'static str, after: Duration) {
     histogram!(name::PROPAGATION_SECONDS, "type" => kind).record(after);
 }
 
+/// A stage of an event's way is over; `stage` is `read`, `mailbox`, `graph`, `publish` or, once for each response, `write`.
+pub fn propagation_stage(stage: &'static str, took: Duration) {
+    histogram!(name::PROPAGATION_STAGE_SECONDS, "stage" => stage).record(took);
+}
+
 // ---- readiness. Parts have few, fixed names: a kind in a scope, a collection, a listener
 
 /// The gate is in one of `states`: exactly that series is 1.

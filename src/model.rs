@@ -6,6 +6,7 @@
 //!
 //! Architecture invariant: this module knows no kube, prost or tokio, and imports nothing of ours.
 
+pub mod config_map;
 pub mod decode;
 pub mod delta;
 pub mod endpoint_slice;
@@ -23,11 +24,12 @@ pub mod secret;
 pub mod service;
 pub mod want;
 
+pub use config_map::ConfigMap;
 pub use delta::{Delta, Event};
 pub use endpoint_slice::{EndpointSlice, SliceEndpoint, SlicePort};
 pub use gateway::{
-    AllowedRoutes, CONTROLLER, CertificateRef, FromNamespaces, Gateway, GatewayClass, Listener, ListenerProtocol,
-    ListenerTls, RouteKind,
+    AllowedRoutes, CONTROLLER, CertificateRef, ClientValidation, FromNamespaces, FrontendTls, Gateway, GatewayClass,
+    Listener, ListenerProtocol, ListenerTls, PortTls, RouteKind,
 };
 pub use key::{Kind, ObjectKey, ObjectRef};
 pub use meta::{LabelSelector, Labels, Meta, Requirement, SelectorOperator};
@@ -41,5 +43,5 @@ pub use route::{
     QueryMatch, Redirect, Rewrite, RouteFilter, RouteMatch, RouteRule,
 };
 pub use secret::{KeyBytes, Secret};
-pub use service::{IpFamilies, Protocol, Service, ServicePort, ServiceType, TargetPort};
+pub use service::{IpFamilies, PortRef, Protocol, Service, ServicePort, ServiceType, TargetPort};
 pub use want::{Answer, Coverage, Want, Wants};

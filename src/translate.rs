@@ -4,12 +4,15 @@
 //! ```text
 //!  gateway classes ─┐
 //!  gateways ────────┴► accepted gateways ─┬► bound ports ◄─ certificates ◄─ secrets
-//!  namespaces ──┐            │            │      │          (grants)
+//!  namespaces ──┐            │            │      │  ▲       (grants)
+//!               │            │            │      │  └────── clients ◄─ authorities ◄─ config maps
 //!  routes ──────┴► attached routes ─┐     ├► tables, bases
 //!      │                            ▼     ▼      │
 //!      └► compiled routes ──────► entries ─► host routes ─► virtual hosts ─► route configurations
 //!           ▲  (services' ports, grants)                                             │
-//!  services, pods, slices ─► clusters, load assignments ──────────► resources ◄──────┴── what each Gateway needs
+//!           │
+//!           └► led ports ─► clusters, load assignments ──────────► resources ◄──────┴── what each Gateway needs
+//!     (services, pods, slices)
 //!                              statuses ◄─ everything that was judged on the way
 //! ```
 //!
@@ -20,6 +23,7 @@ mod ads;
 mod attachment;
 mod backends;
 mod certificates;
+mod clients;
 mod cluster_count;
 mod filters;
 mod gateway_status;
@@ -28,6 +32,7 @@ mod listeners;
 mod only;
 mod ports;
 mod precedence;
+mod proof;
 mod refusal;
 mod regex;
 mod resources;
@@ -45,6 +50,7 @@ pub mod gateways;
 pub mod hostname;
 pub mod inputs;
 pub mod keys;
+pub mod led;
 pub mod names;
 pub mod status;
 
@@ -67,7 +73,7 @@ pub struct Outputs {
     /// Every resource of every such Gateway. Clusters and load assignments are shared: the same rows under the
     /// names of several Gateways.
     pub resources: Rows<ResourceKey, Resource>,
-    /// The load assignment of every Service port that a route can name.
+    /// The load assignment of every Service port that anything leads to.
     pub assignments: Rows<ClusterKey, Resource>,
     /// The status of every GatewayClass, Gateway and HTTPRoute, also of those that are not ours.
     pub statuses: Rows<ObjectRef, Status>,
@@ -76,20 +82,16 @@ pub struct Outputs {
 /// Draws all of translation.
 pub fn build(graph: &mut GraphBuilder) -> (Inputs, Outputs) {
     let inputs = Inputs::draw(graph);
-    let backends = endpoints::build(graph, inputs.services, inputs.pods, inputs.slices);
+    let ports = endpoints::ports(graph, inputs.services);
     let grants = graph.index("grants by namespace", inputs.grants, grants::by_namespace);
     let gateways =
         graph.derive("accepted gateways", inputs.gateways).reading(inputs.gateway_classes).rows(gateways::accept);
-    let routes = draw_routes(graph, &inputs, &backends, grants, gateways);
+    let routes = draw_routes(graph, &inputs, ports, grants, gateways);
+    let led = draw_led(graph, &inputs, &routes);
+    let backends = endpoints::build(graph, inputs.services, inputs.pods, inputs.slices, led);
     let configs = draw_route_configs(graph, gateways, &routes);
     let certificates = graph.derive("certificates", inputs.secrets).rows(certificates::certificate);
-    let ports = graph.derive("ports", gateways).rows(ports::by_port);
-    let bound = graph
-        .derive("bound ports", ports)
-        .reading(inputs.secrets)
-        .reading(certificates)
-        .reading(grants)
-        .rows(ports::bind);
+    let bound = draw_ports(graph, &inputs, certificates, grants, gateways);
     let needs = draw_needs(graph, &routes, configs, bound);
     let resources = graph
         .derive("resources", needs)
@@ -101,6 +103,30 @@ pub fn build(graph: &mut GraphBuilder) -> (Inputs, Outputs) {
     (inputs, Outputs { gateways, resources, assignments: backends.assignments, statuses })
 }
 
+fn draw_ports(
+    graph: &mut GraphBuilder,
+    inputs: &Inputs,
+    certificates: Rows<ObjectKey, certificates::Certificate>,
+    grants: grants::Grants,
+    gateways: Rows<ObjectKey, Accepted>,
+) -> Rows<names::PortKey, ports::Bound> {
+    let ports = graph.derive("ports", gateways).rows(ports::by_port);
+    let authorities = graph.derive("authorities", inputs.config_maps).rows(clients::authorities);
+    let clients = graph
+        .derive("clients", ports)
+        .reading(inputs.config_maps)
+        .reading(authorities)
+        .reading(grants)
+        .rows(clients::of_port);
+    graph
+        .derive("bound ports", ports)
+        .reading(inputs.secrets)
+        .reading(certificates)
+        .reading(grants)
+        .reading(clients)
+        .rows(ports::bind)
+}
+
 /// Routes as far as they are known by themselves.
 struct Routes {
     attached: Rows<ObjectKey, attachment::Attached>,
@@ -110,7 +136,7 @@ struct Routes {
 fn draw_routes(
     graph: &mut GraphBuilder,
     inputs: &Inputs,
-    backends: &endpoints::Endpoints,
+    service_ports: Rows<ClusterKey, endpoints::PortFacts>,
     grants: grants::Grants,
     gateways: Rows<ObjectKey, Accepted>,
 ) -> Routes {
@@ -123,10 +149,20 @@ fn draw_routes(
     let compiled = graph
         .derive("compiled routes", inputs.routes)
         .reading(inputs.services)
-        .reading(backends.ports)
+        .reading(service_ports)
         .reading(grants)
         .rows(routes::compile);
     Routes { attached, compiled }
+}
+
+fn draw_led(graph: &mut GraphBuilder, inputs: &Inputs, routes: &Routes) -> Rows<ClusterKey, led::Led> {
+    let by_routes = graph.derive("ports of routes", routes.attached).reading(routes.compiled).rows(led::by_route);
+    let by_waiting = graph.derive("ports awaited", inputs.awaited).reading(inputs.services).rows(led::by_waiting);
+    graph
+        .fold::<led::LedFold, _>("led ports")
+        .from(by_routes, |(cluster, _), _| cluster.clone())
+        .from(by_waiting, |cluster, _| cluster.clone())
+        .rows()
 }
 
 fn draw_route_configs(

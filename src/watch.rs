@@ -275,7 +275,7 @@ async fn meet(cx: &Context) {
 
 /// Every kind in all namespaces.
 fn start_cluster(cx: &Context, tasks: &mut JoinSet<()>) {
-    let coverage = Coverage { on_demand: vec![Kind::Secret], namespaces: None };
+    let coverage = Coverage { on_demand: Kind::BY_OBJECT.into(), namespaces: None };
     (cx.sink)(Delta::new(std::time::Instant::now(), vec![Event::Covers(coverage)]));
     let kinds = KINDS.into_iter().chain([Kind::GatewayClass, Kind::Namespace]);
     let targets: Vec<_> = kinds.map(|kind| Target::all(kind, None)).collect();

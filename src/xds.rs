@@ -4,7 +4,7 @@
 //!                      hub: the published world, one channel for each Gateway
 //!                       │ snapshots
 //!  Envoy ◄─ connection ─► service ─► stream ─► session: the protocol's rules, without IO, with a clock that is passed in
-//!            (tls)     (access, token) (grpc, wire)
+//!            (tls)     (access, token) (grpc, request, wire)
 //! ```
 //!
 //! Numbered rules are those of the xDS protocol that the tests `rule_NN_…` show. Invariants kept here: `gated` (no
@@ -12,6 +12,7 @@
 //!
 //! This module knows no Kubernetes and no graph: it serves [snapshots](crate::snapshot) of encoded resources.
 
+mod acceptor;
 mod access;
 mod client;
 mod connection;
@@ -21,15 +22,16 @@ mod hub;
 mod message;
 mod node;
 mod pace;
+mod request;
 mod room;
 mod serve;
 mod service;
 mod session;
-mod strangers;
 mod stream;
 mod tls;
 mod token;
 mod wire;
+mod words;
 
 pub use access::Access;
 pub use client::ClientName;
@@ -38,9 +40,10 @@ pub use csds::client_status;
 pub use hub::{ClientView, Hub, Marks, TraceBack, Which};
 pub use message::{Ask, Body, Request, Response, Variant};
 pub use node::NodeInfo;
+pub use request::decode;
 pub use serve::{Guard, serve};
 pub use session::{Answer, Doubts, Holding, Limits, Progress, Refusal, Session, State, TooManyNames};
 pub use stream::Settings;
 pub use tls::{Tls, TlsError, TlsFiles};
 pub use token::{Asked, Authority, IssuerKeys, Review, TokenSettings, Tokens};
-pub use wire::{decode, encode};
+pub use wire::encode;

@@ -12,6 +12,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("graph", &[]),
     ("resource", &[]),
     ("readiness", &[]),
+    ("lobby", &[]),
     ("metrics", &[]),
     ("proto", &[]),
     ("config", &[]),
@@ -21,8 +22,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("translate", &["model", "graph", "resource"]),
     ("snapshot", &["resource"]),
     ("render", &["resource"]),
-    ("xds", &["snapshot", "resource", "readiness", "metrics"]),
-    ("admin", &["readiness", "metrics", "proto"]),
+    ("xds", &["snapshot", "resource", "lobby", "readiness", "metrics"]),
+    ("admin", &["lobby", "readiness", "metrics", "proto"]),
 ];
 
 /// Modules that know every other one.

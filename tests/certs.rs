@@ -62,7 +62,7 @@ fn files_are_made_once_and_keys_are_private() {
             .collect::<std::collections::BTreeMap<_, _>>()
     };
     let before = all();
-    assert_eq!(before.len(), 6, "and nothing beside: {:?}", before.keys());
+    assert_eq!(before.len(), 7, "and nothing beside but the lock: {:?}", before.keys());
     let said = made(dir.path());
     assert!(said.contains("tls.crt: kept, valid until ") && !said.contains("new"), "{said}");
     assert_eq!(all(), before);
@@ -76,6 +76,7 @@ fn malformed_arguments_say_how_to_mend_them() {
         (&["--out", out][..], "give --dns NAME, --client-uri URI, or both"),
         (&["--dns", "a"], "--out <DIR>"),
         (&["--out", out, "--dns", "a", "--life", "400d"], "--life must be 398d at most"),
+        (&["--out", out, "--dns", "a", "--ca-life", "9000y"], "--ca-life must be 100y at most"),
         (&["--out", out, "--client-uri", "envoy"], "must be spiffe://"),
         (&["--secret", "tls", "--dns", "a"], "must be NAMESPACE/NAME"),
     ] {

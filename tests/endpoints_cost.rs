@@ -6,10 +6,11 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use syncgate::graph::{Graph, GraphBuilder, Input};
-use syncgate::model::{Labels, ObjectKey, Pod, Service, ServicePort, TargetPort};
+use syncgate::model::{Labels, ObjectKey, Pod, PortRef, Service, ServicePort, TargetPort};
 use syncgate::resource::Resource;
 use syncgate::translate::endpoints::{self, Endpoints};
 use syncgate::translate::keys::{AppProtocol, ClusterKey};
+use syncgate::translate::led::{self, Led};
 
 struct Drawn {
     graph: Graph,
@@ -57,16 +58,20 @@ fn pod(app: u32, n: u32) -> Pod {
 fn drawn(apps: u32, pods_each: u32) -> Drawn {
     let mut builder = GraphBuilder::new();
     let (services, pods, slices) = (builder.input("services"), builder.input("pods"), builder.input("slices"));
-    let endpoints = endpoints::build(&mut builder, services, pods, slices);
+    let leads = builder.input("leads");
+    let led = builder.derive("led ports", leads).reading(services).rows(led::by_waiting);
+    let endpoints = endpoints::build(&mut builder, services, pods, slices, led);
     let mut graph = builder.build();
     graph.epoch(|batch| {
         for app in 0..apps {
             let (key, value) = service(app);
+            batch.put(leads, PortRef { service: key.clone(), port: 80 }, Led.into());
             batch.put(services, key, value);
             for n in 0..pods_each {
                 batch.put(pods, pod_key(app, n), pod(app, n).into());
             }
         }
+        batch.complete(leads);
         batch.complete(services);
         batch.complete(pods);
         batch.complete(slices);

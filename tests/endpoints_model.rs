@@ -12,10 +12,11 @@ use envoy_types::pb::envoy::config::core::v3::{Address, address, socket_address:
 use envoy_types::pb::envoy::config::endpoint::v3::{ClusterLoadAssignment, LbEndpoint, lb_endpoint::HostIdentifier};
 use prost::Message;
 use syncgate::graph::{Batch, Graph, GraphBuilder, Input};
-use syncgate::model::{EndpointSlice, IpFamilies, ObjectKey, Pod, Protocol, Service, ServiceType, TargetPort};
+use syncgate::model::{EndpointSlice, IpFamilies, ObjectKey, Pod, PortRef, Protocol, Service, ServiceType, TargetPort};
 use syncgate::resource::Resource;
 use syncgate::translate::endpoints::{self, Endpoints};
-use world::{Change, Random, World, change};
+use syncgate::translate::led::{self, Led};
+use world::{Change, Random, World, change, every_port};
 
 /// Zone, address, port and additional address, as a load assignment orders them.
 type Endpoint = (String, IpAddr, u16, Option<IpAddr>);
@@ -27,6 +28,7 @@ struct Drawn {
     services: Input<ObjectKey, Service>,
     pods: Input<ObjectKey, Pod>,
     slices: Input<ObjectKey, EndpointSlice>,
+    leads: Input<PortRef, Led>,
     endpoints: Endpoints,
 }
 
@@ -34,13 +36,16 @@ impl Drawn {
     fn new() -> Self {
         let mut builder = GraphBuilder::new();
         let (services, pods, slices) = (builder.input("services"), builder.input("pods"), builder.input("slices"));
-        let endpoints = endpoints::build(&mut builder, services, pods, slices);
-        Drawn { graph: builder.build(), services, pods, slices, endpoints }
+        let leads = builder.input("leads");
+        let led = builder.derive("led ports", leads).reading(services).rows(led::by_waiting);
+        let endpoints = endpoints::build(&mut builder, services, pods, slices, led);
+        Drawn { graph: builder.build(), services, pods, slices, leads, endpoints }
     }
 
     fn complete(&mut self) {
-        let (services, pods, slices) = (self.services, self.pods, self.slices);
+        let (services, pods, slices, leads) = (self.services, self.pods, self.slices, self.leads);
         self.graph.epoch(|batch| {
+            batch.complete(leads);
             batch.complete(services);
             batch.complete(pods);
             batch.complete(slices);
@@ -49,13 +54,15 @@ impl Drawn {
 
     /// One epoch; the names of the load assignments and clusters that changed in it.
     fn apply(&mut self, changes: &[Change]) -> Vec<String> {
-        let (services, pods, slices) = (self.services, self.pods, self.slices);
+        let (services, pods, slices, leads) = (self.services, self.pods, self.slices, self.leads);
         let epoch = self.graph.epoch(|batch| {
             for change in changes {
                 match change {
                     Change::Service(key, value) => put(batch, services, key, value),
                     Change::Pod(key, value) => put(batch, pods, key, value),
                     Change::Slice(key, value) => put(batch, slices, key, value),
+                    Change::Led(port, true) => batch.put(leads, port.clone(), Led.into()),
+                    Change::Led(port, false) => batch.delete(leads, port),
                 }
             }
         });
@@ -101,6 +108,9 @@ fn naive(world: &World) -> Model {
                 continue;
             }
             seen.push(port.port);
+            if !world.led.contains(&PortRef { service: key.clone(), port: port.port }) {
+                continue;
+            }
             let mut found: BTreeMap<(IpAddr, u16), (String, Option<IpAddr>)> = BTreeMap::new();
             for (pod_key, pod) in &world.pods {
                 let selected =
@@ -189,6 +199,9 @@ fn every_change_leads_to_what_the_naive_model_finds() {
         let mut drawn = Drawn::new();
         drawn.complete();
         let mut most = 0;
+        let leads: Vec<_> = every_port().into_iter().map(|port| Change::Led(port, true)).collect();
+        leads.iter().for_each(|lead| world.apply(lead));
+        drawn.apply(&leads);
         for step in 0..600 {
             let before = drawn.rows();
             let changes: Vec<_> = (0..=random.below(4)).map(|_| change(&mut random)).collect();
@@ -240,15 +253,17 @@ fn pure_endpoints_do_not_depend_on_the_order_of_arrival() {
 }
 
 #[test]
-fn endpoints_are_complete_when_all_three_kinds_are() {
+fn endpoints_are_complete_when_all_that_they_are_made_of_is() {
     let mut drawn = Drawn::new();
-    let (services, pods, slices) = (drawn.services, drawn.pods, drawn.slices);
+    let (services, pods, slices, leads) = (drawn.services, drawn.pods, drawn.slices, drawn.leads);
     let is_complete = |d: &Drawn| d.graph.is_complete(d.endpoints.assignments);
     drawn.graph.epoch(|batch| batch.complete(services));
     assert!(!is_complete(&drawn));
     drawn.graph.epoch(|batch| batch.complete(slices));
     assert!(!is_complete(&drawn));
     drawn.graph.epoch(|batch| batch.complete(pods));
+    assert!(!is_complete(&drawn));
+    drawn.graph.epoch(|batch| batch.complete(leads));
     assert!(is_complete(&drawn));
 }
 
@@ -268,6 +283,7 @@ fn gone_is_gone_for_endpoints() {
             Change::Service(key, _) => Change::Service(key, None),
             Change::Pod(key, _) => Change::Pod(key, None),
             Change::Slice(key, _) => Change::Slice(key, None),
+            Change::Led(port, _) => Change::Led(port, false),
         });
         drawn.apply(&all.collect::<Vec<_>>());
         assert_eq!(drawn.rows().len(), 0);

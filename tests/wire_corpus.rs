@@ -12,6 +12,7 @@
 //! token, `forbidden` a user without rights, `future` a LIST at revision 999999999, `token` a nonsensical `continue`,
 //! `invalid` a watch with `sendInitialEvents` alone, `path` a path that is not served, and `expired` a LIST at
 //! revision 250 after etcd was compacted, from a server with `--watch-cache=false`; from it `expired.watch` too.
+//! `configmaps.*` are of a server that got `configmaps.requests.json` in the same way: the last three after the list.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test's helpers fail as the test itself does")]
 
@@ -29,12 +30,13 @@ use syncgate::watch::wire::{self, Change, Encoding, Frames, Held, Item, Page, Po
 const CHANGES: usize = 15;
 
 /// The kinds with the plural that names their files.
-const KINDS: [(Kind, &str); 9] = [
+const KINDS: [(Kind, &str); 10] = [
     (Kind::Namespace, "namespaces"),
     (Kind::Service, "services"),
     (Kind::Pod, "pods"),
     (Kind::EndpointSlice, "endpointslices"),
     (Kind::Secret, "secrets"),
+    (Kind::ConfigMap, "configmaps"),
     (Kind::GatewayClass, "gatewayclasses"),
     (Kind::Gateway, "gateways"),
     (Kind::HttpRoute, "httproutes"),
@@ -219,6 +221,10 @@ fn the_corpus_is_varied() {
     let secrets = page(Kind::Secret, "secrets.list", Encoding::Protobuf).items;
     let whole = |object: &&Object| matches!(object, Object::Secret(s) if s.certificate.is_some() && s.key.is_some());
     assert_eq!((secrets.len(), objects(&secrets).iter().filter(|object| whole(object)).count()), (3, 2));
+
+    let maps = page(Kind::ConfigMap, "configmaps.list", Encoding::Protobuf).items;
+    let whole = |object: &&Object| matches!(object, Object::ConfigMap(map) if map.authorities.is_ok());
+    assert_eq!((maps.len(), objects(&maps).iter().filter(|object| whole(object)).count()), (4, 2));
 
     let requests: Tree = serde_json::from_slice(&read("requests", Encoding::Json)).unwrap();
     let requests = requests.as_array().unwrap();

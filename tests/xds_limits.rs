@@ -2,7 +2,7 @@
 
 mod xds_support;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -10,17 +10,22 @@ use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use http_body_util::{BodyExt, StreamBody};
+use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use prost::Message;
 use syncgate::readiness::Readiness;
 use syncgate::resource::{Parts, Resource, ResourceType as T};
 use syncgate::xds::{Access, Bounds, Guard, Limits, Settings};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
-use xds_support::{GATEWAY, Served};
+use xds_support::secure::{Secure, handshake, plain, secure};
+use xds_support::{GATEWAY, Served, off_loopback};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -54,10 +59,13 @@ struct Client {
 
 impl Client {
     async fn open(address: SocketAddr, first: DeltaDiscoveryRequest) -> Result<Client, Status> {
+        Client::open_on(plain(address).await, first).await
+    }
+
+    async fn open_on(channel: Channel, first: DeltaDiscoveryRequest) -> Result<Client, Status> {
         let (send, requests) = mpsc::channel(8);
         send.send(first).await.expect("open");
-        let uri = format!("http://{address}");
-        let mut client = AggregatedDiscoveryServiceClient::connect(uri).await.expect("connects");
+        let mut client = AggregatedDiscoveryServiceClient::new(channel);
         let responses = client.delta_aggregated_resources(ReceiverStream::new(requests)).await?.into_inner();
         Ok(Client { send, responses })
     }
@@ -91,19 +99,20 @@ async fn neighbour(served: &Served) -> Client {
 
 /// Opens a stream whose body is what comes through the channel.
 async fn raw(address: SocketAddr) -> (mpsc::Sender<Bytes>, tokio::task::JoinHandle<Option<String>>) {
-    let socket = TcpStream::connect(address).await.expect("connects");
-    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(socket)).await;
+    raw_on(TcpStream::connect(address).await.expect("connects")).await
+}
+
+async fn raw_on(
+    io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> (mpsc::Sender<Bytes>, tokio::task::JoinHandle<Option<String>>) {
+    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(io)).await;
     let (mut sender, connection) = handshake.expect("http2");
     tokio::spawn(connection);
     let (send, frames) = mpsc::channel::<Bytes>(1);
     let frames = tokio_stream::StreamExt::map(ReceiverStream::new(frames), |bytes| {
         Ok::<_, Status>(http_body::Frame::data(bytes))
     });
-    let path = "envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
-    let request = http::Request::post(format!("http://{address}/{path}"))
-        .header("content-type", "application/grpc")
-        .body(StreamBody::new(frames))
-        .expect("valid");
+    let request = post(StreamBody::new(frames));
     let ended = tokio::spawn(async move {
         let response = sender.send_request(request).await.ok()?;
         if let Some(status) = response.headers().get("grpc-status") {
@@ -118,6 +127,12 @@ async fn raw(address: SocketAddr) -> (mpsc::Sender<Bytes>, tokio::task::JoinHand
         }
     });
     (send, ended)
+}
+
+fn post<B>(body: B) -> http::Request<B> {
+    let path = "envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
+    let request = http::Request::post(format!("http://syncgate.example/{path}"));
+    request.header("content-type", "application/grpc").body(body).expect("valid")
 }
 
 fn prefix(len: u32) -> BytesMut {
@@ -240,7 +255,8 @@ async fn bounded_large_requests_that_wait_for_room_hold_up_no_small_ones() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     // 64 kB, which has to wait until the greedy one is cut off.
     let start = Instant::now();
-    let mut large = Client::open(served.address, request([format!("{:064000}", 0)])).await.expect("opens");
+    let mut large =
+        Client::open(served.address, request((0..640).map(|at| format!("{at:0100}")))).await.expect("opens");
     let waits = tokio::time::timeout(Duration::from_millis(300), large.responses.message()).await;
     assert!(waits.is_err(), "there is no room");
     neighbour.is_undisturbed(&served, "2").await;
@@ -250,16 +266,102 @@ async fn bounded_large_requests_that_wait_for_room_hold_up_no_small_ones() {
 }
 
 #[tokio::test]
+async fn bounded_one_identity_leaves_room_for_the_large_requests_of_others() {
+    let settings = Settings { max_request: 1 << 20, pending_requests: 4 << 20, ..Settings::default() };
+    let server = Secure::bounded((Ipv4Addr::LOCALHOST, 0).into(), Access::default(), None, settings).await;
+    let address = server.served.address;
+    let of = |name: &str| {
+        server.authority.trust(Some(server.authority.client(&format!("spiffe://cluster.local/ns/ns/sa/{name}"))))
+    };
+    let mut greedy = Vec::new();
+    for _ in 0..12 {
+        let (send, ended) = raw_on(handshake(address, of("a")).await.expect("connects")).await;
+        send.send(prefix(1 << 20).freeze()).await.expect("open");
+        greedy.push((send, ended));
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let start = Instant::now();
+    let channel = secure(address, of("b")).await.expect("connects");
+    let large = request((0..640).map(|at| format!("{at:0100}")));
+    let mut other = Client::open_on(channel, large).await.expect("opens");
+    other.ack().await.expect("served");
+    assert!(start.elapsed() < Duration::from_secs(3), "it took {:?}", start.elapsed());
+    assert!(greedy.iter().any(|(_, ended)| !ended.is_finished()), "they are still there");
+}
+
+/// A connection on which nothing may be answered, since its window is nothing; the task ends when it is closed.
+async fn windowless(address: SocketAddr) -> (SendRequest<StreamBody<ReceiverStream<Chunk>>>, JoinHandle<()>) {
+    let socket = TcpStream::connect(address).await.expect("connects");
+    let mut http = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    let (sender, connection) = http.initial_stream_window_size(0).handshake(TokioIo::new(socket)).await.expect("http2");
+    // A reset is an end too.
+    let closed = tokio::spawn(async { drop(connection.await) });
+    (sender, closed)
+}
+
+type Chunk = Result<http_body::Frame<Bytes>, Status>;
+
+fn framed(request: &DeltaDiscoveryRequest) -> Chunk {
+    let message = request.encode_to_vec();
+    let framed = [&prefix(message.len() as u32), &message[..]].concat();
+    Ok(http_body::Frame::data(framed.into()))
+}
+
+/// One request, after which the client ends its half or does not.
+async fn ask(
+    sender: &mut SendRequest<StreamBody<ReceiverStream<Chunk>>>,
+) -> (mpsc::Sender<Chunk>, http::Response<hyper::body::Incoming>) {
+    let (send, frames) = mpsc::channel(1);
+    send.send(framed(&request([]))).await.expect("open");
+    (send, sender.send_request(post(StreamBody::new(ReceiverStream::new(frames)))).await.expect("an answer"))
+}
+
+#[tokio::test]
+async fn bounded_a_client_that_reads_nothing_is_cut_off_whether_its_half_is_open_or_not() {
+    let unread = Duration::from_millis(700);
+    let served = serve(Settings { unread, ..Settings::default() }).await;
+    let mut neighbour = neighbour(&served).await;
+    for ends_its_half in [false, true] {
+        let (mut sender, closed) = windowless(served.address).await;
+        let start = Instant::now();
+        let (send, _response) = ask(&mut sender).await;
+        let _open = Some(send).filter(|_| !ends_its_half);
+        tokio::time::timeout(PATIENCE, closed).await.expect("it is cut off").expect("no panic");
+        assert!(start.elapsed() >= unread, "it had its time");
+    }
+    neighbour.is_undisturbed(&served, "2").await;
+}
+
+#[tokio::test]
+async fn bounded_a_client_that_answers_what_it_does_not_read_ends_with_its_connection() {
+    let connection = Bounds { age: Duration::from_secs(1), grace: PATIENCE * 2, ..Bounds::default() };
+    let served = serve(Settings { connection, unread: PATIENCE * 2, ..Settings::default() }).await;
+    let mut first = Client::open(served.address, request([])).await.expect("opens");
+    let nonce = first.next().await.expect("served").nonce;
+    // What the second stream's nonces are is no secret: so it fills its queue.
+    let (run, _) = nonce.split_once('.').expect("of this run");
+    let (mut sender, _closed) = windowless(served.address).await;
+    let (send, _response) = ask(&mut sender).await;
+    for number in 1..20 {
+        let next = format!("another-{number}");
+        let answer = DeltaDiscoveryRequest { response_nonce: format!("{run}.2-{number}"), ..request([next]) };
+        send.send(framed(&answer)).await.expect("open");
+    }
+    let start = Instant::now();
+    while !served.hub.clients().is_empty() {
+        assert!(start.elapsed() < PATIENCE, "it is still there");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
 async fn bounded_streams_of_one_identity_leave_room_for_others() {
     let guard = Guard { access: Access { anyone: true, ..Access::default() }, ..Guard::default() };
     let settings = Settings { streams_per_identity: 2, ..Settings::default() };
     let served = Served::guarded(([0, 0, 0, 0], 0).into(), guard, settings, Readiness::new(|_| {})).await;
     served.publish([word("a", "1")]).await;
     let port = served.address.port();
-    let Some(own) = own_address() else {
-        eprintln!("skipped: this machine has no address but loopback");
-        return;
-    };
+    let Some(own) = off_loopback() else { return };
     let open = async |ip: std::net::IpAddr| {
         let mut client = Client::open((ip, port).into(), request([])).await?;
         client.next().await.map(|_| client)
@@ -268,7 +370,7 @@ async fn bounded_streams_of_one_identity_leave_room_for_others() {
     let refused = open(own).await.err().expect("two are open");
     assert_eq!(refused.code(), Code::ResourceExhausted);
     assert!(refused.message().contains("--xds-max-streams-per-identity"), "{refused}");
-    let loopback = std::net::Ipv4Addr::LOCALHOST.into();
+    let loopback = Ipv4Addr::LOCALHOST.into();
     for _ in 0..3 {
         open(loopback).await.expect("loopback has no bound of its own");
     }
@@ -288,10 +390,7 @@ async fn bounded_connections_of_one_identity_leave_room_for_others() {
     let settings = Settings { connection, ..Settings::default() };
     let served = Served::guarded(([0, 0, 0, 0], 0).into(), guard, settings, Readiness::new(|_| {})).await;
     served.publish([word("a", "1")]).await;
-    let Some(own) = own_address() else {
-        eprintln!("skipped: this machine has no address but loopback");
-        return;
-    };
+    let Some(own) = off_loopback() else { return };
     let address = SocketAddr::from((own, served.address.port()));
     let mut first = Client::open(address, request([])).await.expect("opens");
     first.ack().await.expect("served");
@@ -301,11 +400,4 @@ async fn bounded_connections_of_one_identity_leave_room_for_others() {
     let mut elsewhere = Client::open(loopback, request([])).await.expect("opens");
     elsewhere.ack().await.expect("served");
     first.is_undisturbed(&served, "2").await;
-}
-
-/// The address that this machine would send from; nothing is sent.
-fn own_address() -> Option<std::net::IpAddr> {
-    let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
-    socket.connect("192.0.2.1:9").ok()?;
-    socket.local_addr().ok().map(|address| address.ip()).filter(|ip| !ip.is_loopback() && !ip.is_unspecified())
 }

@@ -20,7 +20,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
-use xds_support::{DRAIN, GATEWAY, Served};
+use xds_support::{DRAIN, GATEWAY, Served, off_loopback};
 
 /// A resource whose body is no message, for clients that do not look into it.
 fn word(kind: T, name: &str, word: &str) -> Resource {
@@ -226,7 +226,7 @@ async fn rule_34_a_large_request_is_read_and_a_larger_one_ends_its_stream_alone(
     let served = Served::start(quick()).await;
     served.publish([word(T::Cluster, "a", "1")]).await;
     let with = |bytes: usize| DeltaDiscoveryRequest {
-        initial_resource_versions: [("x".repeat(bytes), "1".into())].into(),
+        initial_resource_versions: (0..bytes >> 10).map(|at| (format!("{at:01024}"), "1".into())).collect(),
         ..delta(T::Cluster.type_url(), &[], "")
     };
     let mut witness = Delta::open(&served, with(8 << 20)).await;
@@ -320,23 +320,13 @@ async fn plain_http_gets_no_stream() {
 async fn streams_off_loopback_need_an_identity() {
     let served = Served::on(([0, 0, 0, 0], 0).into(), quick(), Readiness::new(|_| {})).await;
     served.publish([word(T::Cluster, "a", "1")]).await;
-    let Some(address) = own_address() else {
-        eprintln!("skipped: this machine has no address but loopback");
-        return;
-    };
+    let Some(address) = off_loopback() else { return };
     let uri = format!("http://{address}:{}", served.address.port());
     let mut client = AggregatedDiscoveryServiceClient::connect(uri).await.expect("connects");
     let requests = tokio_stream::iter([delta(T::Cluster.type_url(), &[], "")]);
     let status = client.delta_aggregated_resources(requests).await.expect_err("refused");
     assert_eq!(status.code(), Code::PermissionDenied);
     assert!(status.message().starts_with("streams off loopback need an identity"), "{status}");
-}
-
-/// The address that this machine would send from; nothing is sent.
-fn own_address() -> Option<std::net::IpAddr> {
-    let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
-    socket.connect("192.0.2.1:9").ok()?;
-    socket.local_addr().ok().map(|address| address.ip()).filter(|ip| !ip.is_loopback() && !ip.is_unspecified())
 }
 
 #[tokio::test]

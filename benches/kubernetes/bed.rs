@@ -21,8 +21,10 @@ pub(crate) const GATEWAY: &str = "bench/web";
 /// A namespace has so many pods, and a Service for every 20 of them.
 const PODS: u32 = 1_000;
 const SERVICES: u32 = 50;
-/// Routes, all in the first namespace: what a route costs is no part of what a pod costs.
+/// Routes of many rules, all in the first namespace: what a route costs is no part of what a pod costs.
 const ROUTES: u32 = 100;
+/// Beside them a few routes lead to every Service, so that every pod is behind one: this many backends each, at most.
+const BACKENDS: usize = 16;
 /// The allocator has given back what is free by then.
 const SETTLES: Duration = Duration::from_secs(5);
 /// To be ready.
@@ -96,23 +98,51 @@ impl Bed {
         self.net.xds()
     }
 
-    /// Adds what is missing to so many pods.
-    pub(crate) async fn fill(&mut self, pods: u32) -> Result<()> {
-        let gateway = GatewayName { namespace: NAMESPACE.to_owned(), name: "web".to_owned() };
-        let plan = |namespaces, routes| Plan {
-            namespaces,
-            services: SERVICES,
-            pods: PODS,
-            routes,
-            secrets: 0,
-            gateways: 0,
-            gateway: Some(gateway.clone()),
-            ..Plan::default()
-        };
-        for plan in [plan(1, ROUTES), plan(pods.div_ceil(PODS), 0)] {
-            eprintln!("{}", seed::fill(self.api(), &plan, Some(&self.etcd)).await?);
+    /// Who syncgate is.
+    pub(crate) fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// Adds what is missing to the Services of so many pods, and the routes to them.
+    pub(crate) async fn fill_services(&self, pods: u32) -> Result<()> {
+        let namespaces = pods.div_ceil(PODS);
+        self.seed(&plan(1, 0, ROUTES)).await?;
+        self.seed(&plan(namespaces, 0, 0)).await?;
+        for namespace in self.pods.div_ceil(PODS)..namespaces {
+            self.lead_to_all(&plan(namespaces, 0, 0), namespace).await?;
         }
+        Ok(())
+    }
+
+    /// Adds what is missing to so many pods.
+    pub(crate) async fn fill_pods(&mut self, pods: u32) -> Result<()> {
+        self.seed(&plan(pods.div_ceil(PODS), PODS, 0)).await?;
         self.pods = pods;
+        Ok(())
+    }
+
+    async fn seed(&self, plan: &Plan) -> Result<()> {
+        eprintln!("{}", seed::fill(self.api(), plan, Some(&self.etcd)).await?);
+        Ok(())
+    }
+
+    /// Routes to every Service of a namespace.
+    async fn lead_to_all(&self, plan: &Plan, namespace: u32) -> Result<()> {
+        let namespace = plan.namespace(namespace);
+        let services: Vec<_> =
+            (0..SERVICES).map(|service| json!({"name": plan.service(service), "port": 80})).collect();
+        for (at, backends) in services.chunks(BACKENDS).enumerate() {
+            let route = json!({
+                "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
+                "metadata": {"namespace": namespace, "name": format!("all-{at}")},
+                "spec": {
+                    "parentRefs": [{"namespace": NAMESPACE, "name": "web"}],
+                    "hostnames": [format!("all-{at}.{namespace}.example.com")],
+                    "rules": [{"backendRefs": backends}],
+                },
+            });
+            self.api().create(&route).await?;
+        }
         Ok(())
     }
 
@@ -133,12 +163,18 @@ impl Bed {
         let pid = process.pid()?;
         while !is_ready(health).await {
             ensure!(start.elapsed() < PATIENCE, "not ready after {PATIENCE:?}; {}", process.log_tail());
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let ready = start.elapsed();
         let (resident, peak) = (usage::resident(pid)?, usage::peak(pid)?);
         Ok(Running { _process: process, pid, ready, resident, peak })
     }
+}
+
+fn plan(namespaces: u32, pods: u32, routes: u32) -> Plan {
+    let gateway = GatewayName { namespace: NAMESPACE.to_owned(), name: "web".to_owned() };
+    let (secrets, gateways) = (0, 0);
+    Plan { namespaces, services: SERVICES, pods, routes, secrets, gateways, gateway: Some(gateway), ..Plan::default() }
 }
 
 async fn is_ready(health: SocketAddr) -> bool {

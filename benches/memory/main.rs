@@ -2,11 +2,13 @@
 //! does it, and what the process holds then. Beside it the same with endpoints read from EndpointSlices instead of pods, which
 //! the product does not do: that is what deriving endpoints from pods costs or saves.
 //!
-//! Each point is a process of its own, so that nothing of another one is counted. `--case NAME --pods N --routes N` measures one.
+//! Each point is a process of its own, so that nothing of another one is counted. `--case NAME --pods N --routes none|few|N` measures
+//! one.
 //! What the HTTP client and the watches hold is not in it; `benches/kubernetes.rs` measures the whole program.
 
 #![expect(clippy::print_stdout, reason = "a benchmark's report is what it prints")]
 
+#[path = "../support/answers.rs"]
 mod answers;
 mod routes;
 
@@ -16,6 +18,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use routes::Routes;
 use syncgate::app::pipeline::Pipeline;
 use syncgate::ingest::{self, Door, Taken};
 use syncgate::model::{Delta, Event, Kind, ObjectKey, ObjectRef};
@@ -38,9 +41,10 @@ const SETTLES: Duration = Duration::from_secs(2);
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let value = |flag: &str| arguments.iter().position(|a| a == flag).and_then(|at| arguments.get(at + 1));
-    let number = |flag| value(flag).and_then(|text| text.parse().ok());
-    match (value("--case").and_then(|name| Case::find(name)), number("--pods")) {
-        (Some(case), Some(pods)) => measure(case, pods, number("--routes").unwrap_or_default()).print(),
+    let pods = value("--pods").and_then(|text| text.parse().ok());
+    let routes = value("--routes").and_then(|text| Routes::find(text)).unwrap_or(Routes::Few);
+    match (value("--case").and_then(|name| Case::find(name)), pods) {
+        (Some(case), Some(pods)) => measure(case, pods, routes).print(),
         _ => report(),
     }
 }
@@ -90,7 +94,7 @@ impl Point {
         self.fields().into_iter().for_each(|(name, value)| println!("{name} {value}"));
     }
 
-    fn of_child(case: Case, pods: usize, routes: usize) -> Self {
+    fn of_child(case: Case, pods: usize, routes: Routes) -> Self {
         let program = std::env::current_exe().expect("this program");
         let (pods, routes) = (pods.to_string(), routes.to_string());
         let mut command = Command::new(program);
@@ -113,31 +117,32 @@ impl Point {
 fn report() {
     let most = std::env::var("SYNCGATE_BENCH_PODS").ok().and_then(|text| text.parse().ok()).unwrap_or(100_000);
     println!(
-        "memory for each pod, with its share of a Service of {} pods; budget: < {BUDGET} bytes",
+        "memory for each pod, with its share of a Service of {} pods and of a route; budget: < {BUDGET} bytes",
         answers::PODS_OF_SERVICE
     );
     println!("bytes above an empty process; resident and peak: median (least to most) of {ROUNDS} processes");
     println!("{:<8} {:>7} | {:>6} {:>22} {:>22} | {:>9}", "from", "pods", "read", "resident", "peak", "ns a pod");
     for pods in [1_000, 10_000, 100_000].into_iter().filter(|pods| *pods <= most) {
-        let [by_pods, by_slices] = [Case::Pods, Case::Slices].map(|case| row(case, pods));
+        let [by_pods, by_slices] = [Case::Pods, Case::Slices].map(|case| row(case.name(), case, pods, Routes::Few));
         println!(
             "{:<8} {:>7} | {by_slices:.2} of what pods take resident",
             "slices",
             "",
             by_slices = by_slices / by_pods
         );
+        row("no route", Case::Pods, pods, Routes::None);
     }
     whole(most);
 }
 
 /// One row of the table; resident bytes for each pod.
-fn row(case: Case, pods: usize) -> f64 {
-    let points: Vec<Point> = (0..ROUNDS).map(|_| Point::of_child(case, pods, 0)).collect();
+fn row(name: &str, case: Case, pods: usize, routes: Routes) -> f64 {
+    let points: Vec<Point> = (0..ROUNDS).map(|_| Point::of_child(case, pods, routes)).collect();
     let each = |of: fn(&Point) -> u64| Spread::of(points.iter().map(|point| of(point) as f64 / pods as f64));
     let (resident, peak) = (each(|point| point.resident), each(|point| point.peak));
     println!(
         "{:<8} {pods:>7} | {:>6.0} {} {} | {:>9.0}",
-        case.name(),
+        name,
         each(|point| point.read).median,
         resident.beside(BUDGET),
         peak.beside(BUDGET),
@@ -152,7 +157,7 @@ fn whole(most: usize) {
     if pods > most {
         return;
     }
-    let points: Vec<Point> = (0..ROUNDS).map(|_| Point::of_child(Case::Pods, pods, routes)).collect();
+    let points: Vec<Point> = (0..ROUNDS).map(|_| Point::of_child(Case::Pods, pods, Routes::Many(routes))).collect();
     let mib = |of: fn(&Point) -> u64| Spread::of(points.iter().map(|point| of(point) as f64 / f64::from(1 << 20)));
     let (resident, peak) = (mib(|point| point.resident), mib(|point| point.peak));
     println!(
@@ -184,9 +189,9 @@ impl Spread {
 }
 
 /// What a process of this case holds when everything is translated.
-fn measure(case: Case, pods: usize, routes: usize) -> Point {
+fn measure(case: Case, pods: usize, routes: Routes) -> Point {
     // The program's own pages are read in, and are not counted for pods.
-    drop(translated(case, FEW, FEW / 10));
+    drop(translated(case, FEW, Routes::Many(FEW / 10)));
     std::thread::sleep(SETTLES);
     // From here on the kernel counts the peak anew.
     std::fs::write("/proc/self/clear_refs", "5").expect("a kernel that tells");
@@ -210,7 +215,7 @@ struct Translated {
     _pipeline: Pipeline,
 }
 
-fn translated(case: Case, pods: usize, routes: usize) -> Translated {
+fn translated(case: Case, pods: usize, routes: Routes) -> Translated {
     let (mut source, mut pipeline, mut door) = (Source::new(), Pipeline::new(), Door::new());
     let services = answers::services(pods);
     let mut let_in = |source: &Source| {

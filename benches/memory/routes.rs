@@ -1,5 +1,8 @@
 //! A Gateway and its routes, of which there are few enough to be made as values.
 
+use std::fmt;
+use std::ops::Range;
+
 use arcstr::{ArcStr, format, literal};
 use syncgate::model::{
     AllowedRoutes, BackendRef, CONTROLLER, Event, FromNamespaces, Gateway, GatewayClass, HttpRoute, Listener,
@@ -8,9 +11,59 @@ use syncgate::model::{
 
 use super::answers;
 
-/// So many routes on one Gateway, spread over the Services.
-pub(crate) fn events(routes: usize, services: usize) -> Vec<Event> {
-    if routes == 0 {
+/// Backends of one rule, at most.
+const BACKENDS: usize = 16;
+
+/// How many routes there are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Routes {
+    /// None: no pod is behind a route.
+    None,
+    /// So many, each to one Service.
+    Many(usize),
+    /// As few as lead to every Service.
+    Few,
+}
+
+impl Routes {
+    /// As on the command line.
+    pub(crate) fn find(text: &str) -> Option<Routes> {
+        match text {
+            "none" => Some(Routes::None),
+            "few" => Some(Routes::Few),
+            number => number.parse().ok().map(Routes::Many),
+        }
+    }
+
+    /// The Services of each route.
+    fn leads(self, services: usize) -> Vec<Range<usize>> {
+        match self {
+            Routes::None => Vec::new(),
+            Routes::Many(routes) => (0..routes).map(|at| at * services / routes).map(|at| at..at + 1).collect(),
+            Routes::Few => {
+                let namespaces = (0..services).step_by(answers::SERVICES_OF_NAMESPACE);
+                let ends = namespaces.map(|from| (from, (from + answers::SERVICES_OF_NAMESPACE).min(services)));
+                ends.flat_map(|(from, to)| (from..to).step_by(BACKENDS).map(move |at| at..(at + BACKENDS).min(to)))
+                    .collect()
+            }
+        }
+    }
+}
+
+impl fmt::Display for Routes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Routes::None => f.write_str("none"),
+            Routes::Many(routes) => write!(f, "{routes}"),
+            Routes::Few => f.write_str("few"),
+        }
+    }
+}
+
+/// These routes on one Gateway.
+pub(crate) fn events(routes: Routes, services: usize) -> Vec<Event> {
+    let leads = routes.leads(services);
+    if leads.is_empty() {
         return Vec::new();
     }
     let gateway = ObjectKey::new(answers::namespace(0), "web");
@@ -19,10 +72,9 @@ pub(crate) fn events(routes: usize, services: usize) -> Vec<Event> {
         put(ObjectKey::cluster("syncgate"), Object::GatewayClass(class.into())),
         put(gateway.clone(), Object::Gateway(web().into())),
     ];
-    events.extend((0..routes).map(|at| {
-        let service = at * services / routes;
-        let key = ObjectKey::new(answers::namespace(service), format!("route-{at}"));
-        put(key, Object::HttpRoute(route(at, gateway.clone(), service).into()))
+    events.extend(leads.into_iter().enumerate().map(|(at, services)| {
+        let key = ObjectKey::new(answers::namespace(services.start), format!("route-{at}"));
+        put(key, Object::HttpRoute(route(at, gateway.clone(), services).into()))
     }));
     events
 }
@@ -44,8 +96,8 @@ fn web() -> Gateway {
     Gateway { class: literal!("syncgate"), listeners: vec![listener], ..Gateway::default() }
 }
 
-fn route(at: usize, gateway: ObjectKey, service: usize) -> HttpRoute {
-    let backend = BackendRef {
+fn route(at: usize, gateway: ObjectKey, services: Range<usize>) -> HttpRoute {
+    let backend = |service| BackendRef {
         group: ArcStr::new(),
         kind: literal!("Service"),
         target: ObjectKey::new(answers::namespace(service), answers::name_of_app(service)),
@@ -62,7 +114,7 @@ fn route(at: usize, gateway: ObjectKey, service: usize) -> HttpRoute {
     };
     let path = PathMatch::Prefix(literal!("/"));
     let matched = RouteMatch { path, headers: Vec::new(), query: Vec::new(), method: None };
-    let rule = RouteRule { matches: vec![matched], backends: vec![backend], ..RouteRule::default() };
+    let rule = RouteRule { matches: vec![matched], backends: services.map(backend).collect(), ..RouteRule::default() };
     let hostnames = vec![format!("host-{at}.example.com")];
     HttpRoute { parents: vec![parent], hostnames, rules: vec![rule], ..HttpRoute::default() }
 }

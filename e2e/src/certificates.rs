@@ -52,7 +52,7 @@ impl Authority {
 
     /// A new key and a certificate for `host`, a name or an address, alone.
     pub fn certificate(&self, host: &str) -> Result<Certified> {
-        let mut params = CertificateParams::new(vec![host.to_owned()])?;
+        let mut params = issued(vec![host.to_owned()])?;
         params.distinguished_name.push(DnType::CommonName, host);
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?;
@@ -61,7 +61,7 @@ impl Authority {
 
     /// A new key and a certificate for a client that is called by this URI.
     pub fn client(&self, uri: &str) -> Result<Certified> {
-        let mut params = CertificateParams::new(Vec::new())?;
+        let mut params = issued(Vec::new())?;
         params.subject_alt_names.push(SanType::URI(uri.try_into()?));
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?;
@@ -76,6 +76,25 @@ impl Authority {
             "type": "kubernetes.io/tls",
             "data": {"tls.crt": STANDARD.encode(chain), "tls.key": STANDARD.encode(key)},
         }))
+    }
+}
+
+/// What a certificate for these names says. Authorities of one name are told apart by their keys, as when one is renewed.
+fn issued(names: Vec<String>) -> Result<CertificateParams> {
+    let mut params = CertificateParams::new(names)?;
+    params.use_authority_key_identifier_extension = true;
+    Ok(params)
+}
+
+impl Authority {
+    /// A `ConfigMap` that says that clients of these authorities are let in.
+    #[must_use]
+    pub fn config_map(namespace: &str, name: &str, authorities: &[&Self]) -> Value {
+        let bundle: String = authorities.iter().map(|authority| authority.pem()).collect();
+        json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": namespace, "name": name},
+            "data": {"ca.crt": bundle},
+        })
     }
 }
 

@@ -116,6 +116,7 @@ pub fn tls(ca: &Path, server: &str, own: Option<(&PathBuf, &PathBuf)>) -> Result
 pub struct Fleet {
     shared: Arc<Shared>,
     orders: watch::Sender<Order>,
+    texts: Arc<Texts>,
     honest: usize,
     streams: usize,
     _clients: JoinSet<()>,
@@ -142,7 +143,7 @@ impl Fleet {
             let held = Held::new(plan.variant, texts.clone(), &plan.gateway, id, refuses);
             clients.spawn(Client { number, manner, held, shared: shared.clone(), orders: orders.subscribe() }.run());
         }
-        Self { shared, orders, honest: plan.honest(), streams: plan.streams, _clients: clients }
+        Self { shared, orders, texts, honest: plan.honest(), streams: plan.streams, _clients: clients }
     }
 
     /// Waits until every honest client holds everything, with a word of progress each second.
@@ -171,6 +172,18 @@ impl Fleet {
     #[must_use]
     pub fn changes(&self) -> Vec<Spread> {
         self.shared.tally.told_to_all(self.honest).into_iter().map(Spread::of).collect()
+    }
+
+    /// Forgets when clients were told of what.
+    pub fn forget(&self) {
+        self.shared.tally.begin();
+    }
+
+    /// Every new version of a load assignment since the last change or storm: its name, and when each honest client was told.
+    #[must_use]
+    pub fn arrivals(&self) -> Vec<(String, Vec<Instant>)> {
+        let arrivals = self.shared.tally.arrivals().into_iter();
+        arrivals.map(|((name, _), times)| (self.texts.text(name), times)).collect()
     }
 
     /// Counts so far.

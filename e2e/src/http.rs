@@ -9,12 +9,15 @@ use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{HOST, HeaderMap};
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
+
+use crate::certificates::Certified;
 
 /// The response header by which a backend of the test bed says who it is.
 pub const BACKEND_HEADER: &str = "x-backend";
@@ -59,11 +62,27 @@ impl Connection {
 
     /// Connects with TLS, asks for `server_name` and accepts only a certificate of `roots` for that name.
     pub async fn open_tls(to: SocketAddr, server_name: &str, roots: RootCertStore) -> Result<Self> {
+        Self::open_tls_as(to, server_name, roots, None).await
+    }
+
+    /// The same with a certificate to show to who asks for one.
+    pub async fn open_tls_as(
+        to: SocketAddr,
+        server_name: &str,
+        roots: RootCertStore,
+        own: Option<&Certified>,
+    ) -> Result<Self> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_root_certificates(roots);
+        let config = match own {
+            Some(own) => {
+                let chain = CertificateDer::pem_slice_iter(own.chain.as_bytes()).collect::<Result<_, _>>()?;
+                config.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(own.key.as_bytes())?)?
+            }
+            None => config.with_no_client_auth(),
+        };
         let name = ServerName::try_from(server_name.to_owned())?;
         let stream = TlsConnector::from(Arc::new(config)).connect(name, connect(to).await?).await;
         Self::over(stream.with_context(|| format!("TLS with {to} as {server_name}"))?).await

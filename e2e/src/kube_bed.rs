@@ -21,8 +21,8 @@ use crate::folder::Folder;
 use crate::kube::api::Api;
 use crate::kube::audit::Audit;
 use crate::kube::resource::{
-    ENDPOINT_SLICES, GATEWAY_CLASSES, GATEWAYS, HTTP_ROUTES, NAMESPACES, PODS, REFERENCE_GRANTS, Resource, SECRETS,
-    SERVICES,
+    CONFIG_MAPS, ENDPOINT_SLICES, GATEWAY_CLASSES, GATEWAYS, HTTP_ROUTES, NAMESPACES, PODS, REFERENCE_GRANTS, Resource,
+    SECRETS, SERVICES,
 };
 use crate::kube::{self, ControlPlane};
 use crate::load::{Call, Load, Plan, Tls};
@@ -43,7 +43,7 @@ const FIRST_BACKEND: u8 = 20;
 /// Where Envoys have their admin interface.
 const ENVOY_ADMIN: u16 = 9901;
 /// What a world consists of, as far as syncgate reads it.
-const READ: [&Resource; 9] = [
+const READ: [&Resource; 10] = [
     &GATEWAY_CLASSES,
     &NAMESPACES,
     &GATEWAYS,
@@ -53,6 +53,7 @@ const READ: [&Resource; 9] = [
     &PODS,
     &ENDPOINT_SLICES,
     &SECRETS,
+    &CONFIG_MAPS,
 ];
 
 /// A running syncgate.

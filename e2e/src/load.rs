@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::certificates::Certified;
 use crate::http::{Answer, Connection};
 
 /// A request without an answer for this long has failed.
@@ -65,6 +66,8 @@ pub struct Tls {
     pub server_name: String,
     /// Who may have signed it.
     pub roots: RootCertStore,
+    /// The certificate of the load's own.
+    pub own: Option<Certified>,
 }
 
 /// What to send where.
@@ -85,7 +88,9 @@ pub struct Plan {
 impl Plan {
     async fn connect(&self) -> Result<Connection> {
         match &self.tls {
-            Some(tls) => Connection::open_tls(self.target, &tls.server_name, tls.roots.clone()).await,
+            Some(tls) => {
+                Connection::open_tls_as(self.target, &tls.server_name, tls.roots.clone(), tls.own.as_ref()).await
+            }
             None => Connection::open(self.target).await,
         }
     }

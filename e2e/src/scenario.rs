@@ -3,6 +3,7 @@
 
 mod changes;
 mod churn;
+mod clients;
 mod crash;
 mod identity;
 mod moves;
@@ -51,6 +52,8 @@ pub enum Scenario {
     Churn,
     /// An Envoy with a certificate of its own, certificates that are renewed under load, and one of another namespace.
     Identity,
+    /// Clients with certificates of some authorities are let in; these are replaced under load.
+    Clients,
     /// Envoy refuses a response; the change is reverted, and later made again when its cause is gone.
     Nack,
 }
@@ -73,6 +76,7 @@ impl Scenario {
             Self::LateFolder => start::late_folder(setup).await,
             Self::Churn => churn::churn(setup).await,
             Self::Identity => identity::identity(setup).await,
+            Self::Clients => clients::clients(setup).await,
             Self::Nack => refusal::nack(setup).await,
         };
         let outcome = if result.is_ok() { "ok" } else { "FAILED" };

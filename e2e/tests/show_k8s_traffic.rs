@@ -1,15 +1,17 @@
 //! Everything that a folder can say, said by a Kubernetes API server to a syncgate that has no more rights than `deploy/rbac` grants: Services
-//! before and after their routes, pods that are replaced, routes that move, a certificate that comes late and is renewed, a reference into
-//! another namespace. Under load, on the newest and the oldest Envoy at once: no request fails, none is answered by a wrong backend.
+//! before and after their routes, pods that are replaced, routes that move, a certificate that comes late and is renewed, authorities of
+//! clients, a reference into another namespace. Under load, on the newest and the oldest Envoy at once: no request fails, none is answered by a wrong backend.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
-use syncgate_e2e::certificates::Authority;
+use syncgate_e2e::certificates::{Authority, Certified};
+use syncgate_e2e::http::{Answer, Connection};
 use syncgate_e2e::kube::audit::Audit;
 use syncgate_e2e::kube::objects::{pod, service};
-use syncgate_e2e::kube::resource::{GATEWAYS, PODS, SECRETS, SERVICES};
+use syncgate_e2e::kube::resource::{CONFIG_MAPS, GATEWAYS, PODS, SECRETS, SERVICES};
 use syncgate_e2e::kube_bed::objects::{grant, http, https, route, rule_into};
 use syncgate_e2e::kube_bed::{KubeBed, Scope, Setup};
 use syncgate_e2e::load::{Allowed, Call, Load, Tls};
@@ -24,6 +26,8 @@ const HOST: &str = "shop.example.com";
 const BYSTANDER: &str = "blog.example.com";
 const SECURE: &str = "secure.example.com";
 const HTTPS_PORT: u16 = 8443;
+/// The ConfigMap with the authority of clients.
+const CLIENTS: &str = "clients";
 /// The other namespace.
 const OTHER: &str = "other";
 /// Both Gateways.
@@ -62,6 +66,7 @@ async fn play(name: &str, scope: Scope, variant: Variant) -> Result<()> {
     show.service_pod_and_route_in_any_order().await?;
     show.pods_are_replaced().await?;
     show.a_certificate_comes_late_and_is_renewed().await?;
+    show.clients_have_to_prove_who_they_are().await?;
     show.a_reference_into_another_namespace().await?;
     show.bed.converged().await?;
     show.rights_sufficed()?;
@@ -108,7 +113,17 @@ impl Show {
     /// Nothing was refused, and where namespaces are watched one by one nothing was asked of all of them.
     fn rights_sufficed(&self) -> Result<()> {
         let asked = self.bed.asked()?;
-        ensure!(asked.iter().any(|event| event.resource == "secrets" && event.code == 200), "no Secret was read");
+        for resource in ["secrets", "configmaps"] {
+            let mut read = asked.iter().filter(|event| event.resource == resource && event.code == 200);
+            ensure!(read.next().is_some(), "no {resource} were read");
+        }
+        // Each by its name (the server takes it from the field selector), whatever the scope.
+        let by_object = ["secrets", "configmaps"];
+        let all = asked.iter().find(|event| by_object.contains(&event.resource.as_str()) && event.name.is_empty());
+        ensure!(all.is_none(), "{all:#?}");
+        let read = asked.iter().filter(|event| event.resource == "configmaps");
+        let names: BTreeSet<&str> = read.map(|event| event.name.as_str()).collect();
+        ensure!(names == [CLIENTS].into(), "{names:?}");
         let refused = asked.iter().find(|event| event.code == 403);
         ensure!(refused.is_none(), "{refused:#?}");
         let of_all = |event: &&Audit| {
@@ -197,7 +212,7 @@ impl Show {
         self.bed.apply(&[route(NAMESPACE, "secure", SECURE, &GATEWAYS_OF_ALL, &[rule("/", "blog")])]).await?;
         sleep(AHEAD).await;
         self.bed.api().create(&authority.secret(NAMESPACE, "secure", SECURE)?).await?;
-        let tls = Tls { server_name: SECURE.to_owned(), roots: authority.roots()? };
+        let tls = Tls { server_name: SECURE.to_owned(), roots: authority.roots()?, own: None };
         let calls = vec![Call { host: SECURE.into(), path: "/".into(), allowed: Allowed::only(["blog"]) }];
         let load = async || self.bed.load_tls("newest", HTTPS_PORT, tls.clone(), 20, calls.clone()).await;
         let load = eventually("TLS by the Secret that came", PATIENCE, load).await;
@@ -206,7 +221,7 @@ impl Show {
         let renewed = Authority::new()?;
         let secret = renewed.secret(NAMESPACE, "secure", SECURE)?;
         self.bed.api().patch(&SECRETS, NAMESPACE, "secure", &json!({"data": secret["data"]})).await?;
-        let tls = Tls { server_name: SECURE.to_owned(), roots: renewed.roots()? };
+        let tls = Tls { server_name: SECURE.to_owned(), roots: renewed.roots()?, own: None };
         let later = async || self.bed.load_tls("newest", HTTPS_PORT, tls.clone(), 20, calls.clone()).await;
         let later = eventually("TLS by the renewed Secret", PATIENCE, later).await;
         let later = later.map_err(|reason| self.bed.with_logs(reason))?;
@@ -215,6 +230,45 @@ impl Show {
             load.stop().await?.ensure_clean(0.0).map_err(|reason| self.bed.with_logs(reason))?;
         }
         Ok(())
+    }
+
+    /// The Gateway says so before the authority is there. It is replaced; what nobody refers to any more is not read.
+    async fn clients_have_to_prove_who_they_are(&mut self) -> Result<()> {
+        let (server, authority, renewed) = (Authority::new()?, Authority::new()?, Authority::new()?);
+        let secret = server.secret(NAMESPACE, "secure", SECURE)?;
+        self.bed.api().patch(&SECRETS, NAMESPACE, "secure", &json!({"data": secret["data"]})).await?;
+        self.bed.api().create(&Authority::config_map(NAMESPACE, "unused", &[&server])).await?;
+        let refs = json!([{"group": "", "kind": "ConfigMap", "name": CLIENTS}]);
+        let frontend = json!({"default": {"validation": {"caCertificateRefs": refs}}});
+        self.bed.api().patch(&GATEWAYS, NAMESPACE, "newest", &json!({"spec": {"tls": {"frontend": frontend}}})).await?;
+        sleep(AHEAD).await;
+        self.bed.api().create(&Authority::config_map(NAMESPACE, CLIENTS, &[&authority])).await?;
+        let (old, new) = (authority.client("spiffe://shop/old")?, renewed.client("spiffe://shop/new")?);
+        let at = (self.bed.http("newest")?.ip(), HTTPS_PORT).into();
+        let get = async |own: Option<&Certified>| {
+            Connection::open_tls_as(at, SECURE, server.roots()?, own).await?.get(SECURE, "/").await
+        };
+        self.lets_in_only(&get, &old, &[None, Some(&new)]).await?;
+        let data = Authority::config_map(NAMESPACE, CLIENTS, &[&renewed])["data"].take();
+        self.bed.api().patch(&CONFIG_MAPS, NAMESPACE, CLIENTS, &json!({"data": data})).await?;
+        self.lets_in_only(&get, &new, &[None, Some(&old)]).await
+    }
+
+    async fn lets_in_only(
+        &self,
+        get: &impl AsyncFn(Option<&Certified>) -> Result<Answer>,
+        right: &Certified,
+        wrong: &[Option<&Certified>],
+    ) -> Result<()> {
+        let one = eventually("one client to be let in, and others not", PATIENCE, async || {
+            let answer = get(Some(right)).await?;
+            ensure!(answer.backend() == Some("blog"), "{} {}", answer.status, answer.text());
+            for other in wrong {
+                ensure!(get(*other).await.is_err(), "another client is let in");
+            }
+            Ok(())
+        });
+        one.await.map_err(|reason| self.bed.with_logs(reason))
     }
 
     /// The route is there before the grant and the Service are: until then it leads where it led.

@@ -1,45 +1,23 @@
-//! A small server of fixed pages, GET and HEAD only, bounded in every direction; beside the pages it may carry a gRPC
-//! service, told apart by the content type.
+//! Sites: fixed pages, GET and HEAD only, and beside them a gRPC service if there is one, told apart by the content type.
+//!
+//! Invariant: a site that is for loopback only says nothing, in pages or in gRPC, to whoever calls it by another name.
 
 use std::borrow::Cow;
-use std::convert::Infallible;
 use std::fmt;
-use std::future::Future;
-use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST};
-use hyper::service::service_fn;
-use hyper::{HeaderMap, Method, Response, StatusCode};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use hyper::{Method, Response, StatusCode};
 use serde_json::Value;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tonic::Status;
 use tonic::body::Body;
 use tonic::service::Routes;
 use tower::ServiceExt;
-use tracing::{debug, warn};
 
-/// Connections at once; more wait in the kernel's queue. Probes and scrapers need a handful.
-const MAX_CONNECTIONS: usize = 64;
-/// gRPC calls at once on a connection.
-const MAX_STREAMS: u32 = 16;
-/// Time for a request's head, and for an idle connection.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// Age at which a connection is asked to end: above the usual scrape interval.
-const MAX_AGE: Duration = Duration::from_secs(120);
-/// How long a connection that was asked to end may take, so that a client that does not read cannot hold it.
-const LAST_WORDS: Duration = Duration::from_secs(10);
-/// Pause after a failed `accept`, which is mostly the want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
+const HELP: &str = "this listener answers only to localhost, 127.0.0.1 and [::1] as host\n";
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// What a page is told of the request.
@@ -104,7 +82,7 @@ struct Page {
 
 /// A set of pages with an index at `/`.
 pub struct Site {
-    title: &'static str,
+    pub(super) title: &'static str,
     pages: Vec<Page>,
     loopback_only: bool,
     grpc: Option<Routes>,
@@ -136,8 +114,8 @@ impl Site {
         self
     }
 
-    /// Answers only requests whose `Host` is a loopback name: binding to loopback alone does not keep out the pages of other
-    /// sites in a browser on the same machine, whose name may resolve to 127.0.0.1.
+    /// Answers only requests that were addressed to a loopback name: binding to loopback alone does not keep out the pages of
+    /// other sites in a browser on the same machine, whose name may resolve to 127.0.0.1.
     #[must_use]
     pub fn on_loopback_only(mut self) -> Self {
         self.loopback_only = true;
@@ -151,17 +129,34 @@ impl Site {
         self
     }
 
-    /// The gRPC services, if this request is for them. A browser cannot send this content type to another site unasked.
-    fn grpc_for(&self, request: &hyper::Request<Incoming>) -> Option<Routes> {
-        let content_type = request.headers().get(CONTENT_TYPE)?;
-        content_type.as_bytes().starts_with(b"application/grpc").then(|| self.grpc.clone())?
+    /// Answers a request.
+    pub(super) async fn serve(&self, request: hyper::Request<Incoming>) -> Response<Body> {
+        let content_type = request.headers().get(CONTENT_TYPE);
+        let is_grpc = content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
+        let services = self.grpc.as_ref().filter(|_| is_grpc);
+        if self.loopback_only && !is_for_loopback(&request) {
+            return match services {
+                Some(_) => Status::permission_denied(HELP.trim_end()).into_http(),
+                None => respond(Answer::text(StatusCode::FORBIDDEN, HELP)),
+            };
+        }
+        match services {
+            Some(services) => services.clone().oneshot(request).await.unwrap_or_else(|never| match never {}),
+            None => self.page_for(&request),
+        }
     }
 
-    fn answer(&self, path: &str, query: &str, headers: &HeaderMap) -> Answer {
-        if self.loopback_only && !is_loopback_host(headers) {
-            let help = "this listener answers only to localhost, 127.0.0.1 and [::1] as host\n";
-            return Answer::text(StatusCode::FORBIDDEN, help);
+    fn page_for(&self, request: &hyper::Request<Incoming>) -> Response<Body> {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            let answer = Answer::text(StatusCode::METHOD_NOT_ALLOWED, "pages here are read only: use GET\n");
+            let mut response = respond(answer);
+            response.headers_mut().insert(ALLOW, http::HeaderValue::from_static("GET, HEAD"));
+            return response;
         }
+        respond(self.answer(request.uri().path(), request.uri().query().unwrap_or_default()))
+    }
+
+    fn answer(&self, path: &str, query: &str) -> Answer {
         if path == "/" {
             return Answer::text(StatusCode::OK, self.index());
         }
@@ -178,31 +173,27 @@ impl Site {
         let pages = self.pages.iter().map(|page| format!("{:<16} {}\n", page.path, page.help));
         format!("{}\n\n{}", self.title, pages.collect::<String>())
     }
-
-    fn respond(&self, request: &hyper::Request<Incoming>) -> Response<Body> {
-        let uri = request.uri();
-        let allowed = matches!(*request.method(), Method::GET | Method::HEAD);
-        let answer = if allowed {
-            self.answer(uri.path(), uri.query().unwrap_or_default(), request.headers())
-        } else {
-            Answer::text(StatusCode::METHOD_NOT_ALLOWED, "pages here are read only: use GET\n")
-        };
-        let Answer { status, content, body } = answer;
-        let mut response = Response::new(Body::new(Full::new(Bytes::from(body))));
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, http::HeaderValue::from_static(content));
-        headers.insert(CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
-        if !allowed {
-            headers.insert(ALLOW, http::HeaderValue::from_static("GET, HEAD"));
-        }
-        response
-    }
 }
 
-/// Whether the request was addressed to this machine by a name that cannot be made to mean it by others.
-fn is_loopback_host(headers: &HeaderMap) -> bool {
-    let Some(host) = headers.get(HOST).and_then(|host| host.to_str().ok()) else { return false };
+fn respond(Answer { status, content, body }: Answer) -> Response<Body> {
+    let mut response = Response::new(Body::new(Full::new(Bytes::from(body))));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, http::HeaderValue::from_static(content));
+    headers.insert(CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Whether the request was addressed to this machine by names that cannot be made to mean it by others. HTTP/2 has the name in
+/// the URI, HTTP/1 in a header; a request may have both.
+fn is_for_loopback(request: &hyper::Request<Incoming>) -> bool {
+    let of_uri = request.uri().authority().map(|authority| authority.as_str().as_bytes());
+    let of_headers = request.headers().get_all(HOST).iter().map(http::HeaderValue::as_bytes);
+    let mut names = of_uri.into_iter().chain(of_headers).peekable();
+    names.peek().is_some() && names.all(|name| str::from_utf8(name).is_ok_and(is_loopback))
+}
+
+fn is_loopback(host: &str) -> bool {
     if let Ok(address) = host.parse::<SocketAddr>() {
         return address.ip().is_loopback();
     }
@@ -211,83 +202,4 @@ fn is_loopback_host(headers: &HeaderMap) -> bool {
         _ => host,
     };
     name == "localhost" || name == "[::1]" || name.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
-}
-
-/// Opens a listening socket. The unspecified IPv6 address takes IPv4 too; on a machine without IPv6 it means every IPv4 address.
-///
-/// # Errors
-/// The system's, with the address.
-pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let explain = |error: io::Error| io::Error::new(error.kind(), format!("listening on {address}: {error}"));
-    match TcpListener::bind(address).await {
-        Err(error) if address.is_ipv6() && address.ip().is_unspecified() && !is_taken(&error) => {
-            let fallback = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
-            debug!(%address, %fallback, %error, "no IPv6 here");
-            TcpListener::bind(fallback).await.map_err(explain)
-        }
-        result => result.map_err(explain),
-    }
-}
-
-fn is_taken(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied)
-}
-
-/// Serves a site until `cancel` completes; then open connections are dropped.
-pub async fn serve(listener: TcpListener, site: Site, cancel: impl Future<Output = ()>) {
-    tokio::select! {
-        () = cancel => {}
-        () = accept(listener, Arc::new(site)) => {}
-    }
-}
-
-async fn accept(listener: TcpListener, site: Arc<Site>) {
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    // Dropped with this future, and every connection with it.
-    let mut connections = JoinSet::new();
-    loop {
-        while connections.try_join_next().is_some() {}
-        // The semaphore is never closed.
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let site = Arc::clone(&site);
-                connections.spawn(async move {
-                    connection(stream, site).await;
-                    drop(slot);
-                });
-            }
-            Err(error) => {
-                warn!(%error, title = site.title, "accepting a connection failed");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-async fn connection(stream: TcpStream, site: Arc<Site>) {
-    let service = service_fn(move |request| {
-        let site = Arc::clone(&site);
-        async move {
-            match site.grpc_for(&request) {
-                Some(services) => services.oneshot(request).await,
-                None => Ok::<_, Infallible>(site.respond(&request)),
-            }
-        }
-    });
-    let mut http = auto::Builder::new(TokioExecutor::new());
-    http.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).half_close(false);
-    http.http2().timer(TokioTimer::new()).max_concurrent_streams(MAX_STREAMS);
-    let connection = http.serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = tokio::time::sleep(MAX_AGE) => {
-            connection.as_mut().graceful_shutdown();
-            tokio::time::timeout(LAST_WORDS, connection).await.unwrap_or(Ok(()))
-        }
-    };
-    if let Err(error) = result {
-        debug!(%error, "a connection to the admin listener ended early");
-    }
 }

@@ -168,6 +168,22 @@ async fn views_are_computed_when_asked_for_and_only_under_a_loopback_name() {
 }
 
 #[tokio::test]
+async fn a_fleet_may_wait_to_be_accepted() {
+    let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let most = std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok().and_then(|text| text.trim().parse().ok());
+    let fleet = most.unwrap_or(4096).min(500);
+    let connect = async {
+        let mut waiting = Vec::new();
+        while waiting.len() < fleet {
+            waiting.push(TcpStream::connect(address).await.unwrap());
+        }
+    };
+    // Who finds the queue full is heard a second later at the earliest, and then again not.
+    tokio::time::timeout(Duration::from_secs(30), connect).await.expect("nobody is left out");
+}
+
+#[tokio::test]
 async fn one_socket_takes_both_families() {
     let listener = bind("[::]:0".parse().unwrap()).await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -186,6 +202,47 @@ async fn bounded_a_silent_client_is_closed() {
     let mut rest = Vec::new();
     let read = tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut rest)).await;
     assert!(read.is_ok(), "still open after 30 s");
+}
+
+#[tokio::test]
+async fn bounded_silent_clients_keep_no_probe_out() {
+    let (served, ..) = health_site().await;
+    let mut silent = Vec::new();
+    for _ in 0..=listener::CONNECTIONS.places {
+        silent.push(TcpStream::connect(served.address).await.unwrap());
+    }
+    let since = Instant::now();
+    assert_eq!(served.get("/livez").await.0, 200);
+    assert!(since.elapsed() < Duration::from_secs(1), "it took {:?}", since.elapsed());
+    let mut rest = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(5), silent[0].read_to_end(&mut rest)).await;
+    assert!(read.is_ok(), "the oldest one went");
+    tokio::time::pause();
+    let newest = silent.last_mut().unwrap();
+    let read = tokio::time::timeout(Duration::from_secs(30), newest.read_to_end(&mut rest)).await;
+    assert!(read.is_ok(), "the first request has to come in time");
+}
+
+#[tokio::test]
+async fn grpc_too_is_only_for_those_who_use_a_loopback_name() {
+    let (_reporter, health) = tonic_health::server::health_reporter();
+    let services = tonic::service::Routes::new(health).prepare();
+    let served = Served::new(Site::new("a site").grpc(services).on_loopback_only()).await;
+    let ask = async |name: &str| {
+        let channel = tonic::transport::Endpoint::from_shared(format!("http://{}", served.address)).unwrap();
+        let channel = channel.origin(format!("http://{name}").parse().unwrap()).connect().await.unwrap();
+        let mut client = tonic_health::pb::health_client::HealthClient::new(channel);
+        client.check(tonic_health::pb::HealthCheckRequest::default()).await
+    };
+    for name in ["localhost:19000", "127.0.0.1", "[::1]:19000"] {
+        assert!(ask(name).await.is_ok(), "{name}");
+    }
+    let refused = ask("attacker.example:19000").await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::PermissionDenied);
+    // Over HTTP/1, as a page in a browser sends it.
+    let (_, head, _) =
+        served.ask("POST /grpc.health.v1.Health/Check", "attacker.example\r\ncontent-type: application/grpc").await;
+    assert!(head.contains("grpc-status: 7"), "{head}");
 }
 
 #[tokio::test]

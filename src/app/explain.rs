@@ -64,6 +64,10 @@ fn write_kind(out: &mut String, pipeline: &Pipeline, object: &ObjectRef) -> Opti
             lines::unavailable(out, graph.get(inputs.secrets, key)?.unavailable.as_ref());
             references::referrers(out, pipeline, object);
         }
+        Kind::ConfigMap => {
+            lines::unavailable(out, graph.get(inputs.config_maps, key)?.authorities.as_ref().err());
+            references::referrers(out, pipeline, object);
+        }
     }
     Some(())
 }

@@ -33,7 +33,7 @@ pub fn objects(refusal: &Refusal) -> Vec<ArcStr> {
             ResourceType::RouteConfiguration => found.extend(of_routes(resource, &refusal.message)),
             ResourceType::Listener => found.extend(of_port(&resource.name)),
             ResourceType::Cluster | ResourceType::ClusterLoadAssignment => found.extend(of_cluster(&resource.name)),
-            ResourceType::Secret => found.extend(of_secret(&resource.name)),
+            ResourceType::Secret => found.extend(of_secret(&resource.name).or_else(|| of_clients(&resource.name))),
             // Derived from nothing yet.
             ResourceType::ScopedRouteConfiguration
             | ResourceType::VirtualHost
@@ -69,6 +69,11 @@ fn of_cluster(name: &str) -> Option<ArcStr> {
 fn of_secret(name: &str) -> Option<ArcStr> {
     let (namespace, secret) = name.strip_prefix("secret/")?.split_once('/')?;
     Some(arcstr::format!("{} {namespace}/{secret}", Kind::Secret))
+}
+
+/// `clients/` and what a port is called.
+fn of_clients(name: &str) -> Option<ArcStr> {
+    of_port(name.strip_prefix("clients/")?)
 }
 
 /// `route/<namespace>/<name>`, and perhaps `/<rule>`.

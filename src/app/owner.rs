@@ -187,12 +187,16 @@ impl OwnerThread {
     fn run(mut self) {
         loop {
             self.beat();
-            match self.mailbox.take(self.patience()) {
+            let taken = self.mailbox.take(self.patience());
+            let mut began = Instant::now();
+            match taken {
                 Taken::Closed => return,
-                Taken::Arrivals(arrivals) => self.door.offer(arrivals, Instant::now()),
+                Taken::Arrivals(arrivals) => self.door.offer(arrivals, began),
             }
             // What an epoch found endpoints for goes in with the next one.
-            while self.let_in() {}
+            while self.let_in(began) {
+                began = Instant::now();
+            }
             self.show_held(Instant::now());
             while let Ok(question) = self.asked.try_recv() {
                 if self.answer(question).is_none() {
@@ -203,13 +207,18 @@ impl OwnerThread {
     }
 
     /// Lets in what may pass. Says whether something else may pass because of it.
-    fn let_in(&mut self) -> bool {
+    fn let_in(&mut self, began: Instant) -> bool {
+        let awaited = self.door.newly_awaited();
+        if !awaited.is_empty() {
+            let applied = self.pipeline.await_ports(&awaited);
+            self.door.back(applied.backings);
+        }
         let let_in = self.door.ready(Instant::now());
         // Ahead of the epoch: the sources read while it runs.
         if let Some(wants) = self.door.new_wants() {
             self.outlets.wants.send_replace(wants);
         }
-        !let_in.is_empty() && self.epoch(let_in)
+        !let_in.is_empty() && self.epoch(let_in, began)
     }
 
     /// How long to sleep when nothing comes.
@@ -244,9 +253,9 @@ impl OwnerThread {
         }
     }
 
-    /// One epoch, and its publication once everything is complete (invariant `gated`). Says whether it frees anything at the
-    /// door.
-    fn epoch(&mut self, let_in: LetIn) -> bool {
+    /// One epoch, of which the work `began` then, and its publication once everything is complete (invariant `gated`). Says whether it frees
+    /// anything at the door.
+    fn epoch(&mut self, let_in: LetIn, began: Instant) -> bool {
         let applied = self.pipeline.apply(&let_in.events);
         metrics::epoch(applied.took, let_in.events.len());
         self.collections.settle(&self.pipeline.graph);
@@ -255,7 +264,10 @@ impl OwnerThread {
             self.outlets.problems.changed();
         }
         if self.pipeline.complete() && (self.published.is_none() || !self.unpublished.is_empty()) {
+            let is_derived = Instant::now();
             self.publish(let_in.arrived);
+            metrics::propagation_stage("graph", is_derived.saturating_duration_since(began));
+            metrics::propagation_stage("publish", is_derived.elapsed());
         }
         self.door.back(applied.backings)
     }

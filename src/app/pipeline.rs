@@ -9,7 +9,7 @@ use arcstr::{ArcStr, format};
 use crate::{
     graph::{Epoch, Graph, GraphBuilder},
     ingest::Backing,
-    model::{Event, ObjectKey, ObjectRef},
+    model::{Event, ObjectKey, ObjectRef, PortRef},
     resource::Resource,
     snapshot::{Change, World},
     translate::{self, Inputs, Outputs, Status, endpoints::has_endpoints, keys::ClusterKey},
@@ -60,10 +60,22 @@ impl Pipeline {
         Self { graph: builder.build(), outputs, inputs, world: World::new(), troubled: Troubled::new(), epochs: 0 }
     }
 
+    /// Derives endpoints where changes lead that wait at the door, in an epoch of its own; nothing that is served changes by it.
+    pub fn await_ports(&mut self, ports: &[(PortRef, bool)]) -> Applied {
+        self.epoch(&[], ports)
+    }
+
     /// Lets the events in as one epoch.
     pub fn apply(&mut self, events: &[Event]) -> Applied {
+        self.epoch(events, &[])
+    }
+
+    fn epoch(&mut self, events: &[Event], awaits: &[(PortRef, bool)]) -> Applied {
         let inputs = &self.inputs;
         let epoch = self.graph.epoch(|batch| {
+            for (port, waits) in awaits {
+                inputs.await_port(batch, port, *waits);
+            }
             for event in events {
                 match event {
                     Event::Put(object, value) => inputs.put(batch, &object.key, value),

@@ -105,3 +105,40 @@ fn graph_json(pipeline: &Pipeline) -> Value {
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Kind, ObjectKey, ObjectRef};
+    use crate::readiness::Layer;
+
+    /// F45.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_held_is_told_every_ten_seconds_until_the_start_is_over() {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let file = log.reopen().unwrap();
+        let writer = move || file.try_clone().unwrap();
+        let subscriber = tracing_subscriber::fmt().with_writer(writer).with_ansi(false).finish();
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let text = || std::fs::read_to_string(log.path()).unwrap();
+        let lines = || text().lines().count();
+        let readiness = Readiness::new(|_| {});
+        let part = readiness.register(Layer::Source, "a part");
+        readiness.seal();
+        let (views, now) = (Views::default(), Instant::now());
+        let telling = tokio::spawn(views.clone().tell_of_held(readiness));
+        tokio::time::sleep(PROGRESS).await;
+        assert_eq!(lines(), 0, "nothing is held");
+        let object = ObjectRef::new(Kind::Gateway, ObjectKey::new("shop", "web"));
+        let why = "waits for Secret shop/tls to be read".to_owned();
+        views.show_held(&[Held { object, delete: false, why, since: now, until: now + PROGRESS }], now);
+        tokio::time::sleep(2 * PROGRESS).await;
+        assert_eq!(lines(), 2);
+        let expected = "changes are held at the door held=1 first=Gateway shop/web: waits for Secret";
+        assert!(text().contains(expected), "{}", text());
+        part.ready();
+        tokio::time::sleep(2 * PROGRESS).await;
+        assert!(telling.is_finished());
+        assert_eq!(lines(), 2);
+    }
+}

@@ -19,6 +19,9 @@ use self::plan::{LONGEST, Wish};
 use self::store::{Folder, SecretStore, Store};
 use crate::watch::Origin;
 
+/// The longest life of an authority; some thousand years more, and there is no such date.
+const LONGEST_AUTHORITY: Duration = Duration::from_secs(36_525 * 24 * 60 * 60);
+
 /// Arguments of `syncgate certs`.
 #[derive(Debug, Clone, Args)]
 pub struct CertsArgs {
@@ -72,6 +75,7 @@ pub async fn run(args: CertsArgs) -> anyhow::Result<ExitCode> {
     ensure!(args.life >= Duration::from_secs(60), "--life must be a minute at least");
     ensure!(args.life <= LONGEST, "--life must be 398d at most: so long an older authority stays in the bundle");
     ensure!(args.ca_life >= args.life, "--ca-life must not be less than --life");
+    ensure!(args.ca_life <= LONGEST_AUTHORITY, "--ca-life must be 100y at most");
     let wish = Wish { dns: args.dns, client: args.client_uri, life: args.life, authority_life: args.ca_life };
     let mut store = match (args.out, args.secret) {
         (Some(dir), _) => Store::Folder(Folder::read(dir)?),

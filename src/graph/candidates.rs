@@ -6,8 +6,9 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::collection::Collection;
-use super::interner::{Slot, beside};
+use super::interner::Slot;
 use super::mutant::{self, Mutant};
+use super::slots::Slots;
 use super::{Key, Value};
 
 /// A collection of winners, and the losers behind them.
@@ -15,19 +16,19 @@ use super::{Key, Value};
 pub(crate) struct Candidates<K, V> {
     pub(crate) winners: Collection<K, V>,
     /// By slot of a row: the slot of the primary row that put it.
-    owners: Vec<Slot>,
+    owners: Slots<Slot>,
     /// By slot of a row: the primary rows that also put it, and what they put.
     losers: HashMap<Slot, Vec<(Slot, Arc<V>)>>,
 }
 
 impl<K: Key, V: Value> Candidates<K, V> {
     pub(crate) fn new(name: &str) -> Self {
-        Self { winners: Collection::new(name), owners: Vec::new(), losers: HashMap::new() }
+        Self { winners: Collection::new(name), owners: Slots::default(), losers: HashMap::new() }
     }
 
     pub(crate) fn claim(&mut self, key: &K) -> Slot {
         let slot = self.winners.table.claim(key);
-        beside(&mut self.owners, slot);
+        self.owners.beside(slot);
         slot
     }
 
@@ -39,9 +40,9 @@ impl<K: Key, V: Value> Candidates<K, V> {
         source: Slot,
         value: Arc<V>,
     ) -> bool {
-        let owner = self.owners[slot as usize];
+        let owner = self.owners[slot];
         let Some(current) = self.winners.table.value(slot) else {
-            self.owners[slot as usize] = source;
+            self.owners[slot] = source;
             return self.winners.write(slot, Some(value));
         };
         if owner == source {
@@ -58,7 +59,7 @@ impl<K: Key, V: Value> Candidates<K, V> {
         if mutant::is(Mutant::DropsLoser) {
             losers.clear();
         }
-        self.owners[slot as usize] = source;
+        self.owners[slot] = source;
         self.winners.write(slot, Some(value))
     }
 
@@ -67,7 +68,7 @@ impl<K: Key, V: Value> Candidates<K, V> {
         let Some(losers) = self.losers.get_mut(&slot) else {
             return self.winners.write(slot, None);
         };
-        if self.owners[slot as usize] != source {
+        if self.owners[slot] != source {
             losers.retain(|(loser, _)| *loser != source);
             if losers.is_empty() {
                 self.losers.remove(&slot);
@@ -80,14 +81,14 @@ impl<K: Key, V: Value> Candidates<K, V> {
             self.losers.remove(&slot);
         }
         if let Some((owner, _)) = next {
-            self.owners[slot as usize] = owner;
+            self.owners[slot] = owner;
         }
         self.winners.write(slot, next.map(|(_, value)| value))
     }
 
     /// The primary row that put the row in this slot.
     pub(crate) fn owner(&self, slot: Slot) -> Slot {
-        self.owners[slot as usize]
+        self.owners[slot]
     }
 
     /// The primary rows that put the same key and lost.

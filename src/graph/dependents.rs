@@ -4,9 +4,10 @@
 //! dependencies is kept once and the rows share it: a key knows its sets, and a set its rows. A hundred thousand
 //! pods cost a few bytes each for this.
 
-use super::interner::{Interner, Slot, beside};
+use super::interner::{Interner, Slot};
 use super::mutant::{self, Mutant};
 use super::reads::ReadSet;
+use super::slots::Slots;
 use super::watch::{Crowd, Dep};
 
 /// The dependencies of all primary rows of a derive.
@@ -15,9 +16,9 @@ pub(crate) struct Dependents<R: ReadSet> {
     /// Sets of dependencies, each sorted.
     sets: Interner<Box<[Dep]>>,
     /// By slot of a set: the primary rows that have it.
-    rows: Vec<Crowd>,
+    rows: Slots<Crowd>,
     /// By slot of a primary row: its set.
-    set_of: Vec<Option<SetId>>,
+    set_of: Slots<Option<SetId>>,
     /// The sum of the dependencies of all primary rows.
     pub(crate) entries: usize,
 }
@@ -31,7 +32,7 @@ fn slot(set: SetId) -> Slot {
 
 impl<R: ReadSet> Default for Dependents<R> {
     fn default() -> Self {
-        let (sets, rows, set_of) = (Interner::default(), Vec::new(), Vec::new());
+        let (sets, rows, set_of) = (Interner::default(), Slots::default(), Slots::default());
         Self { watches: R::Watches::default(), sets, rows, set_of, entries: 0 }
     }
 }
@@ -45,14 +46,14 @@ impl<R: ReadSet> Dependents<R> {
         sets.dedup();
         let mut rows = Vec::new();
         for set in sets {
-            self.rows[set as usize].collect(&mut rows);
+            self.rows[set].collect(&mut rows);
         }
         rows
     }
 
     /// What this primary row depends on.
     pub(crate) fn of(&self, row: Slot) -> &[Dep] {
-        let set = self.set_of.get(row as usize).copied().flatten();
+        let set = self.set_of.get(row).copied().flatten();
         set.map_or(&[], |set| self.sets.key(slot(set)))
     }
 
@@ -65,7 +66,7 @@ impl<R: ReadSet> Dependents<R> {
         self.entries = self.entries + deps.len() - old.len();
         // The new one first: what both have must not be forgotten in between.
         let new = (!deps.is_empty()).then(|| self.join(row, deps.into()));
-        let old = std::mem::replace(beside(&mut self.set_of, row), new);
+        let old = std::mem::replace(self.set_of.beside(row), new);
         if let Some(old) = old {
             self.leave(row, slot(old));
         }
@@ -73,7 +74,7 @@ impl<R: ReadSet> Dependents<R> {
 
     fn join(&mut self, row: Slot, deps: Box<[Dep]>) -> SetId {
         let set = self.sets.claim(&deps);
-        let rows = beside(&mut self.rows, set);
+        let rows = self.rows.beside(set);
         if rows.is_empty() {
             for dep in &deps {
                 if let Some(watch) = R::wiring(&mut self.watches, *dep) {
@@ -88,8 +89,8 @@ impl<R: ReadSet> Dependents<R> {
     }
 
     fn leave(&mut self, row: Slot, set: Slot) {
-        self.rows[set as usize].remove(row);
-        if !self.rows[set as usize].is_empty() {
+        self.rows[set].remove(row);
+        if !self.rows[set].is_empty() {
             return;
         }
         for dep in self.sets.key(set) {
@@ -99,7 +100,7 @@ impl<R: ReadSet> Dependents<R> {
         }
         self.sets.release(set);
         if self.sets.is_empty() {
-            (self.rows, self.set_of) = (Vec::new(), Vec::new());
+            (self.rows, self.set_of) = (Slots::default(), Slots::default());
         }
     }
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::collection::Collection;
 use super::explain::{Answer, Explanation, Role, Teller};
-use super::interner::{Interner, Slot, beside};
+use super::interner::{Interner, Slot};
 use super::mutant::{self, Mutant};
 use super::node::{Node, Nodes, Ran};
+use super::slots::Slots;
 use super::stats::{NodeStats, Work};
 use super::{Key, Rows, Value, parallel};
 
@@ -41,7 +42,7 @@ struct Group<F> {
 /// All groups of a fold.
 pub(crate) struct Groups<F, G> {
     keys: Interner<G>,
-    groups: Vec<Group<F>>,
+    groups: Slots<Group<F>>,
     /// Groups whose members changed in this epoch, with repetitions.
     dirty: Vec<Slot>,
     members: usize,
@@ -51,7 +52,7 @@ impl<F: Default, G: Key> Groups<F, G> {
     fn touch(&mut self, group: &G) -> &mut Group<F> {
         let slot = self.keys.claim(group);
         self.dirty.push(slot);
-        beside(&mut self.groups, slot)
+        self.groups.beside(slot)
     }
 
     fn enter(&mut self, group: &G, put: impl FnOnce(&mut F)) {
@@ -146,21 +147,18 @@ struct Job<'a, F: Fold<G>, G> {
 
 impl<F: Fold<G>, G: Key> FoldNode<F, G> {
     pub(crate) fn new(name: &str, producers: Vec<Box<dyn Producer<F, G>>>) -> Self {
-        let groups = Groups { keys: Interner::default(), groups: Vec::new(), dirty: Vec::new(), members: 0 };
+        let groups = Groups { keys: Interner::default(), groups: Slots::default(), dirty: Vec::new(), members: 0 };
         Self { producers, groups, rows: Collection::new(name) }
     }
 
     /// Makes the rows of these groups (their slots sorted), in parallel if they are many.
     fn make(&mut self, dirty: &[Slot]) -> Vec<(Slot, Option<F::Row>)> {
         let Groups { keys, groups, .. } = &mut self.groups;
-        let (mut rest, mut passed) = (&mut groups[..], 0);
-        let mut jobs = Vec::with_capacity(dirty.len());
-        for slot in dirty {
-            let at = *slot as usize;
-            let Some((group, tail)) = rest.split_at_mut(at - passed).1.split_first_mut() else { break };
-            jobs.push(Job { slot: *slot, key: keys.key(*slot), fold: &mut group.fold, row: None::<F::Row> });
-            (rest, passed) = (tail, at + 1);
-        }
+        let job = |(slot, group): (&Slot, _)| {
+            let Group { fold, .. }: &mut Group<F> = group;
+            Job { slot: *slot, key: keys.key(*slot), fold, row: None::<F::Row> }
+        };
+        let mut jobs: Vec<_> = dirty.iter().zip(groups.each_mut(dirty)).map(job).collect();
         let part = jobs.len().div_ceil(parallel::parts(jobs.len())).max(1);
         parallel::each(jobs.chunks_mut(part).collect(), |jobs| {
             for job in jobs {
@@ -192,7 +190,7 @@ impl<F: Fold<G>, G: Key> Node for FoldNode<F, G> {
         dirty.dedup();
         let mut work = Work { dirty: dirty.len() as u64, ..Work::default() };
         let (empty, filled): (Vec<Slot>, Vec<Slot>) =
-            dirty.into_iter().partition(|slot| self.groups.groups[*slot as usize].members == 0);
+            dirty.into_iter().partition(|slot| self.groups.groups[*slot].members == 0);
         work.recomputed = filled.len() as u64;
         let made = self.make(&filled);
         let gone = empty.iter().map(|slot| (*slot, None));
@@ -209,7 +207,7 @@ impl<F: Fold<G>, G: Key> Node for FoldNode<F, G> {
             self.groups.keys.release(slot);
         }
         if self.groups.keys.is_empty() {
-            self.groups.groups = Vec::new();
+            self.groups.groups = Slots::default();
         }
         Ran { published: self.rows.publish(), work }
     }

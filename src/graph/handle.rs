@@ -45,6 +45,10 @@ handle! {
     Rows<K, V>
 }
 handle! {
+    /// Names a collection by which of its keys have a row at the moment: see [`Rows::present`].
+    Present<K, V>
+}
+handle! {
     /// Names an index over a collection `K` → `V`: the rows filed under each `I`.
     Index<I, K, V>
 }
@@ -53,6 +57,15 @@ impl<K, V> Input<K, V> {
     /// The input as a collection like any other.
     pub fn rows(self) -> Rows<K, V> {
         Rows::new(self.0)
+    }
+}
+
+impl<K, V> Rows<K, V> {
+    /// The same collection for readers that ask only whether a key has a row now. That is never unknown, also while the
+    /// collection is incomplete: a reader that would otherwise wait for everything below derives what is known already, and
+    /// is run again when the row comes or goes.
+    pub fn present(self) -> Present<K, V> {
+        Present::new(self.0)
     }
 }
 

@@ -7,9 +7,10 @@ use arcstr::ArcStr;
 
 use super::collection::Collection;
 use super::explain::{Explanation, Teller};
-use super::interner::{Interner, Slot, beside};
+use super::interner::{Interner, Slot};
 use super::mutant::{self, Mutant};
 use super::node::{Node, Nodes, Ran};
+use super::slots::Slots;
 use super::stats::{NodeStats, Work};
 use super::{Key, Rows, Scope, Stop, Value};
 
@@ -20,9 +21,9 @@ pub struct IndexNode<I, K, V> {
     keys: fn(&K, &V, &mut Vec<I>),
     filed: Interner<I>,
     /// By slot of an index key: the slots of its rows, sorted by their keys.
-    members: Vec<Vec<Slot>>,
+    members: Slots<Vec<Slot>>,
     /// By slot of a row: the slots of its index keys, sorted.
-    keys_of: Vec<Box<[Slot]>>,
+    keys_of: Slots<Box<[Slot]>>,
     /// Index keys under which a row came, went or changed in this epoch; sorted.
     touched: Vec<Slot>,
     entries: usize,
@@ -35,8 +36,8 @@ impl<I: Key, K: Key, V: Value> IndexNode<I, K, V> {
             over,
             keys,
             filed: Interner::default(),
-            members: Vec::new(),
-            keys_of: Vec::new(),
+            members: Slots::default(),
+            keys_of: Slots::default(),
             touched: Vec::new(),
             entries: 0,
         }
@@ -44,7 +45,7 @@ impl<I: Key, K: Key, V: Value> IndexNode<I, K, V> {
 
     /// The slots of the rows filed under this key, sorted by their keys.
     pub(crate) fn slots(&self, index: &I) -> &[Slot] {
-        self.filed.find(index).map_or(&[], |slot| &self.members[slot as usize])
+        self.filed.find(index).map_or(&[], |slot| &self.members[slot])
     }
 
     /// The rows filed under this key, sorted by their keys.
@@ -70,11 +71,11 @@ impl<I: Key, K: Key, V: Value> IndexNode<I, K, V> {
         let mut new: Vec<Slot> = keys.iter().map(|key| self.filed.claim(key)).collect();
         new.sort_unstable();
         new.dedup();
-        let old = std::mem::take(beside(&mut self.keys_of, row));
+        let old = std::mem::take(self.keys_of.beside(row));
         let place =
             |members: &[Slot]| members.binary_search_by(|other| rows.table.key(*other).cmp(rows.table.key(row)));
         for slot in old.iter().filter(|slot| new.binary_search(slot).is_err()) {
-            let members = &mut self.members[*slot as usize];
+            let members = &mut self.members[*slot];
             if let Ok(at) =
                 place(members).and_then(|at| if mutant::is(Mutant::IndexKeepsOldKeys) { Err(at) } else { Ok(at) })
             {
@@ -83,7 +84,7 @@ impl<I: Key, K: Key, V: Value> IndexNode<I, K, V> {
             self.touched.push(*slot);
         }
         for slot in &new {
-            let members = beside(&mut self.members, *slot);
+            let members = self.members.beside(*slot);
             match place(members) {
                 Err(at) => members.insert(at, row),
                 Ok(_) if mutant::is(Mutant::IndexUnheard) => continue,
@@ -92,7 +93,7 @@ impl<I: Key, K: Key, V: Value> IndexNode<I, K, V> {
             self.touched.push(*slot);
         }
         self.entries = self.entries + new.len() - old.len();
-        self.keys_of[row as usize] = new.into();
+        self.keys_of[row] = new.into();
     }
 }
 
@@ -122,7 +123,7 @@ impl<I: Key, K: Key, V: Value> Node for IndexNode<I, K, V> {
         self.touched.sort_unstable();
         self.touched.dedup();
         if rows.table.len() == 0 {
-            self.keys_of = Vec::new();
+            self.keys_of = Slots::default();
         }
         Ran { published: None, work }
     }
@@ -136,13 +137,13 @@ impl<I: Key, K: Key, V: Value> Node for IndexNode<I, K, V> {
 
     fn settle(&mut self) {
         for slot in std::mem::take(&mut self.touched) {
-            if self.members[slot as usize].is_empty() {
-                self.members[slot as usize] = Vec::new();
+            if self.members[slot].is_empty() {
+                self.members[slot] = Vec::new();
                 self.filed.release(slot);
             }
         }
         if self.filed.is_empty() {
-            self.members = Vec::new();
+            self.members = Slots::default();
         }
     }
 

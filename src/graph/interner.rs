@@ -5,6 +5,7 @@ use std::hash::BuildHasher;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::Key;
+use super::slots::Slots;
 
 /// A key's place; stable from [`Interner::claim`] to [`Interner::release`].
 pub(crate) type Slot = u32;
@@ -18,19 +19,24 @@ pub(crate) struct Interner<K> {
     hasher: DefaultHashBuilder,
     index: HashTable<Slot>,
     /// `None` in a free slot, so that nothing of a key that is gone stays in memory.
-    keys: Vec<Option<K>>,
+    keys: Slots<Option<K>>,
     free: Vec<Slot>,
 }
 
 impl<K> Default for Interner<K> {
     fn default() -> Self {
-        Self { hasher: DefaultHashBuilder::default(), index: HashTable::new(), keys: Vec::new(), free: Vec::new() }
+        Self {
+            hasher: DefaultHashBuilder::default(),
+            index: HashTable::new(),
+            keys: Slots::default(),
+            free: Vec::new(),
+        }
     }
 }
 
 impl<K: Key> Interner<K> {
     pub(crate) fn find(&self, key: &K) -> Option<Slot> {
-        let same = |slot: &Slot| self.keys[*slot as usize].as_ref() == Some(key);
+        let same = |slot: &Slot| self.keys[*slot].as_ref() == Some(key);
         self.index.find(self.hasher.hash_one(key), same).copied()
     }
 
@@ -39,21 +45,18 @@ impl<K: Key> Interner<K> {
         if let Some(slot) = self.find(key) {
             return slot;
         }
-        let slot = self.free.pop().unwrap_or_else(|| {
-            grow(&mut self.keys, 1);
-            self.keys.push(None);
-            Slot::try_from(self.keys.len() - 1).expect("fewer than 2^32 keys fit into memory")
-        });
-        self.keys[slot as usize] = Some(key.clone());
+        let new = || Slot::try_from(self.keys.len()).expect("fewer than 2^32 keys fit into memory");
+        let slot = self.free.pop().unwrap_or_else(new);
+        *self.keys.beside(slot) = Some(key.clone());
         let Self { hasher, index, keys, .. } = self;
-        let hash = |slot: &Slot| hasher.hash_one(keys[*slot as usize].as_ref().expect("an indexed slot has a key"));
+        let hash = |slot: &Slot| hasher.hash_one(keys[*slot].as_ref().expect("an indexed slot has a key"));
         index.insert_unique(hash(&slot), slot, hash);
         slot
     }
 
     /// Takes the slot back; its key is forgotten.
     pub(crate) fn release(&mut self, slot: Slot) {
-        let Some(key) = self.keys.get_mut(slot as usize).and_then(Option::take) else { return };
+        let Some(key) = self.keys.get_mut(slot).and_then(Option::take) else { return };
         if let Ok(found) = self.index.find_entry(self.hasher.hash_one(&key), |other| *other == slot) {
             found.remove();
         }
@@ -65,7 +68,7 @@ impl<K: Key> Interner<K> {
 
     /// The key in a claimed slot.
     pub(crate) fn key(&self, slot: Slot) -> &K {
-        self.keys[slot as usize].as_ref().expect("a slot is used only between claim and release")
+        self.keys[slot].as_ref().expect("a slot is used only between claim and release")
     }
 
     /// How many keys have a slot.
@@ -79,23 +82,6 @@ impl<K: Key> Interner<K> {
 
     /// All keys, in the order of their slots.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Slot, &K)> {
-        (0..).zip(&self.keys).filter_map(|(slot, key)| Some((slot, key.as_ref()?)))
-    }
-}
-
-/// The element of a slot in a list that runs beside an interner, grown when the slot is new.
-pub(crate) fn beside<T: Default>(list: &mut Vec<T>, slot: Slot) -> &mut T {
-    let at = slot as usize;
-    if list.len() <= at {
-        grow(list, at + 1 - list.len());
-        list.resize_with(at + 1, T::default);
-    }
-    &mut list[at]
-}
-
-/// Makes room by an eighth where `Vec` would double: half a list of a hundred thousand is much to leave empty.
-fn grow<T>(list: &mut Vec<T>, more: usize) {
-    if list.capacity() - list.len() < more {
-        list.reserve_exact(more.max(list.len() / 8).max(4));
+        (0..).zip(self.keys.iter()).filter_map(|(slot, key)| Some((slot, key.as_ref()?)))
     }
 }

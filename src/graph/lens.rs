@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::collection::Collection;
 use super::index::IndexNode;
 use super::view::View;
-use super::{Index, Key, Rows, Stop, Value};
+use super::{Index, Key, Present, Rows, Stop, Value};
 
 /// Read access to one declared collection or index for the time of one transform.
 ///
-/// `H` is the handle it was declared with: `Lens<'_, Rows<K, V>>` or `Lens<'_, Index<I, K, V>>`.
+/// `H` is the handle it was declared with: `Lens<'_, Rows<K, V>>`, `Lens<'_, Present<K, V>>` or `Lens<'_, Index<I, K, V>>`.
 pub struct Lens<'a, H: View> {
     source: H::Source<'a>,
     log: &'a Log<H::Key>,
@@ -56,6 +56,17 @@ impl<K: Key, V: Value> Lens<'_, Rows<K, V>> {
             return Err(rows.pending(&format_args!("*")));
         }
         Ok(rows.table.sorted().into_iter().map(|(key, value)| (key.clone(), value.clone())).collect())
+    }
+}
+
+impl<K: Key, V: Value> Lens<'_, Present<K, V>> {
+    /// Whether this key has a row at the moment. That it has none says nothing about the world as long as the collection
+    /// is incomplete; what is derived from it is provisional until then, like everything.
+    #[must_use]
+    pub fn has(&self, key: &K) -> bool {
+        self.log.looked_up(key);
+        let rows: &Collection<K, V> = self.source;
+        rows.table.get(key).is_some()
     }
 }
 

@@ -1,11 +1,12 @@
 //! What each primary row of a derive put: none, one or two rows mostly, which takes four or twelve bytes.
 
-use super::interner::{Slot, beside};
+use super::interner::Slot;
+use super::slots::Slots;
 
 /// By slot of a primary row: the slots of the rows it put, sorted.
 #[derive(Debug, Default)]
 pub(crate) struct Puts {
-    of: Vec<Put>,
+    of: Slots<Put>,
     pairs: Shelf<[Slot; 2]>,
     more: Shelf<Box<[Slot]>>,
 }
@@ -30,7 +31,7 @@ impl Puts {
     /// Replaces what a primary row put; what it had put before.
     pub(crate) fn replace(&mut self, source: Slot, slots: Vec<Slot>) -> Vec<Slot> {
         let Self { of, pairs, more } = self;
-        let put = beside(of, source);
+        let put = of.beside(source);
         let old = match *put {
             NONE => Vec::new(),
             Put(at) if at & PAIR != 0 => pairs.take(at & PLACE).into(),
@@ -55,24 +56,24 @@ impl Puts {
 /// Values by their place, and the places that are free.
 #[derive(Debug, Default)]
 struct Shelf<T> {
-    values: Vec<T>,
+    values: Slots<T>,
     free: Vec<u32>,
 }
 
 impl<T: Default> Shelf<T> {
     fn add(&mut self, value: T) -> u32 {
         if let Some(place) = self.free.pop() {
-            self.values[place as usize] = value;
+            self.values[place] = value;
             return place;
         }
         let place = u32::try_from(self.values.len()).expect("fewer than 2^30 rows fit into memory");
-        *beside(&mut self.values, place) = value;
+        *self.values.beside(place) = value;
         place
     }
 
     fn take(&mut self, place: u32) -> T {
         self.free.push(place);
-        std::mem::take(&mut self.values[place as usize])
+        std::mem::take(&mut self.values[place])
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::interner::{Interner, Slot, beside};
+use super::interner::{Interner, Slot};
+use super::slots::Slots;
 use super::{Key, Value};
 
 /// Rows `K` → `Arc<V>`. A row's slot lives until the end of the epoch in which the row goes.
@@ -10,13 +11,13 @@ use super::{Key, Value};
 pub(crate) struct Table<K, V> {
     keys: Interner<K>,
     /// `None` beside a key: the row went in this epoch.
-    values: Vec<Option<Arc<V>>>,
+    values: Slots<Option<Arc<V>>>,
     rows: usize,
 }
 
 impl<K, V> Default for Table<K, V> {
     fn default() -> Self {
-        Self { keys: Interner::default(), values: Vec::new(), rows: 0 }
+        Self { keys: Interner::default(), values: Slots::default(), rows: 0 }
     }
 }
 
@@ -36,20 +37,20 @@ impl<K: Key, V: Value> Table<K, V> {
     }
 
     pub(crate) fn value(&self, slot: Slot) -> Option<&Arc<V>> {
-        self.values.get(slot as usize)?.as_ref()
+        self.values.get(slot)?.as_ref()
     }
 
     /// The slot of this key, given now if it has none.
     pub(crate) fn claim(&mut self, key: &K) -> Slot {
         let slot = self.keys.claim(key);
-        beside(&mut self.values, slot);
+        self.values.beside(slot);
         slot
     }
 
     /// Writes or takes away the row of a claimed slot; what stood there before.
     pub(crate) fn set(&mut self, slot: Slot, value: Option<Arc<V>>) -> Option<Arc<V>> {
         self.rows += usize::from(value.is_some());
-        let old = std::mem::replace(&mut self.values[slot as usize], value);
+        let old = std::mem::replace(&mut self.values[slot], value);
         self.rows -= usize::from(old.is_some());
         old
     }
@@ -59,7 +60,7 @@ impl<K: Key, V: Value> Table<K, V> {
         if self.value(slot).is_none() {
             self.keys.release(slot);
             if self.keys.is_empty() {
-                self.values = Vec::new();
+                self.values = Slots::default();
             }
         }
     }

@@ -6,9 +6,9 @@ use super::explain::{Answer, Explanation, Teller};
 use super::handle::NodeId;
 use super::index::IndexNode;
 use super::node::Nodes;
-use super::{Index, Input, Key, Rows, Value};
+use super::{Index, Input, Key, Present, Rows, Value};
 
-/// What `reading` accepts: an [`Input`], [`Rows`] or an [`Index`].
+/// What `reading` accepts: an [`Input`], [`Rows`], what is [`Present`] of them, or an [`Index`].
 pub trait Readable {
     /// The handle whose [`Lens`](super::Lens) the transform gets; an input reads as its rows.
     type View: View;
@@ -62,6 +62,14 @@ impl<K: Key, V: Value> Readable for Input<K, V> {
 }
 
 impl<K: Key, V: Value> Readable for Rows<K, V> {
+    type View = Self;
+
+    fn view(self) -> Self {
+        self
+    }
+}
+
+impl<K: Key, V: Value> Readable for Present<K, V> {
     type View = Self;
 
     fn view(self) -> Self {
@@ -123,6 +131,46 @@ impl<K: Key, V: Value> View for Rows<K, V> {
             Explanation::new(&rows.name, key, answer)
         };
         node.explain(nodes, key, teller).unwrap_or_else(unknown)
+    }
+}
+
+impl<K: Key, V: Value> View for Present<K, V> {
+    type Key = K;
+    type Source<'a> = &'a Collection<K, V>;
+
+    fn address(self) -> Address {
+        Address(self.0)
+    }
+
+    fn adopted(self, builder: &mut GraphBuilder) -> Self {
+        builder.adopt_rows(Rows::new(self.0)).present()
+    }
+
+    fn open<'a>(self, nodes: Nodes<'a>) -> &'a Collection<K, V> {
+        nodes.collection(Rows::new(self.0))
+    }
+
+    fn is_quiet(source: &Collection<K, V>) -> bool {
+        source.changes().is_empty()
+    }
+
+    /// No answer depends on it.
+    fn flipped(_: &Collection<K, V>) -> bool {
+        false
+    }
+
+    fn changed(source: &Collection<K, V>, on: &mut dyn FnMut(&K)) {
+        source.changes().iter().for_each(|change| on(source.table.key(change.slot)));
+    }
+
+    fn is_found(source: &Collection<K, V>, key: &K) -> bool {
+        source.table.get(key).is_some()
+    }
+
+    fn explain(self, nodes: Nodes<'_>, key: Option<&K>, teller: &mut Teller) -> Explanation {
+        let rows = nodes.collection(Rows::<K, V>::new(self.0));
+        let told = key.and_then(|key| nodes.get(self.0.node).explain(nodes, key, teller));
+        told.unwrap_or_else(|| Explanation::new(&rows.name, &key, Answer::Absent))
     }
 }
 

@@ -5,9 +5,10 @@
 
 use hashbrown::HashSet;
 
-use super::interner::{Interner, Slot, beside};
+use super::interner::{Interner, Slot};
 use super::lens::Log;
 use super::mutant::{self, Mutant};
+use super::slots::Slots;
 use super::view::View;
 
 /// A dependency: the lens in the upper three bits, the slot of the key below, or [`SCAN`].
@@ -86,13 +87,13 @@ impl Crowd {
 #[derive(Debug)]
 pub struct Watch<H: View> {
     keys: Interner<H::Key>,
-    askers: Vec<Crowd>,
+    askers: Slots<Crowd>,
     scanners: Crowd,
 }
 
 impl<H: View> Default for Watch<H> {
     fn default() -> Self {
-        Self { keys: Interner::default(), askers: Vec::new(), scanners: Crowd::None }
+        Self { keys: Interner::default(), askers: Slots::default(), scanners: Crowd::None }
     }
 }
 
@@ -110,7 +111,7 @@ impl<H: View> Wiring for Watch<H> {
     fn attach(&mut self, dep: Dep, set: Slot) {
         match dep & LOCAL {
             SCAN => self.scanners.add(set),
-            slot => self.askers[slot as usize].add(set),
+            slot => self.askers[slot].add(set),
         }
     }
 
@@ -122,11 +123,11 @@ impl<H: View> Wiring for Watch<H> {
         if mutant::is(Mutant::LeaksDependencies) {
             return;
         }
-        self.askers[slot as usize].remove(set);
-        if self.askers[slot as usize].is_empty() {
+        self.askers[slot].remove(set);
+        if self.askers[slot].is_empty() {
             self.keys.release(slot);
             if self.keys.is_empty() {
-                self.askers = Vec::new();
+                self.askers = Slots::default();
             }
         }
     }
@@ -150,12 +151,12 @@ impl<H: View> Watch<H> {
         }
         H::changed(source, &mut |key| {
             if let Some(slot) = self.keys.find(key) {
-                self.askers[slot as usize].collect(dirty);
+                self.askers[slot].collect(dirty);
             }
         });
         if H::flipped(source) && !mutant::is(Mutant::CompletionUnheard) {
             for (slot, _) in self.keys.iter().filter(|(_, key)| !H::is_found(source, key)) {
-                self.askers[slot as usize].collect(dirty);
+                self.askers[slot].collect(dirty);
             }
         }
     }
@@ -174,7 +175,7 @@ impl<H: View> Watch<H> {
                 return;
             }
             let slot = self.keys.claim(key);
-            beside(&mut self.askers, slot);
+            self.askers.beside(slot);
             deps.push(tag | slot);
         });
         if scanned {

@@ -9,7 +9,7 @@ use tracing::debug;
 
 use crate::metrics;
 use crate::model::delta::Event;
-use crate::model::{Answer, Kind, Object, ObjectKey, ObjectRef, Want, Wants};
+use crate::model::{Answer, Kind, Object, ObjectKey, ObjectRef, PortRef, Want, Wants};
 
 use super::admission::{self, Blocked};
 use super::demands::{DEMAND, Demands};
@@ -170,6 +170,13 @@ impl Door {
         if self.demands.answer(want, answer) {
             self.touch_waiting_for(want);
         }
+    }
+
+    /// The Service ports that waiting changes lead to since this was asked last, and (`false`) those that none does any more.
+    /// The graph derives endpoints only where something leads: with its word on them ([`back`](Self::back)) ahead of
+    /// [`ready`](Self::ready), a change to where nothing led before passes together with those that arrived with it.
+    pub fn newly_awaited(&mut self) -> Vec<(PortRef, bool)> {
+        self.holds.newly_awaited().collect()
     }
 
     /// Of some Service ports it is known anew whether they have endpoints. Says whether a change that waits may be let in

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::model::delta::Event;
-use crate::model::{Kind, ObjectRef};
+use crate::model::{Kind, ObjectRef, PortRef};
 
 use super::admission::Blocked;
+use super::awaited::Awaited;
 use super::demands::DEMAND;
 use super::table::{Changes, Facts, Topic};
 
@@ -62,6 +63,8 @@ pub(super) struct Holds {
     clocks: BTreeSet<(Instant, ObjectRef)>,
     /// Held changes by what could free them.
     freed_by: BTreeMap<Topic, BTreeSet<ObjectRef>>,
+    /// Where they lead.
+    awaited: Awaited,
     /// How many changes are blocked.
     held: usize,
 }
@@ -69,7 +72,9 @@ pub(super) struct Holds {
 impl Holds {
     /// Keeps a change. A newer change of a waiting object replaces the older one without restarting its clock.
     pub(super) fn offer(&mut self, Change { object, event, facts, arrived }: Change, now: Instant) {
-        self.changes.insert(object.clone(), facts);
+        self.awaited.add(facts.as_deref());
+        let older = self.changes.insert(object.clone(), facts).flatten();
+        self.awaited.remove(older.as_deref());
         if let Some(waiting) = self.waiting.get_mut(&object) {
             waiting.event = event;
             waiting.arrived = waiting.arrived.min(arrived);
@@ -87,12 +92,18 @@ impl Holds {
         let Waiting { event, arrived, since, until, .. } = self.waiting.remove(object)?;
         self.clocks.remove(&(until, object.clone()));
         let facts = self.changes.remove(object).flatten();
+        self.awaited.remove(facts.as_deref());
         Some((Change { object: object.clone(), event, facts, arrived }, was_held.then_some(since)))
     }
 
     /// What the objects of all waiting changes would become.
     pub(super) fn changes(&self) -> &Changes {
         &self.changes
+    }
+
+    /// The Service ports that waiting changes lead to since this was asked last, and (`false`) those that none does any more.
+    pub(super) fn newly_awaited(&mut self) -> impl Iterator<Item = (PortRef, bool)> {
+        self.awaited.news()
     }
 
     /// Notes why a change waits. It has its clock of [`HOLD`], or of [`DEMAND`] while it waits for something to be read.
@@ -202,6 +213,10 @@ impl Holds {
 
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.changes.is_empty() && self.clocks.is_empty() && self.freed_by.is_empty()
+        self.waiting.is_empty()
+            && self.changes.is_empty()
+            && self.clocks.is_empty()
+            && self.freed_by.is_empty()
+            && self.awaited.is_empty()
     }
 }

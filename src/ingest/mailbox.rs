@@ -49,6 +49,7 @@ pub fn mailbox() -> (Sender, Mailbox) {
             slots: HashMap::new(),
             answers: BTreeMap::new(),
             listed: BTreeMap::new(),
+            since: None,
             awake: false,
             senders: 1,
         }),
@@ -87,6 +88,8 @@ struct State {
     answers: BTreeMap<Want, Arrival>,
     /// At most one entry for each kind, apart for the same reason.
     listed: BTreeMap<Kind, Arrival>,
+    /// When the first of what is here came.
+    since: Option<Instant>,
     /// Someone wants the reader to look up, whether or not there is anything.
     awake: bool,
     /// How many [`Sender`]s there are.
@@ -157,11 +160,14 @@ impl Sender {
         if delta.is_empty() {
             return;
         }
+        let (now, arrived) = (Instant::now(), delta.arrived);
         let mut state = self.shared.lock();
+        state.since.get_or_insert(now);
         Arrival::of(delta).for_each(|arrival| state.put(arrival));
         metrics::mailbox(state.rows.len());
         drop(state);
         self.shared.filled.notify_one();
+        metrics::propagation_stage("read", now.saturating_duration_since(arrived));
     }
 
     /// Makes the reader look up at once, though nothing came: it has other work.
@@ -195,8 +201,13 @@ impl Mailbox {
         if state.is_empty() && state.senders == 0 {
             return Taken::Closed;
         }
+        let (since, arrivals) = (state.since.take(), state.drain());
+        drop(state);
         metrics::mailbox(0);
-        Taken::Arrivals(state.drain())
+        if let Some(since) = since {
+            metrics::propagation_stage("mailbox", since.elapsed());
+        }
+        Taken::Arrivals(arrivals)
     }
 
     /// How many distinct objects wait here.

@@ -42,7 +42,7 @@ pub(super) fn path(coverage: &Coverage, Reference { target, .. }: &Reference) ->
     }
     let wanted = match target.kind {
         Kind::Service => Want::Backend(target.key.clone()),
-        Kind::Secret => Want::Object(target.clone()),
+        kind if kind.is_by_object() => Want::Object(target.clone()),
         // A parent elsewhere is read with its namespace or not at all.
         _ => return Path { grants: None, target: None },
     };

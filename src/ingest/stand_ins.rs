@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arcstr::ArcStr;
 
-use crate::model::{Event, Kind, Object, ObjectKey, ObjectRef, ReferenceGrant, Secret, Service, Want};
+use crate::model::{ConfigMap, Event, Kind, Object, ObjectKey, ObjectRef, ReferenceGrant, Secret, Service, Want};
 
 /// The stand-ins behind the door.
 #[derive(Debug, Default)]
@@ -74,9 +74,10 @@ fn target(want: &Want) -> ObjectRef {
 
 /// A row that says why it is none; `None` for kinds that nothing is wanted of.
 fn stand_in(kind: Kind, reason: ArcStr) -> Option<Object> {
-    let unavailable = Some(reason);
+    let unavailable = Some(reason.clone());
     match kind {
         Kind::Secret => Some(Object::Secret(Arc::new(Secret { unavailable, ..Secret::default() }))),
+        Kind::ConfigMap => Some(Object::ConfigMap(Arc::new(ConfigMap { authorities: Err(reason) }))),
         Kind::Service => Some(Object::Service(Arc::new(Service { unavailable, ..Service::default() }))),
         Kind::ReferenceGrant => {
             Some(Object::ReferenceGrant(Arc::new(ReferenceGrant { unavailable, ..ReferenceGrant::default() })))

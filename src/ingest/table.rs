@@ -40,9 +40,13 @@ pub(super) struct Facts {
 /// Whether objects of this kind can be an end of a reference. The others (pods above all) are never held.
 pub(super) const fn is_watched(kind: Kind) -> bool {
     match kind {
-        Kind::GatewayClass | Kind::Gateway | Kind::HttpRoute | Kind::ReferenceGrant | Kind::Service | Kind::Secret => {
-            true
-        }
+        Kind::GatewayClass
+        | Kind::Gateway
+        | Kind::HttpRoute
+        | Kind::ReferenceGrant
+        | Kind::Service
+        | Kind::Secret
+        | Kind::ConfigMap => true,
         Kind::Namespace | Kind::Pod | Kind::EndpointSlice => false,
     }
 }
@@ -67,8 +71,8 @@ impl Facts {
                 continue;
             }
             // Gateways consent to routes by `allowedRoutes` and classes to nobody: only what is used across namespaces needs a grant.
-            let by_consent =
-                matches!(target.kind, Kind::Service | Kind::Secret) && target.key.namespace != object.key.namespace;
+            let is_used = target.kind == Kind::Service || target.kind.is_by_object();
+            let by_consent = is_used && target.key.namespace != object.key.namespace;
             match value {
                 Object::HttpRoute(route) if target.kind == Kind::Service => {
                     let ports = ports_of(route, &target.key);

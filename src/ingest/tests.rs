@@ -3,12 +3,14 @@
 mod backing;
 mod bounded;
 mod cases;
+mod config_maps;
 mod demands;
 mod demands_model;
 mod firm;
 mod mailbox;
 mod no_dangling;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -111,6 +113,7 @@ const fn ms(millis: u64) -> Duration {
 /// A door, its clock, and how things look from the graph's side.
 struct Rig {
     door: Door,
+    graph: Graph,
     /// Every Service has endpoints as soon as it is let in.
     backs: bool,
     start: Instant,
@@ -125,7 +128,7 @@ impl Rig {
 
     fn around(door: Door, events: Vec<Event>) -> Self {
         let start = Instant::now();
-        let mut rig = Self { door, backs: true, start, now: start };
+        let mut rig = Self { door, graph: Graph::default(), backs: true, start, now: start };
         rig.offer(events);
         rig.offer(Kind::ALL.map(Event::Listed).to_vec());
         let expected = rig.door.held_count();
@@ -133,14 +136,14 @@ impl Rig {
         rig
     }
 
-    /// A door behind which these objects are, whose sources read Secrets on demand, and these namespaces if they are named.
+    /// A door behind which these objects are, whose sources read Secrets and ConfigMaps on demand, and these namespaces if they are named.
     /// Whatever was wanted so far is answered.
     fn covering(namespaces: Option<&[&str]>, events: Vec<Event>) -> Self {
         let start = Instant::now();
-        let mut rig = Self { door: Door::new(), backs: true, start, now: start };
-        rig.offer(vec![covers(&[Kind::Secret], namespaces)]);
+        let mut rig = Self { door: Door::new(), graph: Graph::default(), backs: true, start, now: start };
+        rig.offer(vec![covers(&Kind::BY_OBJECT, namespaces)]);
         rig.offer(events);
-        let listed = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Secret);
+        let listed = Kind::ALL.into_iter().filter(|kind| !kind.is_by_object());
         rig.offer(listed.map(Event::Listed).collect());
         let open: Vec<_> = rig.door.wants().keys().cloned().collect();
         rig.offer(open.iter().map(known).collect());
@@ -164,14 +167,16 @@ impl Rig {
         self.ready()
     }
 
-    /// One batch, and what its Services bring along, as the graph's thread goes on.
+    /// One batch, and what the graph finds endpoints for then, as the graph's thread goes on.
     fn ready(&mut self) -> Vec<Event> {
         let mut all = Vec::new();
         loop {
+            let awaited = self.graph.await_ports(self.door.newly_awaited());
+            self.door.back(awaited.into_iter().filter(|_| self.backs));
             let events = self.door.ready(self.now).events;
-            let backings: Vec<_> = events.iter().filter(|_| self.backs).flat_map(backings).collect();
+            let backings = self.graph.apply(&events);
             all.extend(events);
-            if !self.door.back(backings) {
+            if !self.door.back(backings.into_iter().filter(|_| self.backs)) {
                 return all;
             }
         }
@@ -196,15 +201,66 @@ impl Rig {
     }
 }
 
-/// The graph's word on a Service that was let in or deleted, as if it always had pods. No port here is above 100.
-fn backings(event: &Event) -> Vec<Backing> {
-    let (object, ports) = match event {
-        Event::Put(object, Object::Service(service)) => (object, service.ports.iter().map(|port| port.port).collect()),
-        Event::Delete(object) if object.kind == Kind::Service => (object, Vec::new()),
-        _ => return Vec::new(),
-    };
-    let backing = |port| Backing { service: object.key.clone(), port, has_endpoints: ports.contains(&port) };
-    (1..=100).map(backing).collect()
+/// What the graph knows of endpoints, as if every Service always had pods: they are derived only where something leads.
+#[derive(Default)]
+struct Graph {
+    services: BTreeMap<ObjectKey, Vec<u16>>,
+    /// Where each route that was let in leads.
+    routes: BTreeMap<ObjectRef, Vec<PortRef>>,
+    awaited: BTreeSet<PortRef>,
+    backed: BTreeSet<PortRef>,
+}
+
+impl Graph {
+    /// Where waiting changes lead; the graph's word on it.
+    fn await_ports(&mut self, awaited: Vec<(PortRef, bool)>) -> Vec<Backing> {
+        for (port, waits) in awaited {
+            let news = if waits { self.awaited.insert(port.clone()) } else { self.awaited.remove(&port) };
+            assert!(news, "said twice: {port:?} {waits}");
+        }
+        self.news()
+    }
+
+    /// One epoch; its word on the Service ports that have endpoints now or have none any more.
+    fn apply(&mut self, events: &[Event]) -> Vec<Backing> {
+        for event in events {
+            match event {
+                Event::Put(object, Object::Service(service)) => {
+                    let ports = service.ports.iter().map(|port| port.port).collect();
+                    self.services.insert(object.key.clone(), ports);
+                }
+                Event::Put(object, value @ Object::HttpRoute(_)) => {
+                    let leads = super::table::Facts::of(object, value).references.into_iter();
+                    let leads = leads.filter_map(|to| Some(PortRef { service: to.target.key, port: to.port? }));
+                    self.routes.insert(object.clone(), leads.collect());
+                }
+                Event::Delete(object) => {
+                    self.routes.remove(object);
+                    if object.kind == Kind::Service {
+                        self.services.remove(&object.key);
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.news()
+    }
+
+    fn news(&mut self) -> Vec<Backing> {
+        let led = self.routes.values().flatten().chain(&self.awaited);
+        let has = |port: &PortRef| self.services.get(&port.service).is_some_and(|ports| ports.contains(&port.port));
+        let now: BTreeSet<PortRef> = led.filter(|port| has(port)).cloned().collect();
+        let changed = self.backed.symmetric_difference(&now);
+        let backing = |PortRef { service, port }: &PortRef, has_endpoints| Backing {
+            service: service.clone(),
+            port: *port,
+            has_endpoints,
+        };
+        let mut backings: Vec<_> = changed.map(|port| backing(port, now.contains(port))).collect();
+        backings.sort_by_key(|backing| backing.has_endpoints);
+        self.backed = now;
+        backings
+    }
 }
 
 /// These kinds are read object by object, and these namespaces as a whole.

@@ -105,6 +105,7 @@ catalogue! {
     NACKS = Counter, Count, "nacks_total", "Responses that clients refused, by type.";
     FIRST_ACK_SECONDS = Histogram(CLIENT), Seconds, "stream_first_ack_seconds", "From a stream opened to its first ACK.";
     PROPAGATION_SECONDS = Histogram(WORK), Seconds, "propagation_seconds", "From an event's arrival at a source to the first response with it written, by type.";
+    PROPAGATION_STAGE_SECONDS = Histogram(WORK), Seconds, "propagation_stage_seconds", "How long each stage of an event's way took: read (its bytes, until it is in the mailbox), mailbox, graph (door, epoch, snapshot), publish, write (a client's response, until it is written).";
     READINESS = Gauge, Count, "readiness", "1 for the state that the process is in, 0 for the others.";
     READINESS_TRANSITIONS = Counter, Count, "readiness_transitions_total", "How often the process changed to this state.";
     PART_STATE = Gauge, Count, "readiness_part_state", "1 for the state that the part (a source, a collection, a listener) is in, 0 for the others.";

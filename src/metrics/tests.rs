@@ -59,6 +59,7 @@ fn record_everything() {
     nack("EDS");
     first_ack(second);
     propagated("EDS", second);
+    propagation_stage("graph", second);
     gate("ready", &["starting", "ready"]);
     gate_transition("ready");
     part("source", "Gateway", Some("ready"), &["waiting", "ready"]);
@@ -120,6 +121,7 @@ fn labels_are_few_and_never_name_a_client_or_an_object() {
         "outcome",
         "collection",
         "reason",
+        "stage",
         "class",
         "variant",
         "type",

@@ -128,7 +128,8 @@ fn carried(object: &Object) -> Vec<FieldProblem> {
     match object {
         Object::GatewayClass(class) => class.problems.clone(),
         Object::Gateway(gateway) => {
-            gateway.problems.iter().chain(gateway.listeners.iter().flat_map(|l| &l.problems)).cloned().collect()
+            let listeners = gateway.listeners.iter().flat_map(|listener| &listener.problems);
+            gateway.problems.iter().chain(gateway.frontend.problems()).chain(listeners).cloned().collect()
         }
         Object::HttpRoute(route) => {
             route.problems.iter().chain(route.rules.iter().flat_map(|r| &r.problems)).cloned().collect()
@@ -148,6 +149,7 @@ fn object(kind: Kind, root: &Cursor<'_>, metadata: &Cursor<'_>, key: &ObjectKey)
         Kind::Pod => Object::Pod(core::pod(root, metadata).into()),
         Kind::EndpointSlice => Object::EndpointSlice(core::endpoint_slice(root, metadata).into()),
         Kind::Secret => Object::Secret(core::secret(root).into()),
+        Kind::ConfigMap => Object::ConfigMap(core::config_map(root).into()),
     }
 }
 
@@ -155,7 +157,7 @@ fn object(kind: Kind, root: &Cursor<'_>, metadata: &Cursor<'_>, key: &ObjectKey)
 const fn versions(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::GatewayClass | Kind::Gateway | Kind::HttpRoute | Kind::ReferenceGrant => &["v1", "v1beta1"],
-        Kind::EndpointSlice | Kind::Namespace | Kind::Service | Kind::Pod | Kind::Secret => &["v1"],
+        Kind::EndpointSlice | Kind::Namespace | Kind::Service | Kind::Pod | Kind::Secret | Kind::ConfigMap => &["v1"],
     }
 }
 

@@ -1,6 +1,8 @@
 //! GatewayClass and Gateway of Gateway API 1.7, narrow and tolerant.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use arcstr::ArcStr;
 
@@ -39,6 +41,8 @@ pub struct Gateway {
     pub addresses: Vec<IpAddr>,
     /// `spec.listeners`.
     pub listeners: Vec<Listener>,
+    /// `spec.tls.frontend`.
+    pub frontend: FrontendTls,
     /// What of it could not be understood.
     pub problems: Vec<FieldProblem>,
 }
@@ -82,15 +86,75 @@ pub struct ListenerTls {
     pub certificates: Vec<CertificateRef>,
 }
 
-/// One `certificateRefs` entry.
+/// One `certificateRefs` or `caCertificateRefs` entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateRef {
     /// `group`; empty is core.
     pub group: ArcStr,
-    /// `kind`; `Secret` by default.
+    /// `kind`; of `certificateRefs` `Secret` by default.
     pub kind: ArcStr,
     /// Namespace (the Gateway's own by default) and name.
     pub target: ObjectKey,
+}
+
+/// What `spec.tls.frontend` of a Gateway says: how clients of its HTTPS listeners prove who they are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FrontendTls {
+    /// `default`.
+    pub default: PortTls,
+    /// `perPort`: each takes the place of the default on its port.
+    pub per_port: BTreeMap<u16, PortTls>,
+    /// What could not be understood, and may have been meant for any port.
+    pub problems: Vec<FieldProblem>,
+}
+
+/// The same for some ports.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PortTls {
+    /// `validation`; `None` asks clients for no certificate.
+    pub validation: Option<Arc<ClientValidation>>,
+    /// What of it could not be understood.
+    pub problems: Vec<FieldProblem>,
+}
+
+/// How the certificates of clients are validated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientValidation {
+    /// The field of `caCertificateRefs` in the Gateway, for what is wrong with one of them.
+    pub field: ArcStr,
+    /// `caCertificateRefs`.
+    pub authorities: Vec<CertificateRef>,
+    /// `mode` is `AllowInsecureFallback`: clients without a valid certificate are served too. The default is `AllowValidOnly`.
+    pub insecure: bool,
+}
+
+impl FrontendTls {
+    /// What holds for an HTTPS port: clients are validated, or not.
+    ///
+    /// # Errors
+    /// What was written is not understood, so nobody knows whom the port is meant for.
+    pub fn of(&self, port: u16) -> Result<Option<&Arc<ClientValidation>>, &FieldProblem> {
+        let own = self.per_port.get(&port).unwrap_or(&self.default);
+        match self.problems.iter().chain(&own.problems).next() {
+            Some(problem) => Err(problem),
+            None => Ok(own.validation.as_ref()),
+        }
+    }
+
+    /// Everything that could not be understood.
+    pub fn problems(&self) -> impl Iterator<Item = &FieldProblem> {
+        self.problems.iter().chain(self.all().flat_map(|tls| &tls.problems))
+    }
+
+    /// Whether clients without a valid certificate are let in somewhere where one is asked for.
+    #[must_use]
+    pub fn is_insecure(&self) -> bool {
+        self.all().filter_map(|tls| tls.validation.as_ref()).any(|validation| validation.insecure)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &PortTls> {
+        std::iter::once(&self.default).chain(self.per_port.values())
+    }
 }
 
 /// `allowedRoutes` of a listener.

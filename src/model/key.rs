@@ -25,11 +25,13 @@ pub enum Kind {
     EndpointSlice,
     /// Core Secret.
     Secret,
+    /// Core ConfigMap.
+    ConfigMap,
 }
 
 impl Kind {
     /// Every kind, in a fixed order.
-    pub const ALL: [Kind; 9] = [
+    pub const ALL: [Kind; 10] = [
         Kind::GatewayClass,
         Kind::Gateway,
         Kind::HttpRoute,
@@ -39,7 +41,12 @@ impl Kind {
         Kind::Pod,
         Kind::EndpointSlice,
         Kind::Secret,
+        Kind::ConfigMap,
     ];
+
+    /// The kinds that are read object by object, each only while something refers to it: a cluster has many, and what most
+    /// of them hold is nobody's business.
+    pub const BY_OBJECT: [Kind; 2] = [Kind::Secret, Kind::ConfigMap];
 
     /// The `kind` as written in manifests.
     #[must_use]
@@ -54,6 +61,7 @@ impl Kind {
             Kind::Pod => "Pod",
             Kind::EndpointSlice => "EndpointSlice",
             Kind::Secret => "Secret",
+            Kind::ConfigMap => "ConfigMap",
         }
     }
 
@@ -63,7 +71,7 @@ impl Kind {
         match self {
             Kind::GatewayClass | Kind::Gateway | Kind::HttpRoute | Kind::ReferenceGrant => "gateway.networking.k8s.io",
             Kind::EndpointSlice => "discovery.k8s.io",
-            Kind::Namespace | Kind::Service | Kind::Pod | Kind::Secret => "",
+            Kind::Namespace | Kind::Service | Kind::Pod | Kind::Secret | Kind::ConfigMap => "",
         }
     }
 
@@ -71,6 +79,12 @@ impl Kind {
     #[must_use]
     pub const fn is_cluster_scoped(self) -> bool {
         matches!(self, Kind::GatewayClass | Kind::Namespace)
+    }
+
+    /// Whether this is one of [`BY_OBJECT`](Self::BY_OBJECT).
+    #[must_use]
+    pub const fn is_by_object(self) -> bool {
+        matches!(self, Kind::Secret | Kind::ConfigMap)
     }
 
     /// The kind of this group and name, if syncgate reads it.

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{EndpointSlice, Gateway, GatewayClass, HttpRoute, Kind, Namespace, Pod, ReferenceGrant, Secret, Service};
+use super::{
+    ConfigMap, EndpointSlice, Gateway, GatewayClass, HttpRoute, Kind, Namespace, Pod, ReferenceGrant, Secret, Service,
+};
 
 /// An object's value; its name travels beside it as an [`ObjectRef`](super::ObjectRef).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub enum Object {
     EndpointSlice(Arc<EndpointSlice>),
     /// See [`Secret`].
     Secret(Arc<Secret>),
+    /// See [`ConfigMap`].
+    ConfigMap(Arc<ConfigMap>),
 }
 
 impl Object {
@@ -41,6 +45,7 @@ impl Object {
             Object::Pod(_) => Kind::Pod,
             Object::EndpointSlice(_) => Kind::EndpointSlice,
             Object::Secret(_) => Kind::Secret,
+            Object::ConfigMap(_) => Kind::ConfigMap,
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The references of an object's spec, read by one function: the door makes demands and holds of them.
 
-use super::{Kind, Object, ObjectKey, ObjectRef};
+use super::{Gateway, Kind, ListenerProtocol, Object, ObjectKey, ObjectRef};
 
-/// Every object that the spec of `object` (named `key`) refers to by name: backends, certificates, parents, class.
+/// Every object that the spec of `object` (named `key`) refers to by name: backends, certificates, authorities, parents, class.
 /// Sorted and without duplicates. References to kinds that syncgate does not read are left out, and so are those that
 /// have no effect: of a rule with problems, and to names that could not be read.
 #[must_use]
@@ -10,9 +10,7 @@ pub fn references(key: &ObjectKey, object: &Object) -> Vec<ObjectRef> {
     let mut found = match object {
         Object::Gateway(gateway) => {
             let class = ObjectRef::new(Kind::GatewayClass, ObjectKey::cluster(gateway.class.clone()));
-            let terminated = gateway.listeners.iter().filter_map(|l| l.tls.as_ref()).flat_map(|tls| &tls.certificates);
-            let secrets = terminated.filter_map(|c| reference(&c.group, &c.kind, &c.target));
-            secrets.chain([class]).collect()
+            certificates(gateway).chain(authorities(gateway)).chain([class]).collect()
         }
         Object::HttpRoute(route) => {
             let parents = route.parents.iter().filter_map(|p| reference(&p.group, &p.kind, &p.target));
@@ -28,12 +26,28 @@ pub fn references(key: &ObjectKey, object: &Object) -> Vec<ObjectRef> {
         | Object::Service(_)
         | Object::Pod(_)
         | Object::EndpointSlice(_)
-        | Object::Secret(_) => Vec::new(),
+        | Object::Secret(_)
+        | Object::ConfigMap(_) => Vec::new(),
     };
     found.retain(|target| !target.key.name.is_empty() && (target.kind, &target.key) != (object.kind(), key));
     found.sort_unstable();
     found.dedup();
     found
+}
+
+fn certificates(gateway: &Gateway) -> impl Iterator<Item = ObjectRef> {
+    let terminated = gateway.listeners.iter().filter_map(|l| l.tls.as_ref()).flat_map(|tls| &tls.certificates);
+    let found = terminated.filter_map(|c| reference(&c.group, &c.kind, &c.target));
+    found.filter(|target| target.kind == Kind::Secret)
+}
+
+/// The authorities of clients, as far as an HTTPS listener asks for them.
+fn authorities(gateway: &Gateway) -> impl Iterator<Item = ObjectRef> {
+    let asking = gateway.listeners.iter().filter(|listener| listener.protocol == ListenerProtocol::Https);
+    let validations = asking.filter_map(|listener| gateway.frontend.of(listener.port).ok().flatten());
+    let named = validations.flat_map(|validation| &validation.authorities);
+    let found = named.filter_map(|c| reference(&c.group, &c.kind, &c.target));
+    found.filter(|target| target.kind == Kind::ConfigMap)
 }
 
 fn reference(group: &str, kind: &str, target: &ObjectKey) -> Option<ObjectRef> {
@@ -83,6 +97,34 @@ mod tests {
             ]},
         });
         assert_eq!(of(gateway), ["GatewayClass syncgate", "Secret infra/crt", "Secret shop/own"]);
+    }
+
+    #[test]
+    fn a_gateway_refers_to_the_authorities_of_its_https_ports() {
+        let names = |refs: serde_json::Value| json!({"validation": {"caCertificateRefs": refs}});
+        let map = |name: &str| json!({"group": "", "kind": "ConfigMap", "name": name});
+        let listener = |port, protocol: &str| json!({"name": format!("l{port}"), "port": port, "protocol": protocol});
+        let gateway = json!({
+            "apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway",
+            "metadata": {"name": "gw", "namespace": "infra"},
+            "spec": {
+                "gatewayClassName": "syncgate",
+                "tls": {"frontend": {
+                    "default": names(json!([map("all"), {"group": "", "kind": "Secret", "name": "no-map"},
+                        {"group": "", "kind": "ConfigMap", "name": "own", "namespace": "shop"}])),
+                    "perPort": [
+                        {"port": 80, "tls": names(json!([map("clear")]))},
+                        {"port": 8443, "tls": names(json!([map("ours")]))},
+                        {"port": 9443, "tls": names(json!([map("unused")]))},
+                    ],
+                }},
+                "listeners": [listener(80, "HTTP"), listener(443, "HTTPS"), listener(8443, "HTTPS")],
+            },
+        });
+        assert_eq!(
+            of(gateway),
+            ["GatewayClass syncgate", "ConfigMap infra/all", "ConfigMap infra/ours", "ConfigMap shop/own"]
+        );
     }
 
     #[test]

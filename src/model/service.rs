@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use arcstr::ArcStr;
 
-use super::Labels;
+use super::{Labels, ObjectKey};
 
 /// A Service, as far as routing needs it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,6 +23,15 @@ pub struct Service {
     pub headless: bool,
     /// Why it is not known, if it is not: then this is the door's stand-in for a Service that could not be read.
     pub unavailable: Option<ArcStr>,
+}
+
+/// A port of a Service, as a reference names it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PortRef {
+    /// The Service.
+    pub service: ObjectKey,
+    /// `spec.ports[].port`, 1 to 65535.
+    pub port: u16,
 }
 
 /// `spec.type` of a Service.

@@ -1,4 +1,5 @@
-//! What is read only while an object's spec refers to it: Secrets, and whatever lies outside the watched namespaces.
+//! What is read only while an object's spec refers to it: Secrets, ConfigMaps, and whatever lies outside the watched
+//! namespaces.
 //!
 //! The door derives wants from the specs it sees; the source of Kubernetes reads what is wanted and answers each want. A
 //! want is an item of a set, never a request: it holds as long as something refers to its target.
@@ -14,7 +15,7 @@ use super::{Kind, ObjectKey, ObjectRef};
 /// One thing that some spec refers to and that no source reads by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Want {
-    /// One object by its name: a Secret.
+    /// One object by its name: a Secret or a ConfigMap.
     Object(ObjectRef),
     /// The ReferenceGrants of a namespace outside the watched ones: whether it consents at all. Wanted first.
     Grants(ArcStr),

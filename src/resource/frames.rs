@@ -3,6 +3,8 @@
 //! Each frame of a response body becomes a DATA frame of its own, so a header of six bytes before each resource
 //! would double their number. Small pieces are copied together; large ones are shared.
 
+use std::collections::VecDeque;
+
 use bytes::{Bytes, BytesMut};
 
 use super::encode;
@@ -11,7 +13,7 @@ use super::parts::{Parts, PartsBuilder};
 /// Collects a response: like [`PartsBuilder`], but flat and without a version.
 #[derive(Debug, Default)]
 pub struct FrameBuffer {
-    done: Vec<Bytes>,
+    done: VecDeque<Bytes>,
     open: BytesMut,
     len: usize,
 }
@@ -23,13 +25,13 @@ impl FrameBuffer {
         Self::default()
     }
 
-    /// The number of bytes so far.
+    /// The number of bytes that were appended so far.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there are no bytes yet.
+    /// Whether no bytes were appended yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
@@ -51,7 +53,7 @@ impl FrameBuffer {
         } else {
             self.close_frame();
             self.len += frame.len();
-            self.done.push(frame);
+            self.done.push_back(frame);
         }
     }
 
@@ -66,16 +68,22 @@ impl FrameBuffer {
         self.put_parts(inner);
     }
 
+    /// Takes out the first frame that is closed; none of them is empty.
+    pub fn pop(&mut self) -> Option<Bytes> {
+        self.done.pop_front()
+    }
+
     /// The frames, none of them empty.
     #[must_use]
     pub fn finish(mut self) -> Vec<Bytes> {
         self.close_frame();
-        self.done
+        self.done.into()
     }
 
-    fn close_frame(&mut self) {
+    /// Closes the frame that small pieces are gathered in.
+    pub fn close_frame(&mut self) {
         if !self.open.is_empty() {
-            self.done.push(self.open.split().freeze());
+            self.done.push_back(self.open.split().freeze());
         }
     }
 }

@@ -1,32 +1,27 @@
 //! TLS Secrets as Envoy's secrets, if Envoy would take them.
 //!
-//! Envoy refuses a whole listener update for one bad key pair, so each Secret is proven here first: its chain is PEM
-//! and can be read, its key fits its first certificate, and its kind of key is one that Envoy serves with. What is handed
-//! on is PEM written anew, because readers differ on blank lines, spaces and line ends.
+//! Proven is that its chain is PEM and can be read, that its key fits its first certificate, and that its kind of key is
+//! one that Envoy serves with.
 
 use std::sync::Arc;
 
 use arcstr::ArcStr;
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use envoy_types::pb::envoy::config::core::v3 as core;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3 as tls;
 use rustls::SignatureAlgorithm;
 use rustls::crypto::ring::sign::any_supported_type;
+use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 
 use super::names::secret_name;
+use super::proof::{self, Proof, inline, pem};
 use crate::graph::{Out, Stop};
 use crate::model::{ObjectKey, Secret};
 use crate::resource::{Parts, Resource, ResourceType, encode};
 
-/// A Secret as a certificate: the resource, or why it cannot be one.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Certificate(pub(crate) Result<Arc<Resource>, ArcStr>);
+/// A Secret as a certificate: Envoy's resource.
+pub(crate) type Certificate = Proof<Arc<Resource>>;
 
 /// Secret → its certificate.
 pub(crate) fn certificate(
@@ -34,7 +29,7 @@ pub(crate) fn certificate(
     secret: &Arc<Secret>,
     out: &mut Out<ObjectKey, Certificate>,
 ) -> Result<(), Stop> {
-    out.put(key.clone(), Certificate(resource(key, secret).map(Arc::new)));
+    out.put(key.clone(), Proof(resource(key, secret).map(Arc::new)));
     Ok(())
 }
 
@@ -45,12 +40,6 @@ fn resource(key: &ObjectKey, secret: &Secret) -> Result<Resource, ArcStr> {
     let chain = secret.certificate.as_ref().ok_or("the Secret has no `tls.crt`")?;
     let private = secret.key.as_ref().ok_or("the Secret has no `tls.key`")?;
     let (chain, private) = checked(chain, private.expose())?;
-    let inline = |bytes: Vec<u8>| {
-        Some(core::DataSource {
-            specifier: Some(core::data_source::Specifier::InlineBytes(bytes)),
-            ..Default::default()
-        })
-    };
     let name = secret_name(key);
     let message = tls::Secret {
         name: name.to_string(),
@@ -66,16 +55,7 @@ fn resource(key: &ObjectKey, secret: &Secret) -> Result<Resource, ArcStr> {
 /// Proves that chain and key belong together and can be served; both as PEM written anew. The errors never hold a byte
 /// of the key.
 fn checked(chain: &Bytes, key: &[u8]) -> Result<(Vec<u8>, Vec<u8>), ArcStr> {
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(chain)
-        .collect::<Result<_, _>>()
-        .map_err(|error| arcstr::format!("`tls.crt` is not PEM: {error}"))?;
-    if chain.is_empty() {
-        return Err("`tls.crt` holds no certificate".into());
-    }
-    for (at, certificate) in chain.iter().enumerate() {
-        ParsedCertificate::try_from(certificate)
-            .map_err(|error| arcstr::format!("certificate {} of `tls.crt` cannot be read: {error}", at + 1))?;
-    }
+    let chain = proof::certificates("tls.crt", chain)?;
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| "`tls.key` holds no PEM private key")?;
     let signer = any_supported_type(&key).map_err(|_| {
         "the key in `tls.key` is of a kind that cannot be served; use RSA of 2048 bits or more, or ECDSA P-256 or P-384"
@@ -95,18 +75,6 @@ fn checked(chain: &Bytes, key: &[u8]) -> Result<(Vec<u8>, Vec<u8>), ArcStr> {
         _ => "PRIVATE KEY",
     };
     Ok((certificates, pem(label, key.secret_der())))
-}
-
-/// One PEM section.
-fn pem(label: &str, der: &[u8]) -> Vec<u8> {
-    const LINE: usize = 64;
-    let mut out = format!("-----BEGIN {label}-----\n").into_bytes();
-    for line in BASE64_STANDARD.encode(der).as_bytes().chunks(LINE) {
-        out.extend_from_slice(line);
-        out.push(b'\n');
-    }
-    out.extend_from_slice(format!("-----END {label}-----\n").as_bytes());
-    out
 }
 
 #[cfg(test)]

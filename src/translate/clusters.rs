@@ -19,8 +19,8 @@ use crate::graph::{Out, Stop};
 use crate::resource::{Parts, Ref, Resource, ResourceType, encode};
 
 use super::ads::ads;
-use super::endpoints::PortFacts;
 use super::keys::{AppProtocol, ClusterKey};
+use super::led::Led;
 
 /// How long a connection may take to open, in seconds. Pods are near: within this time a lost first packet has been
 /// sent twice more, and a request that waits longer had better fail.
@@ -41,8 +41,8 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 const EXTENSION_OPTIONS: u32 = 36;
 const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
-/// Transform: a usable Service port → its cluster.
-pub(super) fn of_port(key: &ClusterKey, _: &Arc<PortFacts>, out: &mut Out<ClusterKey, Resource>) -> Result<(), Stop> {
+/// Transform: a Service port that is led to → its cluster.
+pub(super) fn of_port(key: &ClusterKey, _: &Arc<Led>, out: &mut Out<ClusterKey, Resource>) -> Result<(), Stop> {
     out.put(key.clone(), cluster(key));
     Ok(())
 }

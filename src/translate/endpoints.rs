@@ -1,9 +1,9 @@
 //! Where requests can go: Services, Pods and hand-written EndpointSlices → clusters and load assignments.
 //!
 //! ```text
-//!  services ──► service ports ───────────────┬─► clusters
-//!     │  └─(by one selector pair)─┐          │
-//!  pods ──────────────────────────┴► members ┼─► load assignments
+//!                                 led ports ─┬─► clusters
+//!  services ─(by one selector pair)─┐    │   │
+//!  pods ────────────────────────────┴► members ─► load assignments
 //!  slices ─(service by name)─► slice members ┘
 //! ```
 //!
@@ -29,7 +29,7 @@
 //! Invariant: a load assignment is a function of the endpoints it holds, so a change of a pod or a Service that moves
 //! no endpoint changes no row (F31). A cluster and its load assignment are made once and shared by all Gateways.
 //!
-//! Must not know: routes, Gateways, and which of these clusters anyone uses.
+//! Only ports that something leads to have any of it ([`led`](super::led)). Must not know: routes and Gateways.
 
 mod assignment;
 mod claims;
@@ -48,6 +48,7 @@ use crate::resource::Resource;
 
 use super::clusters;
 use super::keys::{AppProtocol, ClusterKey};
+use super::led::Led;
 use assignment::LoadAssignment;
 pub use assignment::has_endpoints;
 pub use ports::{PortFacts, usable as usable_ports};
@@ -55,33 +56,37 @@ pub use ports::{PortFacts, usable as usable_ports};
 /// What this stage derives, all by the same key.
 #[derive(Debug, Clone, Copy)]
 pub struct Endpoints {
-    /// Each Service port that a route can name.
-    pub ports: Rows<ClusterKey, PortFacts>,
-    /// For each of them its cluster.
+    /// For each Service port that is led to its cluster.
     pub clusters: Rows<ClusterKey, Resource>,
     /// For each of them its load assignment, with zero endpoints too.
     pub assignments: Rows<ClusterKey, Resource>,
 }
 
-/// Draws the nodes from Services, Pods and EndpointSlices to clusters and load assignments.
+/// Draws the node from Services to each port that a route can name.
+pub fn ports(graph: &mut GraphBuilder, services: Input<ObjectKey, Service>) -> Rows<ClusterKey, PortFacts> {
+    graph.derive("service ports", services).rows(ports::of_service)
+}
+
+/// Draws the nodes from Services, Pods and EndpointSlices to the clusters and load assignments of the ports in `led`.
 pub fn build(
     graph: &mut GraphBuilder,
     services: Input<ObjectKey, Service>,
     pods: Input<ObjectKey, Pod>,
     slices: Input<ObjectKey, EndpointSlice>,
+    led: Rows<ClusterKey, Led>,
 ) -> Endpoints {
-    let ports = graph.derive("service ports", services).rows(ports::of_service);
     let selected = graph.index("services by selector", services, pods::first_selector_pair);
-    let members = graph.derive("pod members", pods).reading(selected).rows(pods::members);
-    let slice_members = graph.derive("slice members", slices).reading(services).rows(slices::members);
+    let members = graph.derive("pod members", pods).reading(selected).reading(led.present()).rows(pods::members);
+    let slice_members =
+        graph.derive("slice members", slices).reading(services).reading(led.present()).rows(slices::members);
     let assignments = graph
         .fold::<LoadAssignment, _>("load assignments")
-        .from(ports, |key, _| key.clone())
+        .from(led, |key, _| key.clone())
         .from(members, |member, _| member.cluster())
         .from(slice_members, |member, _| member.cluster())
         .rows();
-    let clusters = graph.derive("clusters", ports).rows(clusters::of_port);
-    Endpoints { ports, clusters, assignments }
+    let clusters = graph.derive("clusters", led).rows(clusters::of_port);
+    Endpoints { clusters, assignments }
 }
 
 /// One claim to be an endpoint of a cluster.

@@ -99,7 +99,7 @@ pub(crate) fn of_gateway(
 ) -> Result<(), Stop> {
     let mut status = Status { generation: gateway.meta.generation, ..Status::default() };
     if let Some(accepted) = accepted.get(key)? {
-        gateway.problems.iter().for_each(|problem| status.problem(problem));
+        gateway.problems.iter().chain(gateway.frontend.problems()).for_each(|problem| status.problem(problem));
         let counts = counts.get(key)?;
         let mut served = 0;
         for (at, listener) in accepted.listeners.iter().enumerate() {
@@ -149,7 +149,12 @@ fn conditions(gateway: &Gateway, status: &Status, served: usize) -> Vec<Conditio
             Condition::new("ResolvedRefs", false, "ListenersNotResolved", message)
         }
     };
-    vec![accepted, programmed, resolved]
+    let insecure = gateway.frontend.is_insecure().then(|| {
+        let message =
+            "`AllowInsecureFallback` lets in clients without a valid certificate; `AllowValidOnly` keeps them out";
+        Condition::new("InsecureFrontendValidationMode", true, "ConfigurationChanged", message)
+    });
+    [accepted, programmed, resolved].into_iter().chain(insecure).collect()
 }
 
 fn of_listener(
@@ -162,7 +167,10 @@ fn of_listener(
     let mut conditions = Vec::with_capacity(4);
     match &listener.refusal {
         None => {
-            conditions.push(Condition::new("Accepted", true, "Accepted", ""));
+            conditions.push(match bound.and_then(|bound| bound.refused.as_ref()) {
+                Some(refused) => Condition::new("Accepted", false, refused.reason, refused.problem.message.clone()),
+                None => Condition::new("Accepted", true, "Accepted", ""),
+            });
             conditions.push(Condition::new("Conflicted", false, "NoConflicts", ""));
         }
         Some(refusal) => {
@@ -188,7 +196,7 @@ fn of_listener(
     }
 }
 
-/// Whether the listener's route kinds and certificates lead to something.
+/// Whether the listener's route kinds, its certificates and the authorities of its clients lead to something.
 fn resolved(at: usize, listener: &AcceptedListener, bound: Option<&BoundListener>, status: &mut Status) -> Condition {
     let mut unresolved = None;
     for (nth, kind) in listener.allowed.kinds.iter().enumerate() {
@@ -199,9 +207,9 @@ fn resolved(at: usize, listener: &AcceptedListener, bound: Option<&BoundListener
             unresolved.get_or_insert(("InvalidRouteKinds", problem.message));
         }
     }
-    for certificate in bound.into_iter().flat_map(|bound| &bound.unresolved) {
-        status.problem(&certificate.problem);
-        unresolved.get_or_insert((certificate.reason, certificate.problem.message.clone()));
+    for reference in bound.into_iter().flat_map(|bound| &bound.unresolved) {
+        status.problem(&reference.problem);
+        unresolved.get_or_insert((reference.reason, reference.problem.message.clone()));
     }
     match unresolved {
         None => Condition::new("ResolvedRefs", true, "ResolvedRefs", ""),

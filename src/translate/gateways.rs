@@ -1,7 +1,8 @@
 //! Which Gateways are ours, and which of their listeners can be served as they are written.
 //!
 //! What is judged here needs the Gateway alone: protocols, host names, addresses, conflicts between listeners.
-//! Certificates are judged where the Envoy listener is made, because a Secret must not disturb routes.
+//! Certificates and the authorities of clients are judged where the Envoy listener is made, because a Secret must not
+//! disturb routes.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,7 +12,8 @@ use arcstr::ArcStr;
 use super::hostname::Hostname;
 use crate::graph::{Lens, Out, Rows, Stop};
 use crate::model::{
-    AllowedRoutes, CertificateRef, FieldProblem, Gateway, GatewayClass, Kind, Listener, ListenerProtocol, ObjectKey,
+    AllowedRoutes, CertificateRef, ClientValidation, FieldProblem, FrontendTls, Gateway, GatewayClass, Kind, Listener,
+    ListenerProtocol, ObjectKey,
 };
 
 /// A Gateway of a class of ours, without what only its status needs.
@@ -36,6 +38,8 @@ pub struct AcceptedListener {
     pub tls: bool,
     /// `tls.certificateRefs`.
     pub certificates: Vec<CertificateRef>,
+    /// How clients are validated; the same for every listener of the port.
+    pub clients: Option<Arc<ClientValidation>>,
     /// `allowedRoutes`.
     pub allowed: AllowedRoutes,
     /// Why it cannot be served; `None` if it can.
@@ -93,7 +97,7 @@ pub(crate) fn address_problem(gateway: &Gateway) -> Option<&FieldProblem> {
 fn accepted(gateway: &Gateway) -> Accepted {
     let mut listeners: Vec<AcceptedListener> = Vec::with_capacity(gateway.listeners.len());
     for (at, listener) in gateway.listeners.iter().enumerate() {
-        let mut accepted = judge(at, listener);
+        let mut accepted = judge(at, listener, &gateway.frontend);
         if let Some(problem) = address_problem(gateway) {
             accepted.refusal =
                 Some(ListenerRefusal { condition: "Accepted", reason: "UnsupportedValue", problem: problem.clone() });
@@ -116,7 +120,7 @@ fn accepted(gateway: &Gateway) -> Accepted {
 }
 
 /// Judges a listener by itself.
-fn judge(at: usize, listener: &Listener) -> AcceptedListener {
+fn judge(at: usize, listener: &Listener, frontend: &FrontendTls) -> AcceptedListener {
     let field = |name: &str| format!("spec.listeners[{at}].{name}");
     let mut refusal = None;
     let mut refuse = |reason, field: String, message: ArcStr| {
@@ -154,12 +158,23 @@ fn judge(at: usize, listener: &Listener) -> AcceptedListener {
         Some(settings) if tls => settings.certificates.clone(),
         _ => Vec::new(),
     };
+    let clients = match frontend.of(listener.port) {
+        Ok(clients) => clients.filter(|_| tls).cloned(),
+        // Served without, it would be open to anyone.
+        Err(problem) => {
+            if tls {
+                refuse("UnsupportedValue", problem.field.to_string(), problem.message.clone());
+            }
+            None
+        }
+    };
     AcceptedListener {
         name: listener.name.clone(),
         port: listener.port,
         hostname,
         tls,
         certificates,
+        clients,
         allowed: listener.allowed.clone(),
         refusal,
     }

@@ -2,9 +2,11 @@
 
 use crate::graph::{Batch, GraphBuilder, Input};
 use crate::model::{
-    EndpointSlice, Gateway, GatewayClass, HttpRoute, Kind, Namespace, Object, ObjectKey, ObjectRef, Pod,
-    ReferenceGrant, Secret, Service,
+    ConfigMap, EndpointSlice, Gateway, GatewayClass, HttpRoute, Kind, Namespace, Object, ObjectKey, ObjectRef, Pod,
+    PortRef, ReferenceGrant, Secret, Service,
 };
+
+use super::led::Led;
 
 /// Does the same to the input of a kind, whatever the type of its rows.
 macro_rules! on_input {
@@ -19,6 +21,7 @@ macro_rules! on_input {
             Kind::Pod => on_input!(@one $inputs.pods, $input, $change),
             Kind::EndpointSlice => on_input!(@one $inputs.slices, $input, $change),
             Kind::Secret => on_input!(@one $inputs.secrets, $input, $change),
+            Kind::ConfigMap => on_input!(@one $inputs.config_maps, $input, $change),
         }
     };
     (@one $of:expr, $input:ident, $change:expr) => {{
@@ -27,7 +30,7 @@ macro_rules! on_input {
     }};
 }
 
-/// One input for each kind that syncgate reads.
+/// One input for each kind that syncgate reads, and one for what the door waits for.
 #[derive(Debug, Clone, Copy)]
 pub struct Inputs {
     /// GatewayClasses.
@@ -48,6 +51,10 @@ pub struct Inputs {
     pub slices: Input<ObjectKey, EndpointSlice>,
     /// Secrets.
     pub secrets: Input<ObjectKey, Secret>,
+    /// ConfigMaps.
+    pub config_maps: Input<ObjectKey, ConfigMap>,
+    /// Service ports that changes lead to which wait at the door.
+    pub awaited: Input<PortRef, Led>,
 }
 
 impl Inputs {
@@ -63,6 +70,8 @@ impl Inputs {
             pods: graph.input("pods"),
             slices: graph.input("slices"),
             secrets: graph.input("secrets"),
+            config_maps: graph.input("config maps"),
+            awaited: graph.input("awaited ports"),
         }
     }
 
@@ -78,6 +87,7 @@ impl Inputs {
             Object::Pod(value) => batch.put(self.pods, key.clone(), value.clone()),
             Object::EndpointSlice(value) => batch.put(self.slices, key.clone(), value.clone()),
             Object::Secret(value) => batch.put(self.secrets, key.clone(), value.clone()),
+            Object::ConfigMap(value) => batch.put(self.config_maps, key.clone(), value.clone()),
         }
     }
 
@@ -96,9 +106,22 @@ impl Inputs {
         on_input!(self, object.kind, |input| batch.absent(input, &object.key));
     }
 
+    /// Says that a change which waits at the door leads to this Service port, or that none does any more.
+    pub fn await_port(&self, batch: &mut Batch, port: &PortRef, waits: bool) {
+        if waits {
+            batch.put(self.awaited, port.clone(), Led.into());
+        } else {
+            batch.delete(self.awaited, port);
+        }
+    }
+
     /// Says that every object of this kind has been put: what is not there does not exist.
     pub fn complete(&self, batch: &mut Batch, kind: Kind) {
         on_input!(self, kind, |input| batch.complete(input));
+        // Nothing waits before the first lists are whole.
+        if kind == Kind::HttpRoute {
+            batch.complete(self.awaited);
+        }
     }
 
     /// Takes [`complete`](Self::complete) back.

@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use arcstr::ArcStr;
 use envoy_types::pb::envoy::config::core::v3 as core;
 use envoy_types::pb::envoy::config::listener::v3 as envoy;
 use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
@@ -13,8 +14,10 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3 as tls;
 use envoy_types::pb::google::protobuf::{BoolValue, Duration, UInt32Value};
 use hcm::http_connection_manager::{PathWithEscapedSlashesAction, RouteSpecifier, UpgradeConfig};
+use tls::common_tls_context::ValidationContextType;
 
 use super::ads::ads;
+use super::clients::Clients;
 use super::hostname::Hostname;
 use super::names::{PortKey, TableKey, secret_name};
 use super::ports::Chain;
@@ -40,8 +43,8 @@ pub(crate) fn http(key: &PortKey, addresses: &[IpAddr]) -> Resource {
 }
 
 /// The listener of an HTTPS port: a filter chain and a route table for each host name, chosen by SNI.
-pub(crate) fn https(key: &PortKey, addresses: &[IpAddr], chains: &[Chain]) -> Resource {
-    let mut refs = Vec::new();
+pub(crate) fn https(key: &PortKey, addresses: &[IpAddr], chains: &[Chain], clients: Option<&Clients>) -> Resource {
+    let mut refs: Vec<Ref> = clients.map(|_| Ref::new(ResourceType::Secret, key.clients_name())).into_iter().collect();
     // In the order of the names, so that moving listeners about in the Gateway changes nothing.
     let mut sorted: Vec<&Chain> = chains.iter().collect();
     sorted.sort_unstable_by(|a, b| a.hostname.cmp(&b.hostname));
@@ -49,7 +52,7 @@ pub(crate) fn https(key: &PortKey, addresses: &[IpAddr], chains: &[Chain]) -> Re
         let table = TableKey { at: key.clone(), chain: Some(chain.hostname.clone()) };
         refs.push(Ref::new(ResourceType::RouteConfiguration, table.resource_name()));
         refs.extend(chain.secrets.iter().map(|secret| Ref::new(ResourceType::Secret, secret_name(secret))));
-        tls_chain(chain, &table)
+        tls_chain(chain, &table, clients)
     });
     let filter_chains = filter_chains.collect();
     let inspector = envoy::ListenerFilter {
@@ -89,18 +92,18 @@ fn address(ip: IpAddr, port: u16) -> core::Address {
     }
 }
 
-fn tls_chain(chain: &Chain, table: &TableKey) -> envoy::FilterChain {
+fn tls_chain(chain: &Chain, table: &TableKey, clients: Option<&Clients>) -> envoy::FilterChain {
     let server_names = if chain.hostname.is_any() { Vec::new() } else { vec![chain.hostname.to_string()] };
-    let secrets = chain
-        .secrets
-        .iter()
-        .map(|secret| tls::SdsSecretConfig { name: secret_name(secret).to_string(), sds_config: Some(ads()) });
+    let sds = |name: ArcStr| tls::SdsSecretConfig { name: name.to_string(), sds_config: Some(ads()) };
+    let authorities = clients.map(|_| sds(table.at.clients_name()));
     let context = tls::DownstreamTlsContext {
         common_tls_context: Some(tls::CommonTlsContext {
-            tls_certificate_sds_secret_configs: secrets.collect(),
+            tls_certificate_sds_secret_configs: chain.secrets.iter().map(|secret| sds(secret_name(secret))).collect(),
+            validation_context_type: authorities.map(ValidationContextType::ValidationContextSdsSecretConfig),
             alpn_protocols: vec!["h2".to_owned(), "http/1.1".to_owned()],
             ..Default::default()
         }),
+        require_client_certificate: clients.map(|clients| BoolValue { value: !clients.insecure }),
         ..Default::default()
     };
     envoy::FilterChain {

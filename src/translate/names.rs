@@ -33,6 +33,11 @@ impl PortKey {
     pub(crate) fn resource_name(&self) -> ArcStr {
         arcstr::format!("{}/{}/{}", self.gateway.namespace, self.gateway.name, self.port)
     }
+
+    /// The name of the secret that says whom it lets in: `clients/<namespace>/<gateway>/<port>`.
+    pub(crate) fn clients_name(&self) -> ArcStr {
+        arcstr::format!("clients/{}", self.resource_name())
+    }
 }
 
 /// One route table: the route configuration of a whole HTTP port, or of one HTTPS listener.
@@ -75,6 +80,7 @@ mod tests {
     fn names_say_what_a_thing_is() {
         let at = PortKey { gateway: ObjectKey::new("shop", "edge"), port: 443 };
         assert_eq!(at.resource_name(), "shop/edge/443");
+        assert_eq!(at.clients_name(), "clients/shop/edge/443");
         let table = |chain| TableKey { at: at.clone(), chain }.resource_name();
         assert_eq!(table(None), "shop/edge/443");
         assert_eq!(table(Some(Hostname::any())), "shop/edge/443/*");

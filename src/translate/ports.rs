@@ -1,4 +1,4 @@
-//! The listeners of a Gateway brought together by port, and bound to their certificates.
+//! The listeners of a Gateway brought together by port, and bound to their certificates and to whom they let in.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -7,14 +7,16 @@ use std::sync::Arc;
 use arcstr::ArcStr;
 
 use super::certificates::Certificate;
+use super::clients::Clients;
 use super::gateways::Accepted;
-use super::grants::{self, Grants};
+use super::grants::Grants;
 use super::hostname::Hostname;
 use super::listeners;
 use super::names::PortKey;
+use super::proof::{CERTIFICATE, Read};
 use super::refusal::Unresolved;
 use crate::graph::{Lens, Out, Rows, Stop};
-use crate::model::{CertificateRef, FieldProblem, Kind, ObjectKey, Secret};
+use crate::model::{CertificateRef, ClientValidation, FieldProblem, ObjectKey, Secret};
 use crate::resource::Resource;
 
 /// One port of a Gateway.
@@ -24,6 +26,8 @@ pub(crate) struct Port {
     pub(crate) addresses: Vec<IpAddr>,
     /// Whether TLS is terminated.
     pub(crate) tls: bool,
+    /// How clients are validated, if they are.
+    pub(crate) clients: Option<Arc<ClientValidation>>,
     /// The listeners that can be served, in the order of the spec.
     pub(crate) listeners: Vec<PortListener>,
 }
@@ -46,6 +50,7 @@ pub(crate) fn by_port(key: &ObjectKey, gateway: &Arc<Accepted>, out: &mut Out<Po
             addresses: gateway.addresses.clone(),
             // The same for all of them: another protocol on the port would have been a conflict.
             tls: listener.tls,
+            clients: listener.clients.clone(),
             listeners: Vec::new(),
         });
         port.listeners.push(PortListener {
@@ -64,8 +69,10 @@ pub(crate) fn by_port(key: &ObjectKey, gateway: &Arc<Accepted>, out: &mut Out<Po
 /// One port with its Envoy listener.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Bound {
-    /// The Envoy listener; `None` if no listener of the port has a certificate.
+    /// The Envoy listener; `None` if no listener of the port has a certificate, or nobody may be let in.
     pub(crate) listener: Option<Arc<Resource>>,
+    /// The authorities of its clients, if it has any.
+    pub(crate) authorities: Option<Arc<Resource>>,
     /// The Secrets that it serves with; sorted, without duplicates.
     pub(crate) secrets: Vec<ObjectKey>,
     /// What became of each listener of the port, by name.
@@ -77,7 +84,9 @@ pub(crate) struct Bound {
 pub(crate) struct BoundListener {
     /// Whether it is part of the Envoy listener.
     pub(crate) programmed: bool,
-    /// Its certificates that cannot be used.
+    /// Why it is not accepted, if it is not.
+    pub(crate) refused: Option<Unresolved>,
+    /// Its certificates, and authorities of its clients, that cannot be used.
     pub(crate) unresolved: Vec<Unresolved>,
 }
 
@@ -88,33 +97,32 @@ pub(crate) struct Chain {
     pub(crate) secrets: Vec<ObjectKey>,
 }
 
-/// The lenses that certificates are resolved through.
-#[derive(Clone, Copy)]
-struct Read<'s, 'c, 'g> {
-    secrets: Lens<'s, Rows<ObjectKey, Secret>>,
-    certificates: Lens<'c, Rows<ObjectKey, Certificate>>,
-    grants: Lens<'g, Grants>,
-}
-
 /// Port → its Envoy listener.
 ///
-/// A listener without any usable certificate is left out. One that has several serves with those that are usable.
+/// A listener without any usable certificate is left out. One that has several serves with those that are usable. The same
+/// goes for the authorities of clients, which all listeners of a port have in common: no connection that one of them
+/// let in may then be used for another with a stricter mind.
 pub(crate) fn bind(
     key: &PortKey,
     port: &Arc<Port>,
     secrets: Lens<'_, Rows<ObjectKey, Secret>>,
     certificates: Lens<'_, Rows<ObjectKey, Certificate>>,
     grants: Lens<'_, Grants>,
+    clients: Lens<'_, Rows<PortKey, Clients>>,
     out: &mut Out<PortKey, Bound>,
 ) -> Result<(), Stop> {
-    let read = Read { secrets, certificates, grants };
-    let mut bound = Bound { listener: None, secrets: Vec::new(), verdicts: BTreeMap::new() };
+    let read = Read { objects: secrets, proofs: certificates, grants };
+    let clients = clients.get(key)?;
+    let authorities = clients.as_ref().and_then(|clients| clients.authorities.clone());
+    let refused = port.clients.as_ref().filter(|_| authorities.is_none()).map(|validation| nobody(validation));
+    let mut bound = Bound { listener: None, authorities, secrets: Vec::new(), verdicts: BTreeMap::new() };
     let mut chains = Vec::new();
     for listener in &port.listeners {
-        let mut verdict = BoundListener { programmed: true, unresolved: Vec::new() };
+        let mut verdict = BoundListener { programmed: true, refused: refused.clone(), unresolved: Vec::new() };
         if port.tls {
-            let secrets = usable(&key.gateway, listener, read, &mut verdict.unresolved);
-            verdict.programmed = !secrets.is_empty();
+            let secrets = usable(&key.gateway, listener, &read, &mut verdict.unresolved);
+            verdict.unresolved.extend(clients.iter().flat_map(|clients| &clients.unresolved).cloned());
+            verdict.programmed = !secrets.is_empty() && verdict.refused.is_none();
             if verdict.programmed {
                 bound.secrets.extend(secrets.iter().cloned());
                 chains.push(Chain { hostname: listener.hostname.clone(), secrets });
@@ -126,31 +134,40 @@ pub(crate) fn bind(
     bound.secrets.dedup();
     bound.listener = match (port.tls, chains.is_empty()) {
         (true, true) => None,
-        (true, false) => Some(Arc::new(listeners::https(key, &port.addresses, &chains))),
+        (true, false) => Some(Arc::new(listeners::https(key, &port.addresses, &chains, clients.as_deref()))),
         (false, _) => Some(Arc::new(listeners::http(key, &port.addresses))),
     };
     out.put(key.clone(), bound);
     Ok(())
 }
 
+/// Why a port that is for certain clients is for none.
+fn nobody(validation: &ClientValidation) -> Unresolved {
+    let field = &validation.field;
+    let message = arcstr::format!(
+        "nothing in `{field}` leads to an authority, so no client could prove who it is; see `ResolvedRefs`"
+    );
+    Unresolved { reason: "NoValidCACertificate", problem: FieldProblem::new(field.clone(), message) }
+}
+
 /// The Secrets that a listener can be served with.
 fn usable(
     gateway: &ObjectKey,
     listener: &PortListener,
-    read: Read<'_, '_, '_>,
+    read: &Read<'_, '_, '_, Secret, Arc<Resource>>,
     unresolved: &mut Vec<Unresolved>,
 ) -> Vec<ObjectKey> {
     let field = format!("spec.listeners[{}].tls.certificateRefs", listener.at);
     if listener.certificates.is_empty() {
         let problem = FieldProblem::new(field, "an HTTPS listener needs a certificate: the name of a Secret");
-        unresolved.push(Unresolved { reason: "InvalidCertificateRef", problem });
+        unresolved.push(Unresolved { reason: CERTIFICATE.invalid, problem });
         return Vec::new();
     }
     let mut secrets = Vec::new();
     for (at, reference) in listener.certificates.iter().enumerate() {
-        match judge(gateway, reference, read) {
-            Ok(()) if secrets.contains(&reference.target) => {}
-            Ok(()) => secrets.push(reference.target.clone()),
+        match read.judge(&CERTIFICATE, gateway, reference) {
+            Ok(_) if secrets.contains(&reference.target) => {}
+            Ok(_) => secrets.push(reference.target.clone()),
             Err((reason, message)) => {
                 let problem = FieldProblem::new(format!("{field}[{at}]"), message);
                 unresolved.push(Unresolved { reason, problem });
@@ -158,29 +175,4 @@ fn usable(
         }
     }
     secrets
-}
-
-/// A look-up without an answer is a problem of this reference alone: the other listeners of the port go on.
-fn judge(
-    gateway: &ObjectKey,
-    reference: &CertificateRef,
-    read: Read<'_, '_, '_>,
-) -> Result<(), (&'static str, ArcStr)> {
-    let target = &reference.target;
-    let invalid = |message: ArcStr| ("InvalidCertificateRef", message);
-    if Kind::find(&reference.group, &reference.kind) != Some(Kind::Secret) {
-        return Err(invalid(arcstr::format!("a {} is not a certificate that is served; use a Secret", reference.kind)));
-    }
-    // Before anything is said about the Secret: without consent not even its existence is told.
-    let waits = |stop: Stop| invalid(arcstr::format!("{stop}"));
-    grants::permit(read.grants, (Kind::Gateway, &gateway.namespace), (Kind::Secret, target))
-        .map_err(waits)?
-        .map_err(|message| ("RefNotPermitted", message))?;
-    // The Secret itself, because only an input knows what is still being looked for.
-    read.secrets.get(target).map_err(waits)?;
-    match read.certificates.get(target).map_err(waits)?.as_deref() {
-        Some(Certificate(Ok(_))) => Ok(()),
-        Some(Certificate(Err(why))) => Err(invalid(arcstr::format!("Secret {target}: {why}"))),
-        None => Err(invalid(arcstr::format!("Secret {target} does not exist"))),
-    }
 }

@@ -35,7 +35,7 @@ impl From<FieldProblem> for Refusal {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Unresolved {
     /// The reason of `ResolvedRefs: False`: `BackendNotFound`, `InvalidKind`, `RefNotPermitted` or
-    /// `UnsupportedProtocol`; of a certificate `InvalidCertificateRef` or `RefNotPermitted`.
+    /// `UnsupportedProtocol`; of certificates and authorities those of their [`Sort`](super::proof::Sort).
     pub(crate) reason: &'static str,
     /// The field and what is wrong with it.
     pub(crate) problem: FieldProblem,

@@ -56,11 +56,14 @@ pub(crate) fn of_table(table: &TableKey, config: &Arc<Resource>, out: &mut Out<R
     Ok(())
 }
 
-/// Bound port → its listener and secrets.
+/// Bound port → its listener, secrets and authorities.
 pub(crate) fn of_port(port: &PortKey, bound: &Arc<Bound>, out: &mut Out<ResourceKey, Need>) -> Result<(), Stop> {
     let key = |kind, name| ResourceKey { gateway: port.gateway.clone(), kind, name };
     if let Some(listener) = &bound.listener {
         out.put(key(listener.kind, listener.name.clone()), Need::Own(listener.clone()));
+        if let Some(authorities) = &bound.authorities {
+            out.put(key(authorities.kind, authorities.name.clone()), Need::Own(authorities.clone()));
+        }
     }
     for secret in &bound.secrets {
         out.put(key(ResourceType::Secret, secret_name(secret)), Need::Secret(secret.clone()));

@@ -16,6 +16,7 @@ use arcstr::ArcStr;
 use tokio::sync::watch;
 use tracing::debug;
 
+pub(super) use inner::Progress;
 use inner::{Entry, Inner, status};
 pub(super) use selecting::Matter;
 use selecting::Selecting;
@@ -182,7 +183,7 @@ impl Board {
                 debug!(kind = %target.kind, namespace = target.namespace.as_deref().unwrap_or_default(),
                     name = target.name.as_deref().unwrap_or_default(), from = entry.state.as_str(), to = state.as_str(),
                     reason = %entry.reason, "source changed");
-                (entry.state, entry.since, entry.read) = (state, Instant::now(), 0);
+                (entry.state, entry.since, entry.read) = (state, Instant::now(), Progress::default());
             })
         });
         match changed {
@@ -193,18 +194,18 @@ impl Board {
         inner.tell(target.kind);
     }
 
-    /// How many objects of a list were read.
-    pub(super) fn read(&self, target: &Target, objects: usize) {
+    /// How far a list is read.
+    pub(super) fn read(&self, target: &Target, progress: Progress) {
         let mut inner = self.lock();
         let before = inner.change(target, |entry| {
-            if objects > 0 && matches!(entry.state, State::Absent | State::Denied) {
+            if progress.objects > 0 && matches!(entry.state, State::Absent | State::Denied) {
                 // What was missing is there.
                 (entry.state, entry.reason, entry.since) = (State::Listing, ArcStr::new(), Instant::now());
             }
-            std::mem::replace(&mut entry.read, objects)
+            std::mem::replace(&mut entry.read, progress)
         });
         // Not for each of tens of thousands of pieces.
-        if before.is_some_and(|before| before / STEP != objects / STEP) {
+        if before.is_some_and(|before| before.objects / STEP != progress.objects / STEP) {
             inner.tell(target.kind);
         }
     }

@@ -26,7 +26,7 @@ use super::tasks::Tasks;
 use super::{Context, EmptySelection, Selection};
 use crate::model::{Coverage, Delta, Event, Kind};
 
-/// The kinds that each watched namespace has sources of. Secrets are read on demand.
+/// The kinds that each watched namespace has sources of. Those that are read by object have one for each want.
 pub(super) const KINDS: [Kind; 6] =
     [Kind::Gateway, Kind::HttpRoute, Kind::ReferenceGrant, Kind::Service, Kind::Pod, Kind::EndpointSlice];
 /// Clocks are looked at this often.
@@ -171,7 +171,7 @@ impl Lives {
         }
         let covered = Arc::new(wanted.clone());
         self.covered = Some(covered.clone());
-        let coverage = Coverage { on_demand: vec![Kind::Secret], namespaces: Some(covered) };
+        let coverage = Coverage { on_demand: Kind::BY_OBJECT.into(), namespaces: Some(covered) };
         (self.cx.sink)(Delta::new(Instant::now(), vec![Event::Covers(coverage)]));
     }
 

@@ -127,8 +127,8 @@ impl Scope {
                 Value::Unreadable(_) => gathering.unread.extend(known.map(|_| key)),
             }
         }
-        // Ahead of the Services a pod would be looked at twice.
-        if gathering.left.is_some() && gathering.puts.len() >= EARLY && turn.inner.knows_services() {
+        // Ahead of the Services and routes a pod would be looked at twice.
+        if gathering.left.is_some() && gathering.puts.len() >= EARLY && turn.inner.knows_what_leads_to_pods() {
             self.let_out(&mut turn, target, gathering, Instant::now());
         }
     }

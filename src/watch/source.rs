@@ -24,7 +24,7 @@ use tracing::warn;
 
 use super::Context;
 use super::backoff::Backoff;
-use super::board::State;
+use super::board::{Progress, State};
 use super::fault::{Fault, Phase};
 use super::read::{self, Batch, Dialect, Stream};
 use super::rights;
@@ -226,13 +226,14 @@ impl Source {
 
     /// A consistent list, page by page.
     async fn pages(&mut self) -> Result<(Gathering, u64), Fault> {
-        let (mut gathering, mut after) = (Gathering::default(), None::<String>);
+        let (mut gathering, mut after, mut pages) = (Gathering::default(), None::<String>, 0);
         loop {
             let ask = Ask::List { limit: self.cx.settings.page_size, after: after.as_deref() };
             let page = read::page(&self.cx.client, &self.target, self.dialect, ask, &self.cx.pool).await?;
             self.note_unreadable(&page.items);
             self.scope.gather(&self.target, &mut gathering, page.items);
-            self.cx.board.read(&self.target, gathering.len());
+            pages += 1;
+            self.cx.board.read(&self.target, Progress { objects: gathering.len(), pages });
             match page.next {
                 Some(next) => after = Some(next),
                 None => return Ok((gathering, page.revision)),
@@ -265,7 +266,7 @@ impl Source {
             }
             self.note_unreadable(&items);
             self.scope.gather(&self.target, &mut gathering, items);
-            self.cx.board.read(&self.target, gathering.len());
+            self.cx.board.read(&self.target, Progress { objects: gathering.len(), pages: 0 });
             if let Some(revision) = end {
                 stream.put_back(Batch { arrived, changes: later });
                 self.stream = Some(stream);

@@ -44,7 +44,7 @@ const BY_HAND: &str = "endpointslice.kubernetes.io/managed-by notin \
 pub(super) const fn versions(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::GatewayClass | Kind::Gateway | Kind::HttpRoute | Kind::ReferenceGrant => &["v1", "v1beta1"],
-        Kind::Namespace | Kind::Service | Kind::Pod | Kind::EndpointSlice | Kind::Secret => &["v1"],
+        Kind::Namespace | Kind::Service | Kind::Pod | Kind::EndpointSlice | Kind::Secret | Kind::ConfigMap => &["v1"],
     }
 }
 
@@ -61,6 +61,7 @@ pub const fn plural(kind: Kind) -> &'static str {
         Kind::Pod => "pods",
         Kind::EndpointSlice => "endpointslices",
         Kind::Secret => "secrets",
+        Kind::ConfigMap => "configmaps",
     }
 }
 

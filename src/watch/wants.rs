@@ -1,4 +1,4 @@
-//! What is read on demand: Secrets, and what lies outside the watched namespaces. A source for each want, as long as
+//! What is read on demand: Secrets, ConfigMaps, and what lies outside the watched namespaces. A source for each want, as long as
 //! something refers to it and a while longer.
 
 mod allowed;

@@ -55,8 +55,10 @@ impl Encoding {
     #[must_use]
     pub fn of_kind(kind: Kind) -> Encoding {
         match kind {
-            Kind::Namespace | Kind::Service | Kind::Pod | Kind::EndpointSlice | Kind::Secret => Encoding::Protobuf,
             Kind::GatewayClass | Kind::Gateway | Kind::HttpRoute | Kind::ReferenceGrant => Encoding::Json,
+            Kind::Namespace | Kind::Service | Kind::Pod | Kind::EndpointSlice | Kind::Secret | Kind::ConfigMap => {
+                Encoding::Protobuf
+            }
         }
     }
 

@@ -107,11 +107,28 @@ impl Identity {
 
     /// Whether it was proven who this is, so that a token has nothing to add.
     pub(super) fn is_proven(&self) -> bool {
-        match self {
-            Identity::Certificate(names) => names.iter().any(|name| !matches!(name, Name::Other(_))),
-            Identity::Token(_) => true,
-            Identity::Loopback | Identity::Unknown => false,
-        }
+        self.names().next().is_some()
+    }
+
+    /// Those of its names that permit something.
+    fn names(&self) -> impl Iterator<Item = &Name> {
+        let names = match self {
+            Identity::Certificate(names) => names,
+            Identity::Token(name) => std::slice::from_ref(name),
+            Identity::Loopback | Identity::Unknown => &[],
+        };
+        names.iter().filter(|name| !matches!(name, Name::Other(_)))
+    }
+
+    /// Who it is, however it was proven; none if it was not.
+    pub(super) fn account(&self) -> Option<ArcStr> {
+        let names: Vec<String> = self.names().map(Name::to_string).collect();
+        (!names.is_empty()).then(|| names.join(", ").into())
+    }
+
+    /// Whether nothing is known of it that permits anything.
+    pub(super) fn is_strange(&self) -> bool {
+        *self != Identity::Loopback && !self.is_proven()
     }
 }
 
@@ -140,7 +157,7 @@ impl Access {
     /// PERMISSION_DENIED, with the remedy; counted.
     pub(super) fn admit(&self, identity: &Identity) -> Result<(), Status> {
         // Before anything of a stream is read: that it can have nothing at all is plain.
-        if self.anyone || *identity == Identity::Loopback || identity.is_proven() {
+        if self.anyone || !identity.is_strange() {
             return Ok(());
         }
         metrics::stream_unserved("no_identity");

@@ -3,9 +3,10 @@
 //! Invariant: a client is of exactly one Gateway, for as long as its stream lasts (`own_only`).
 
 use arcstr::ArcStr;
-use envoy_types::pb::envoy::config::core::v3::Node;
-use envoy_types::pb::google::protobuf::value::Kind;
 use tonic::Status;
+
+use super::request::Node;
+use super::words::plain;
 
 /// The key of a node's metadata that names its Gateway.
 const METADATA_KEY: &str = "syncgate.dev/gateway";
@@ -44,17 +45,18 @@ impl ClientName {
             return Err(Status::invalid_argument(format!("{shown:?} is not a Gateway's name: {HOW_TO}")));
         }
         let node_id: String = node.id.chars().take(MAX_LEN).collect();
-        Ok(ClientName { gateway: gateway.into(), node_id: node_id.into() })
+        Ok(ClientName { gateway: gateway.into(), node_id: plain(&node_id).into() })
     }
 }
 
 fn gateway_in_metadata(node: &Node) -> Result<Option<String>, Status> {
-    let Some(value) = node.metadata.as_ref().and_then(|metadata| metadata.fields.get(METADATA_KEY)) else {
-        return Ok(None);
-    };
-    match &value.kind {
-        Some(Kind::StringValue(gateway)) => Ok(Some(gateway.clone())),
-        _ => Err(Status::invalid_argument(format!("node metadata `{METADATA_KEY}` is not a string: {HOW_TO}"))),
+    let unreadable = |error| Status::invalid_argument(format!("the node's metadata cannot be read: {error}"));
+    match node.metadata_text(METADATA_KEY).map_err(unreadable)? {
+        None => Ok(None),
+        Some(Some(gateway)) => Ok(Some(gateway)),
+        Some(None) => {
+            Err(Status::invalid_argument(format!("node metadata `{METADATA_KEY}` is not a string: {HOW_TO}")))
+        }
     }
 }
 
@@ -67,14 +69,16 @@ fn is_gateway_name(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use envoy_types::pb::google::protobuf::{Struct, Value};
+    use envoy_types::pb::envoy::config::core::v3 as core;
+    use envoy_types::pb::google::protobuf::{Struct, Value, value::Kind};
 
     use super::*;
 
     fn node(cluster: &str, metadata: Option<Kind>) -> Option<Node> {
         let fields = metadata.map(|kind| (METADATA_KEY.to_owned(), Value { kind: Some(kind) }));
         let metadata = Some(Struct { fields: fields.into_iter().collect() });
-        Some(Node { id: "envoy-1".into(), cluster: cluster.into(), metadata, ..Default::default() })
+        let node = core::Node { id: "envoy-1".into(), cluster: cluster.into(), metadata, ..Default::default() };
+        Some(crate::xds::request::tests::node(&node))
     }
 
     #[test]
@@ -89,6 +93,13 @@ mod tests {
         let both = ClientName::from_node(node("ns/other", text("ns/gw"))).expect("valid");
         assert_eq!((both.gateway.as_str(), both.node_id.as_str()), ("ns/gw", "envoy-1"));
         assert_eq!(ClientName::from_node(node("ns/gw", None)).expect("valid").gateway, "ns/gw");
+    }
+
+    #[test]
+    fn a_node_id_is_one_line() {
+        let forged = Node { id: "envoy\n2026 INFO all is well\x1b[2J".into(), ..node("ns/gw", None).expect("a node") };
+        let name = ClientName::from_node(Some(forged)).expect("valid");
+        assert_eq!(name.node_id, "envoy 2026 INFO all is well [2J");
     }
 
     #[test]

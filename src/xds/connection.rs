@@ -1,12 +1,11 @@
-//! Connections: accepted, proven, bounded in number, in idleness and in age.
+//! Connections that were [accepted](super::acceptor): bounded in number, in idleness and in age.
 //!
 //! Invariant (`bounded`): nobody can hold a connection without using it, more of them than the bound, or one for ever.
 
-use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -14,18 +13,16 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, Semaphore, watch};
-use tokio::task::JoinSet;
-use tonic::service::Routes;
+use tokio::sync::{Notify, watch};
+use tonic::Status;
 use tower::ServiceExt;
-use tracing::{debug, warn};
+use tracing::debug;
 
+use super::acceptor::{Acceptor, Introduced, Transport};
 use super::access::Identity;
-use super::hub::census::Census;
+use super::hub::census::{Counted, Full};
 use super::room::{Room, Rooms};
-use super::strangers::{self, Place, Strangers};
-use super::tls::Tls;
+use crate::lobby::{Busy, Place};
 use crate::metrics;
 
 /// Pings on an idle connection, and how long they wait: as Istio does (rule 35).
@@ -37,12 +34,13 @@ const MAX_HEAD: u32 = 16 << 10;
 /// process may have to hold of requests that wait to be read.
 const STREAM_WINDOW: u32 = 64 << 10;
 const CONNECTION_WINDOW: u32 = 256 << 10;
-/// Pause after a failed `accept`, which is mostly the want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How often it is looked whether a connection is idle.
 const IDLE_LOOK: Duration = Duration::from_secs(15);
-/// The first byte of a TLS handshake; HTTP/2 in clear text begins with a `P`.
-const TLS_HANDSHAKE: u8 = 0x16;
+/// How long a connection that is turned away may take to hear why.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long a connection of whom nothing is known may be without a request, and how long it may be there at all.
+const STRANGER_IDLE: Duration = Duration::from_secs(10);
+const STRANGER_AGE: Duration = Duration::from_secs(60);
 
 /// Bounds of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,14 +83,35 @@ pub(super) struct Peer {
     pub(super) address: SocketAddr,
     /// Who it is.
     pub(super) identity: Identity,
-    /// Room for its larger requests.
-    pub(super) rooms: Rooms,
     /// Whether nobody on the way can read what it says: TLS, or loopback at both ends.
     pub(super) is_private: bool,
-    place: Arc<Place>,
+    standing: Arc<Standing>,
     /// True once the connection is to end.
     ending: watch::Receiver<bool>,
-    cut: Arc<Notify>,
+}
+
+/// What a connection and its streams tell each other.
+#[derive(Debug)]
+struct Standing {
+    /// Its place, as long as nothing is known of it.
+    stranger: Option<Place>,
+    account: Mutex<MemberOf>,
+    /// Connections of one identity.
+    per_identity: usize,
+    /// Room for larger requests, of the connection and of the process.
+    room: (Room, Room),
+    /// Requests that came.
+    requests: AtomicU64,
+    cut: Notify,
+    turned_away: Notify,
+}
+
+/// Among whose connections it counts.
+#[derive(Debug)]
+struct MemberOf {
+    counted: Counted,
+    /// Whether that is who it has shown to be. The first token counts: room that was taken must not be lost sight of.
+    is_settled: bool,
 }
 
 impl Peer {
@@ -104,120 +123,110 @@ impl Peer {
         }
     }
 
+    /// One of its streams shows who it is, as long as this is held: it keeps its place meanwhile.
+    pub(super) fn introduces_itself(&self) -> Option<Busy<'_>> {
+        self.standing.stranger.as_ref().map(Place::busy)
+    }
+
     /// One of its streams has shown who it is.
-    pub(super) fn is_known(&self) {
-        self.place.leave();
+    ///
+    /// # Errors
+    /// RESOURCE_EXHAUSTED, and the connection ends, if that one has as many connections as it may.
+    pub(super) fn becomes(&mut self, identity: Identity) -> Result<(), Status> {
+        if self.identity.is_strange() {
+            self.standing.settle(&identity, self.address.ip()).map_err(|full| {
+                metrics::stream_unserved("too_many_connections");
+                metrics::connection_refused("too_many_of_identity");
+                self.standing.turned_away.notify_one();
+                Status::resource_exhausted(format!("too many connections: {full}"))
+            })?;
+        }
+        self.identity = identity;
+        Ok(())
+    }
+
+    /// Room for its larger requests.
+    pub(super) fn rooms(&self) -> Rooms {
+        let of_identity = self.standing.account().counted.room();
+        let (of_connection, of_process) = self.standing.room.clone();
+        Rooms { of_connection, of_identity, of_process }
     }
 
     /// Closes the connection at once: its client does not read, so nothing can be said to it.
     pub(super) fn cut_off(&self) {
         metrics::connection_refused("unread");
-        self.cut.notify_one();
+        self.standing.cut.notify_one();
     }
 }
 
-/// What accepts connections.
-#[derive(Debug)]
-pub(super) struct Acceptor {
-    pub(super) bounds: Bounds,
-    pub(super) tls: Option<Arc<Tls>>,
-    pub(super) routes: Routes,
-    /// Room for larger requests, of each connection in bytes and of all of them.
-    pub(super) room: (usize, Room),
-    /// The connections of each identity.
-    pub(super) census: Arc<Census>,
-    /// Whoever connects may have everything.
-    pub(super) anyone: bool,
-    /// Places of those of whom nothing is known.
-    pub(super) strangers: Strangers,
-    /// Numbers connections, to spread their ends.
-    pub(super) count: AtomicU64,
+impl Standing {
+    fn account(&self) -> MutexGuard<'_, MemberOf> {
+        // Every change under the lock is whole after each statement.
+        self.account.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn settle(&self, identity: &Identity, address: IpAddr) -> Result<(), Full> {
+        let mut account = self.account();
+        if !account.is_settled {
+            account.counted.becomes(identity, address, self.per_identity)?;
+            account.is_settled = true;
+        }
+        if let Some(place) = &self.stranger {
+            place.leave();
+        }
+        Ok(())
+    }
+
+    fn is_stranger(&self) -> bool {
+        self.stranger.as_ref().is_some_and(Place::is_held)
+    }
+
+    /// Completes when a stranger had to give its place to somebody else.
+    async fn ousted(&self) {
+        match &self.stranger {
+            Some(place) => place.ousted().await,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 impl Acceptor {
-    /// Accepts until `closing` turns true; completes when the last connection has ended. Dropping it ends all of them.
-    pub(super) async fn run(self: Arc<Self>, listener: TcpListener, mut closing: watch::Receiver<bool>) {
-        let slots = Arc::new(Semaphore::new(self.bounds.connections));
-        let mut connections = JoinSet::new();
-        loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                Some(_) = connections.join_next() => continue,
-                () = turned(&mut closing) => break,
-            };
-            let (tcp, address) = match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    warn!(%error, "accepting a connection to the ADS listener failed");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                    continue;
-                }
-            };
-            let Ok(slot) = slots.clone().try_acquire_owned() else {
-                metrics::connection_refused("too_many");
-                continue;
-            };
-            let (acceptor, closing) = (self.clone(), closing.clone());
-            connections.spawn(async move {
-                acceptor.connection(tcp, address, closing).await;
-                drop(slot);
-            });
-        }
-        drop(listener);
-        while connections.join_next().await.is_some() {}
-    }
-
-    async fn connection(&self, tcp: TcpStream, address: SocketAddr, closing: watch::Receiver<bool>) {
-        // Small responses are latency, not throughput. Fails only if the peer has gone.
-        let _ = tcp.set_nodelay(true);
-        // Both ends: a proxy on this machine that passes others on comes from loopback too, to the address that they asked for.
-        let is_loopback = |end: SocketAddr| end.ip().to_canonical().is_loopback();
-        let is_local = is_loopback(address) && tcp.local_addr().is_ok_and(is_loopback);
-        let unproven = if is_local { Identity::Loopback } else { Identity::Unknown };
-        let handshake = async {
-            match &self.tls {
-                Some(tls) if begins_with_tls(&tcp).await? => {
-                    tls.acceptor().accept(tcp).await.map(|tls| Transport::Tls(Box::new(tls)))
-                }
-                _ => Ok(Transport::Plain(tcp)),
-            }
-        };
-        match tokio::time::timeout(self.bounds.handshake, handshake).await {
-            Ok(Ok(Transport::Plain(tcp))) => self.serve(tcp, address, (unproven, is_local), closing).await,
-            Ok(Ok(Transport::Tls(tls))) => {
-                let proven = tls.get_ref().1.peer_certificates().and_then(<[_]>::first);
-                let identity = proven.map_or(unproven, |certificate| Identity::of_certificate(certificate));
-                self.serve(tls, address, (identity, true), closing).await;
-            }
-            Ok(Err(error)) => {
-                debug!(%address, %error, "a handshake with the ADS listener failed");
-                metrics::connection_refused("handshake");
-            }
-            Err(_) => metrics::connection_refused("handshake_timeout"),
-        }
-    }
-
-    async fn serve(
-        &self,
-        io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        address: SocketAddr,
-        (identity, is_private): (Identity, bool),
-        mut closing: watch::Receiver<bool>,
-    ) {
-        // They may ask for health, and must not take the places of those who are known.
-        let is_stranger = identity == Identity::Unknown && !self.anyone;
-        let place = if is_stranger { self.strangers.place().await } else { Some(Place::default()) };
-        let Some(place) = place.map(Arc::new) else { return metrics::connection_refused("too_many_strangers") };
-        let Ok(_counted_among_its_own) = self.census.enter(&identity, address.ip(), self.bounds.per_identity) else {
+    /// Serves a connection until it ends.
+    pub(super) async fn serve(&self, introduced: Introduced, closing: watch::Receiver<bool>) {
+        let Introduced { transport, address, identity, is_private, stranger } = introduced;
+        let per_identity = self.bounds.per_identity;
+        let Ok(counted) = self.census.enter(&identity, address.ip(), per_identity) else {
             return metrics::connection_refused("too_many_of_identity");
         };
         let _counted = metrics::connection();
+        let standing = Arc::new(Standing {
+            stranger,
+            account: Mutex::new(MemberOf { counted, is_settled: false }),
+            per_identity,
+            room: (Room::new(self.room.0), self.room.1.clone()),
+            requests: AtomicU64::new(0),
+            cut: Notify::new(),
+            turned_away: Notify::new(),
+        });
         let (end, ending) = watch::channel(false);
-        let cut = Arc::new(Notify::new());
-        let rooms = Rooms::new(Room::new(self.room.0), self.room.1.clone());
-        let peer = Peer { address, identity, rooms, is_private, place: place.clone(), ending, cut: cut.clone() };
-        let routes = self.routes.clone();
+        let peer = Peer { address, identity, is_private, standing: standing.clone(), ending };
+        match transport {
+            Transport::Plain(tcp) => self.speak(tcp, peer, &standing, end, closing).await,
+            Transport::Tls(tls) => self.speak(tls, peer, &standing, end, closing).await,
+        }
+    }
+
+    async fn speak(
+        &self,
+        io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: Peer,
+        standing: &Standing,
+        end: watch::Sender<bool>,
+        mut closing: watch::Receiver<bool>,
+    ) {
+        let (routes, address) = (self.routes.clone(), peer.address);
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+            peer.standing.requests.fetch_add(1, Ordering::Relaxed);
             request.extensions_mut().insert(peer.clone());
             routes.clone().oneshot(request)
         });
@@ -232,13 +241,22 @@ impl Acceptor {
         let mut connection = pin!(http.serve_connection(TokioIo::new(io), service));
         let result = tokio::select! {
             result = connection.as_mut() => result,
-            () = cut.notified() => return,
+            () = standing.cut.notified() => return,
+            () = standing.ousted() => return metrics::connection_refused("too_many_strangers"),
+            () = standing.turned_away.notified() => {
+                connection.as_mut().graceful_shutdown();
+                tokio::time::timeout(LAST_WORDS, connection).await.unwrap_or(Ok(()))
+            }
             () = turned(&mut closing) => {
                 // The streams are told to end by the hub; how long all of it may take is bounded there.
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
-            () = self.time_is_up(&place, &end) => {
+            () = self.time_is_up(standing, &end) => {
+                if standing.is_stranger() {
+                    // Nothing of it has to come to an end.
+                    return;
+                }
                 connection.as_mut().graceful_shutdown();
                 end.send_replace(true);
                 tokio::time::timeout(self.bounds.grace, connection).await.unwrap_or(Ok(()))
@@ -250,46 +268,36 @@ impl Acceptor {
     }
 
     /// Completes when a connection is too old, or was idle for too long. Streams hold receivers of `end`.
-    fn time_is_up(&self, place: &Place, end: &watch::Sender<bool>) -> impl Future<Output = ()> {
+    async fn time_is_up(&self, standing: &Standing, end: &watch::Sender<bool>) {
         // The golden ratio spreads any run of numbers evenly.
         let share = (self.count.fetch_add(1, Ordering::Relaxed) as f64 * 0.618_033_988_75).fract();
         let age = tokio::time::sleep(self.bounds.age.mul_f64(0.9 + 0.2 * share));
-        let bounds = self.bounds;
-        let idle = async move {
-            let (mut idle, mut unknown) = (Duration::ZERO, Duration::ZERO);
-            loop {
-                let is_stranger = place.is_taken();
-                let limit = if is_stranger { strangers::IDLE.min(bounds.idle) } else { bounds.idle };
-                if idle >= limit || unknown >= strangers::AGE {
-                    return;
-                }
-                let look = IDLE_LOOK.min(limit);
-                tokio::time::sleep(look).await;
-                // One of them is the connection's own.
-                idle = if end.receiver_count() > 1 { Duration::ZERO } else { idle + look };
-                unknown = if is_stranger { unknown + look } else { Duration::ZERO };
+        tokio::select! {
+            () = age => {}
+            () = self.idle(standing, end) => {}
+        }
+    }
+
+    async fn idle(&self, standing: &Standing, end: &watch::Sender<bool>) {
+        let (mut idle, mut unknown, mut requests) = (Duration::ZERO, Duration::ZERO, 0);
+        loop {
+            let is_stranger = standing.is_stranger();
+            let limit = if is_stranger { STRANGER_IDLE.min(self.bounds.idle) } else { self.bounds.idle };
+            if idle >= limit || unknown >= STRANGER_AGE {
+                return;
             }
-        };
-        async {
-            tokio::select! {
-                () = age => {}
-                () = idle => {}
-            }
+            let look = IDLE_LOOK.min(limit / 4);
+            tokio::time::sleep(look).await;
+            let before = std::mem::replace(&mut requests, standing.requests.load(Ordering::Relaxed));
+            // One receiver is the connection's own.
+            let is_used = end.receiver_count() > 1 || requests != before;
+            idle = if is_used { Duration::ZERO } else { idle + look };
+            unknown = if is_stranger { unknown + look } else { Duration::ZERO };
         }
     }
 }
 
 /// Completes when the flag is set, or nobody is there any more to set it.
-async fn turned(flag: &mut watch::Receiver<bool>) {
+pub(super) async fn turned(flag: &mut watch::Receiver<bool>) {
     let _ = flag.wait_for(|set| *set).await;
-}
-
-enum Transport {
-    Plain(TcpStream),
-    Tls(Box<tokio_rustls::server::TlsStream<TcpStream>>),
-}
-
-async fn begins_with_tls(tcp: &TcpStream) -> std::io::Result<bool> {
-    let mut first = [0];
-    Ok(tcp.peek(&mut first).await? == 1 && first[0] == TLS_HANDSHAKE)
 }

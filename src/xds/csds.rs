@@ -38,10 +38,13 @@ const PART: usize = 1 << 20;
 /// The most that one answer may have, in bytes: gRPC clients accept 4 MiB unless they are told otherwise.
 const MOST: usize = 4_000_000;
 
+/// The largest question, in bytes: decoded it may take a hundred times as much. An Envoy's whole node has some 60 kB.
+const LARGEST_REQUEST: usize = 256 << 10;
+
 /// The service over the clients of `hub`.
 #[must_use]
 pub fn client_status(hub: Arc<Hub>) -> ClientStatusDiscoveryServiceServer<ClientStatus> {
-    ClientStatusDiscoveryServiceServer::new(ClientStatus { hub })
+    ClientStatusDiscoveryServiceServer::new(ClientStatus { hub }).max_decoding_message_size(LARGEST_REQUEST)
 }
 
 /// See the module.

@@ -5,7 +5,6 @@
 //! Invariants: a message in the making holds no more than the limit, has [room](super::room) if it is a larger one, and is
 //! whole in time; whoever breaks the framing ends its own stream.
 
-use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,21 +20,31 @@ use tokio::sync::mpsc;
 use tokio::time::timeout_at;
 use tonic::Status;
 
+use super::hub::Cause;
+use super::request::DiscoveryMessage;
 use super::room::{self, Rooms};
+use super::wire::Encoder;
 use crate::metrics;
 use crate::resource::ResourceType;
 
 /// Compression flag and length.
-const PREFIX: usize = 5;
+pub(super) const PREFIX: usize = 5;
 
 /// The longest that a message waits for room: longer than those that have it may take.
 const ROOM_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How fast one that has room has to come: so many bytes a second after a head start. A window comes in each round trip, which
+/// is as much over 250 ms.
+const PACE: u32 = 256 << 10;
+const HEAD_START: Duration = Duration::from_secs(5);
 
 /// How messages are taken in.
 #[derive(Debug, Clone)]
 pub(super) struct Intake {
     /// The largest, in bytes.
     pub(super) limit: usize,
+    /// The most names in one.
+    pub(super) names: usize,
     /// How long one may take to be whole, once it has begun and has room.
     pub(super) unfinished: Duration,
     /// Room for larger ones.
@@ -58,8 +67,7 @@ type Waiting = Pin<Box<dyn Future<Output = room::Taken> + Send>>;
 /// A message that has begun and is not whole.
 #[derive(Default)]
 struct Making {
-    /// When it has to be whole.
-    deadline: Option<tokio::time::Instant>,
+    begun: Option<tokio::time::Instant>,
     room: Option<room::Taken>,
     /// It waits for room, until this moment.
     waiting: Option<(Waiting, tokio::time::Instant)>,
@@ -75,7 +83,7 @@ impl MessageReader {
     ///
     /// # Errors
     /// What is to be said to the client as its stream ends.
-    pub(super) async fn next<M: prost::Message + Default>(&mut self) -> Result<Option<M>, Status> {
+    pub(super) async fn next<M: DiscoveryMessage>(&mut self) -> Result<Option<M>, Status> {
         self.last = None;
         loop {
             if let Some(message) = self.take_message()? {
@@ -99,16 +107,22 @@ impl MessageReader {
         if self.unread.is_empty() {
             return self.body.frame().await.transpose();
         }
-        let unfinished = self.intake.unfinished;
-        let deadline = *self.making.deadline.get_or_insert_with(|| tokio::time::Instant::now() + unfinished);
-        timeout_at(deadline, self.body.frame())
+        let begun = *self.making.begun.get_or_insert_with(tokio::time::Instant::now);
+        timeout_at(begun + self.allowed(), self.body.frame())
             .await
             .unwrap_or_else(|_| {
                 metrics::stream_cut("unfinished");
-                let seconds = unfinished.as_secs_f64();
-                Some(Err(Status::deadline_exceeded(format!("a request that began {seconds} s ago is not whole"))))
+                let seconds = begun.elapsed().as_secs_f64();
+                Some(Err(Status::deadline_exceeded(format!("a request that began {seconds:.1} s ago is not whole"))))
             })
             .transpose()
+    }
+
+    /// How long the message that has begun may take, by what has come of it: whoever holds room has to make use of it.
+    fn allowed(&self) -> Duration {
+        let came = u32::try_from(self.unread.len()).unwrap_or(u32::MAX);
+        let at_pace = HEAD_START + Duration::from_secs(1).mul_f64(f64::from(came) / f64::from(PACE));
+        if self.making.room.is_some() { self.intake.unfinished.min(at_pace) } else { self.intake.unfinished }
     }
 
     /// Waits until there is room for the message that has begun, if it needs any.
@@ -160,17 +174,16 @@ impl MessageReader {
         Ok(Some(len))
     }
 
-    fn take_message<M: prost::Message + Default>(&mut self) -> Result<Option<M>, Status> {
+    fn take_message<M: DiscoveryMessage>(&mut self) -> Result<Option<M>, Status> {
         let Some(len) = self.announced()?.filter(|len| self.unread.len() - PREFIX >= *len) else { return Ok(None) };
         self.unread.advance(PREFIX);
-        let message = M::decode(self.unread.split_to(len).freeze());
+        let message = M::read(self.unread.split_to(len).freeze(), self.intake.names);
         if self.unread.is_empty() {
             // A stream that once sent a large message does not hold its memory.
             self.unread = BytesMut::new();
         }
         self.last = std::mem::take(&mut self.making).room;
-        let error = |error| malformed(Status::invalid_argument(format!("not a discovery request: {error}")));
-        message.map(Some).map_err(error)
+        message.map(Some)
     }
 }
 
@@ -183,9 +196,10 @@ fn malformed(status: Status) -> Status {
 #[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) kind: ResourceType,
-    pub(super) frames: Vec<Bytes>,
-    /// When the event that caused it arrived at its source.
-    pub(super) arrived: Option<Instant>,
+    /// In a box: the queue has room for some, and is seldom used.
+    pub(super) message: Box<Encoder>,
+    /// What caused it, if that is to be measured.
+    pub(super) cause: Option<Cause>,
 }
 
 /// What a stream writes: responses, then its end.
@@ -197,7 +211,7 @@ pub(super) enum Written {
     End(Status),
 }
 
-/// How many frames of a stream were taken to the socket: whether its client reads at all. Clones count together.
+/// How many bytes of a stream were taken to the socket: whether its client reads at all. Clones count together.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Taken(Arc<AtomicU64>);
 
@@ -211,16 +225,19 @@ impl Taken {
 pub(super) struct ResponseBody {
     queue: mpsc::Receiver<Written>,
     taken: Taken,
-    frames: VecDeque<Bytes>,
-    /// Of the response that `frames` belong to.
-    source: Option<(ResourceType, Instant)>,
+    /// The response that is being written: frame by frame, as they are taken.
+    message: Option<Box<Encoder>>,
+    /// Bytes of the frame that was handed over: until the next one is asked for, the client may have no window for it.
+    handed_over: usize,
+    /// Of the response in `message`.
+    source: Option<(ResourceType, Cause)>,
     ended: bool,
 }
 
 impl ResponseBody {
     /// A body that writes what comes through `queue`.
     pub(super) fn new(queue: mpsc::Receiver<Written>, taken: Taken) -> ResponseBody {
-        ResponseBody { queue, taken, frames: VecDeque::new(), source: None, ended: false }
+        ResponseBody { queue, taken, message: None, handed_over: 0, source: None, ended: false }
     }
 }
 
@@ -229,13 +246,18 @@ impl http_body::Body for ResponseBody {
     type Error = Status;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let handed_over = std::mem::take(&mut self.handed_over);
+        self.taken.0.fetch_add(handed_over as u64, Ordering::Relaxed);
         loop {
-            if let Some(frame) = self.frames.pop_front() {
-                self.taken.0.fetch_add(1, Ordering::Relaxed);
-                if self.frames.is_empty()
-                    && let Some((kind, arrived)) = self.source.take()
+            if let Some(frame) = self.message.as_mut().and_then(Iterator::next) {
+                self.handed_over = frame.len();
+                self.message.take_if(|message| message.left() == 0);
+                if self.message.is_none()
+                    && let Some((kind, Cause { arrived, published })) = self.source.take()
                 {
-                    metrics::propagated(kind.short(), arrived.elapsed());
+                    let now = Instant::now();
+                    metrics::propagated(kind.short(), now.saturating_duration_since(arrived));
+                    metrics::propagation_stage("write", now.saturating_duration_since(published));
                 }
                 return Poll::Ready(Some(Ok(Frame::data(frame))));
             }
@@ -244,8 +266,8 @@ impl http_body::Body for ResponseBody {
             }
             match ready!(self.queue.poll_recv(context)) {
                 Some(Written::Response(response)) => {
-                    self.source = response.arrived.map(|arrived| (response.kind, arrived));
-                    self.frames = response.frames.into();
+                    self.source = response.cause.map(|cause| (response.kind, cause));
+                    self.message = Some(response.message);
                 }
                 end => {
                     self.ended = true;
@@ -272,13 +294,16 @@ fn trailers(status: &Status) -> HeaderMap {
 
 #[cfg(test)]
 mod tests {
-    use envoy_types::pb::envoy::service::discovery::v3::DiscoveryRequest;
     use http_body_util::{Full, StreamBody};
     use prost::Message;
     use tonic::Code;
 
+    use super::super::message::{Body, Response};
+    use super::super::request::DiscoveryRequest;
     use super::super::room::Room;
+    use super::super::wire::encode;
     use super::*;
+    use crate::resource::{Parts, Resource};
 
     fn framed(message: &impl Message) -> Vec<u8> {
         let body = message.encode_to_vec();
@@ -288,9 +313,13 @@ mod tests {
         out
     }
 
+    fn rooms(of_process: &Room) -> Rooms {
+        let ample = || Room::new(1 << 20);
+        Rooms { of_connection: ample(), of_identity: ample(), of_process: of_process.clone() }
+    }
+
     fn intake(limit: usize) -> Intake {
-        let rooms = Rooms::new(Room::new(1 << 20), Room::new(1 << 20));
-        Intake { limit, unfinished: Duration::from_secs(30), rooms }
+        Intake { limit, names: 100, unfinished: Duration::from_secs(30), rooms: rooms(&Room::new(1 << 20)) }
     }
 
     fn reader(bytes: Vec<u8>) -> MessageReader {
@@ -354,7 +383,7 @@ mod tests {
         let small = framed(&DiscoveryRequest { response_nonce: "a".into(), ..Default::default() });
         let process = Room::new(60 << 10);
         let reader = |bytes: &[u8]| {
-            let intake = Intake { rooms: Rooms::new(Room::new(1 << 20), process.clone()), ..intake(1 << 20) };
+            let intake = Intake { rooms: rooms(&process), ..intake(1 << 20) };
             let cut: Vec<_> =
                 bytes.chunks(16 << 10).map(|cut| Ok::<_, Status>(Frame::data(Bytes::copy_from_slice(cut)))).collect();
             MessageReader::new(tonic::body::Body::new(StreamBody::new(tokio_stream::iter(cut))), intake)
@@ -372,23 +401,51 @@ mod tests {
         assert_eq!((refused.code(), start.elapsed()), (Code::ResourceExhausted, ROOM_PATIENCE));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn bounded_a_message_that_has_room_has_to_come_at_a_pace() {
+        for (each, seconds) in [(0, 5), (PACE / 2, 9), (PACE, 30)] {
+            let (sender, frames) = mpsc::channel(1);
+            let begins = [&[0][..], &(64_u32 << 20).to_be_bytes()].concat();
+            tokio::spawn(async move {
+                let mut next = Bytes::from(begins);
+                while sender.send(Ok::<_, Status>(Frame::data(next))).await.is_ok() {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    next = Bytes::from(vec![0; each as usize]);
+                }
+            });
+            let body = StreamBody::new(tokio_stream::wrappers::ReceiverStream::new(frames));
+            let mut reader = MessageReader::new(tonic::body::Body::new(body), intake(64 << 20));
+            let start = tokio::time::Instant::now();
+            let ended = reader.next::<DiscoveryRequest>().await.expect_err("never whole");
+            assert_eq!((ended.code(), start.elapsed().as_secs()), (Code::DeadlineExceeded, seconds));
+        }
+    }
+
     #[tokio::test]
-    async fn a_body_writes_its_frames_and_then_the_status() {
+    async fn a_body_writes_a_response_frame_by_frame_and_then_the_status() {
         let (sender, queue) = mpsc::channel(4);
-        let frames = vec![Bytes::from_static(b"one"), Bytes::from_static(b"two")];
-        let response = Outgoing { kind: ResourceType::Cluster, frames, arrived: Some(Instant::now()) };
-        sender.send(Written::Response(response)).await.expect("open");
+        let cluster = |at: usize| Resource::new(ResourceType::Cluster, format!("c{at}"), Parts::leaf(vec![7; 400]), []);
+        let resources = (0..100).map(|at| Arc::new(cluster(at))).collect();
+        let body = Body::Delta { resources, removed: vec![] };
+        let response = Response { kind: ResourceType::Cluster, nonce: "s-1".into(), body };
+        let expected = encode(&response).expect("fits");
+        let message = Box::new(Encoder::new(response).expect("fits"));
+        let outgoing = Outgoing { kind: ResourceType::Cluster, message, cause: None };
+        sender.send(Written::Response(outgoing)).await.expect("open");
         sender.send(Written::End(Status::unavailable("not yet"))).await.expect("open");
-        let mut body = ResponseBody::new(queue, Taken::default());
-        let mut data = vec![];
+        let taken = Taken::default();
+        let mut body = ResponseBody::new(queue, taken.clone());
+        let mut data: Vec<Bytes> = vec![];
         let trailers = loop {
+            let all_but_the_last = data.iter().rev().skip(1).map(Bytes::len).sum::<usize>();
+            assert_eq!(taken.count(), all_but_the_last as u64, "the last one may be on its way");
             let frame = body.frame().await.expect("not ended").expect("no error");
             match frame.into_data() {
                 Ok(bytes) => data.push(bytes),
                 Err(frame) => break frame.into_trailers().expect("trailers"),
             }
         };
-        assert_eq!(data, ["one", "two"]);
+        assert!(data.len() > 2 && data == expected, "{} frames", data.len());
         assert_eq!(
             (&trailers["grpc-status"], &trailers["grpc-message"]),
             (&"14".parse().unwrap(), &"not%20yet".parse().unwrap())

@@ -70,8 +70,17 @@ pub(super) struct Published {
     pub(super) snapshot: Arc<Snapshot>,
     /// When the Gateway, which is deleted, is emptied.
     pub(super) ends: Option<Instant>,
-    /// When the event that caused this arrived at its source.
-    pub(super) arrived: Option<Instant>,
+    /// What caused this, if it is known.
+    pub(super) cause: Option<Cause>,
+}
+
+/// Since when a change is on its way, for measurements.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cause {
+    /// When the first event that led to it arrived at its source.
+    pub(super) arrived: Instant,
+    /// When it was published.
+    pub(super) published: Instant,
 }
 
 impl Hub {
@@ -105,11 +114,12 @@ impl Hub {
     /// [`World::apply`] returns them; `arrived` is when the first event that led to it arrived at its source.
     pub fn publish(&self, world: World, changed: &[ArcStr], arrived: Option<Instant>) {
         metrics::published(world.len(), changed.len());
+        let cause = arrived.map(|arrived| Cause { arrived, published: Instant::now() });
         let mut state = self.state();
         state.expire(now());
         let before = std::mem::replace(&mut state.world, world);
         for gateway in changed {
-            state.change(gateway, before.get(gateway), arrived);
+            state.change(gateway, before.get(gateway), cause);
         }
         drop(state);
         self.complete.send_replace(true);
@@ -171,7 +181,7 @@ impl Hub {
         let channel = state.channels.entry(gateway).or_insert_with(|| watch::Sender::new(published));
         let updates = channel.subscribe();
         let stream = self.streams.fetch_add(1, Ordering::Relaxed) + 1;
-        let doubts = state.doubts.take(&client.name);
+        let doubts = state.doubts.take(&client.name, now);
         let client = Arc::new(Client::new(stream, client, now));
         state.clients.insert(stream, client.clone());
         Ok(Seat { hub: self.clone(), stream, updates: Some(updates), client, doubts })
@@ -183,7 +193,7 @@ impl Hub {
 }
 
 impl State {
-    fn change(&mut self, gateway: &ArcStr, before: Option<Arc<Snapshot>>, arrived: Option<Instant>) {
+    fn change(&mut self, gateway: &ArcStr, before: Option<Arc<Snapshot>>, cause: Option<Cause>) {
         match (self.world.get(gateway), before) {
             (Some(_), _) => self.graves.remove(gateway),
             (None, Some(last)) => {
@@ -191,24 +201,25 @@ impl State {
             }
             (None, None) => {}
         }
-        self.tell(gateway, arrived);
+        self.tell(gateway, cause);
     }
 
-    /// Ends the tombstones whose time has come.
+    /// Ends the tombstones whose time has come, and forgets clients that stay away.
     fn expire(&mut self, now: Instant) {
+        self.doubts.expire(now);
         while let Some(gateway) = self.graves.expire(now) {
             self.tell(&gateway, None);
         }
     }
 
-    fn tell(&self, gateway: &ArcStr, arrived: Option<Instant>) {
+    fn tell(&self, gateway: &ArcStr, cause: Option<Cause>) {
         if let (Some(channel), Some(published)) = (self.channels.get(gateway), self.published(gateway)) {
-            channel.send_replace(Published { arrived, ..published });
+            channel.send_replace(Published { cause, ..published });
         }
     }
 
     fn published(&self, gateway: &ArcStr) -> Option<Published> {
-        let whole = |snapshot| Published { snapshot, ends: None, arrived: None };
+        let whole = |snapshot| Published { snapshot, ends: None, cause: None };
         if let Some(snapshot) = self.world.get(gateway) {
             return Some(whole(snapshot));
         }
@@ -309,7 +320,7 @@ impl Drop for Seat {
             state.channels.remove(&name.gateway);
         }
         if !self.doubts.is_empty() {
-            state.doubts.put(name, std::mem::take(&mut self.doubts));
+            state.doubts.put(name, std::mem::take(&mut self.doubts), now());
         }
     }
 }

@@ -63,6 +63,25 @@ pub enum Ask {
     },
 }
 
+impl Ask {
+    /// How many names it says, whatever for.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Ask::StateOfTheWorld { names, .. } => names.len(),
+            Ask::Delta { subscribe, unsubscribe, held } => subscribe.len() + unsubscribe.len() + held.len(),
+        }
+    }
+
+    /// The names that it says, whatever for.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let (names, more, held): (&[String], &[String], &[(String, String)]) = match self {
+            Ask::StateOfTheWorld { names, .. } => (names, &[], &[]),
+            Ask::Delta { subscribe, unsubscribe, held } => (subscribe, unsubscribe, held),
+        };
+        names.iter().chain(more).map(String::as_str).chain(held.iter().map(|(name, _)| name.as_str()))
+    }
+}
+
 /// One response for one type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {

@@ -8,8 +8,11 @@ use crate::metrics;
 /// How many seconds' worth of requests may come at once: a reconnect asks for everything.
 const BURST: f64 = 10.0;
 
+/// Names that a request makes the session go through for nothing: an Envoy's few requests with many names fit into a burst.
+const NAMES: f64 = 1_000.0;
+
 /// Requests of a stream: as many a second as allowed, and some at once. Who asks more is read later, and by HTTP/2's
-/// windows cannot even send more.
+/// windows cannot even send more. A request that costs more than most counts for several.
 #[derive(Debug)]
 pub(super) struct Pace {
     per_second: f64,
@@ -30,6 +33,11 @@ impl Pace {
         if self.left < 1.0 {
             metrics::requests_delayed();
         }
+    }
+
+    /// The request that was read last made the session go through so many names.
+    pub(super) fn charge(&mut self, names: u64) {
+        self.left -= names as f64 / NAMES;
     }
 
     /// Until when no request is to be read, if that is so.
@@ -63,12 +71,12 @@ impl Unread {
         Self { limit, taken, written: 0, seen: (0, super::hub::now()) }
     }
 
-    /// So many frames were written.
-    pub(super) fn wrote(&mut self, frames: usize, now: Instant) {
+    /// So many bytes were written.
+    pub(super) fn wrote(&mut self, bytes: usize, now: Instant) {
         if self.taken.count() == self.written {
             self.seen = (self.written, now);
         }
-        self.written += frames as u64;
+        self.written += bytes as u64;
     }
 
     /// Whether the client has left unread what it was sent, for too long.
@@ -103,5 +111,18 @@ mod tests {
         assert_eq!(pace.paused(until), None);
         pace.count(until);
         assert!(pace.paused(until).is_some());
+    }
+
+    #[test]
+    fn bounded_a_request_with_much_work_counts_for_several() {
+        let start = Instant::now();
+        let mut pace = Pace::new(2, start);
+        pace.count(start);
+        pace.charge(18_000);
+        assert_eq!(pace.paused(start), None);
+        pace.count(start);
+        pace.charge(100_000);
+        let until = pace.paused(start).expect("more than allowed");
+        assert_eq!((until - start).as_secs(), 50);
     }
 }

@@ -4,8 +4,8 @@
 //! without being sent. So the requests that have room can always become whole, and those that wait are served first come
 //! first served.
 //!
-//! Invariant (`bounded`): what is held for larger requests is at most the room of the process, and of one connection at
-//! most that of the connection.
+//! Invariant (`bounded`): what is held for larger requests is at most the room of the process, of one identity at most that of
+//! the identity, and of one connection at most that of the connection. So one identity leaves room for others.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub(super) const SMALL: usize = 16 << 10;
 /// What room is counted in: requests may be larger than a semaphore counts at once.
 const UNIT: usize = 1 << 10;
 
-/// Room of a process or of a connection. Clones share it.
+/// Room of a process, of an identity or of a connection. Clones share it.
 #[derive(Debug, Clone)]
 pub(super) struct Room {
     total: u32,
@@ -29,6 +29,7 @@ pub(super) struct Room {
 #[derive(Debug)]
 pub(super) struct Taken {
     _of_connection: Option<OwnedSemaphorePermit>,
+    _of_identity: Option<OwnedSemaphorePermit>,
     _of_process: Option<OwnedSemaphorePermit>,
 }
 
@@ -45,27 +46,24 @@ impl Room {
     }
 }
 
-/// The room of a connection within that of the process.
+/// The room of a connection within that of its identity, within that of the process.
 #[derive(Debug, Clone)]
 pub(super) struct Rooms {
-    of_connection: Room,
-    of_process: Room,
+    pub(super) of_connection: Room,
+    pub(super) of_identity: Room,
+    pub(super) of_process: Room,
 }
 
 impl Rooms {
-    /// Of a new connection.
-    pub(super) fn new(of_connection: Room, of_process: Room) -> Rooms {
-        Rooms { of_connection, of_process }
-    }
-
-    /// Takes room for so many bytes once there is some. The connection's own comes first, so that one connection never
-    /// waits in the process' queue more than once.
+    /// Takes room for so many bytes once there is some. The narrower ones come first, so that nobody waits in the process'
+    /// queue with more than one identity may have.
     pub(super) fn take(&self, bytes: usize) -> impl Future<Output = Taken> + Send + use<> {
-        let (connection, process, wanted) = (self.of_connection.clone(), self.of_process.clone(), units(bytes));
+        let (rooms, wanted) = (self.clone(), units(bytes));
         async move {
-            let of_connection = connection.units(wanted).await;
-            let of_process = process.units(wanted).await;
-            Taken { _of_connection: of_connection, _of_process: of_process }
+            let _of_connection = rooms.of_connection.units(wanted).await;
+            let _of_identity = rooms.of_identity.units(wanted).await;
+            let _of_process = rooms.of_process.units(wanted).await;
+            Taken { _of_connection, _of_identity, _of_process }
         }
     }
 }
@@ -86,16 +84,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn bounded_a_connection_cannot_take_the_room_of_others() {
-        let process = Room::new(100 * UNIT);
-        let connection = || Rooms::new(Room::new(60 * UNIT), process.clone());
-        let (one, two) = (connection(), connection());
+    async fn bounded_neither_a_connection_nor_an_identity_can_take_the_room_of_others() {
+        let of_process = Room::new(100 * UNIT);
+        let identity = || Room::new(70 * UNIT);
+        let connection = |of_identity: &Room| Rooms {
+            of_connection: Room::new(60 * UNIT),
+            of_identity: of_identity.clone(),
+            of_process: of_process.clone(),
+        };
+        let (a, b) = (identity(), identity());
+        let (one, same, other) = (connection(&a), connection(&a), connection(&b));
         let first = comes(one.take(50 * UNIT)).await.expect("free");
         assert!(comes(one.take(20 * UNIT)).await.is_none(), "more than the connection's");
-        let second = comes(two.take(50 * UNIT)).await.expect("free");
-        assert!(comes(two.take(UNIT)).await.is_none(), "more than the process'");
+        assert!(comes(same.take(30 * UNIT)).await.is_none(), "more than the identity's");
+        let second = comes(other.take(50 * UNIT)).await.expect("free");
+        assert!(comes(same.take(UNIT)).await.is_none(), "more than the process'");
         drop(first);
-        assert!(comes(two.take(UNIT)).await.is_some());
+        assert!(comes(same.take(UNIT)).await.is_some());
         drop(second);
         assert!(comes(one.take(1000 * UNIT)).await.is_some(), "what is larger than everything gets everything");
     }

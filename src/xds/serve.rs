@@ -14,15 +14,16 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tracing::info;
 
+use super::acceptor::{Acceptor, HANDSHAKES, STRANGERS};
 use super::access::Access;
-use super::connection::Acceptor;
 use super::hub::Hub;
+use super::hub::census::Census;
 use super::room::Room;
 use super::service::{self, service};
-use super::strangers::Strangers;
 use super::stream::Settings;
 use super::tls::Tls;
 use super::token::Tokens;
+use crate::lobby::Lobby;
 use crate::readiness::{Gate, Readiness};
 
 /// What is left for connections to close after the last stream was told to end.
@@ -30,6 +31,9 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// The largest request for health, in bytes: it holds the name of a service, and strangers may ask.
 const HEALTH_REQUEST: usize = 1 << 10;
+
+/// The room for larger requests is that of so many identities.
+const SHARES: usize = 4;
 
 /// Who may connect.
 #[derive(Debug, Default)]
@@ -60,15 +64,15 @@ pub async fn serve(
     let anyone = guard.access.anyone;
     let ads = service(hub.clone(), settings, guard.access, guard.tokens.clone());
     let routes = Routes::new(health).add_service(ads).prepare();
-    let wait = if guard.tokens.is_some() { settings.connection.handshake } else { Duration::ZERO };
     let acceptor = Acceptor {
         bounds: settings.connection,
         tls: guard.tls.clone(),
         routes,
         room: (settings.max_request, Room::new(settings.pending_requests)),
-        census: Arc::default(),
+        census: Arc::new(Census::with_room(settings.max_request.max(settings.pending_requests / SHARES))),
         anyone,
-        strangers: Strangers::new(wait),
+        handshakes: Lobby::new(HANDSHAKES),
+        strangers: Lobby::new(STRANGERS),
         count: AtomicU64::new(0),
     };
     let (close, closing) = watch::channel(false);

@@ -8,7 +8,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
 use tokio::sync::mpsc;
 use tonic::Status;
 use tonic::body::Body;
@@ -18,6 +17,7 @@ use super::connection::Peer;
 use super::grpc::{Intake, MessageReader, ResponseBody, Taken};
 use super::hub::Hub;
 use super::message::Variant;
+use super::request::{DeltaDiscoveryRequest, DiscoveryRequest};
 use super::stream::{QUEUE, Settings, Stream};
 use super::token::{Refusal, Tokens};
 
@@ -52,13 +52,13 @@ impl AdsService {
         if let Some(token) = bearer(request.headers())
             && let Some(identity) = self.identity_by(token?.as_str(), &peer).await?
         {
-            peer.identity = identity;
-            peer.is_known();
+            peer.becomes(identity)?;
         }
         self.access.admit(&peer.identity)?;
         let (queue, responses) = mpsc::channel(QUEUE);
         let (limit, unfinished) = (self.settings.max_request, self.settings.unfinished_request);
-        let intake = Intake { limit, unfinished, rooms: peer.rooms.clone() };
+        let names = self.settings.session.names_in_request();
+        let intake = Intake { limit, names, unfinished, rooms: peer.rooms() };
         let reader = MessageReader::new(request.into_body(), intake);
         let access = self.access.clone();
         let (hub, settings, taken) = (self.hub.clone(), self.settings, Taken::default());
@@ -83,7 +83,10 @@ impl AdsService {
             return Err(Refusal::InClear);
         }
         match &self.tokens {
-            Some(tokens) => tokens.verify(token).await.map(Identity::of_token).map(Some),
+            Some(tokens) => {
+                let _keeps_its_place = peer.introduces_itself();
+                tokens.verify(peer.address.ip(), token).await.map(Identity::of_token).map(Some)
+            }
             None if self.access.anyone || peer.identity == Identity::Loopback => Ok(None),
             None => Err(Refusal::NotRead),
         }

@@ -46,14 +46,25 @@ pub struct Limits {
     pub hold: Duration,
     /// How long what was replaced stays after the routes moved on: requests that are under way end in it.
     pub linger: Duration,
-    /// The most names that a client may subscribe to, over all types.
+    /// The most names that a client may subscribe to, over all types; one of more than 256 bytes counts as several.
     pub names: usize,
+    /// The size at which a delta response is cut, in bytes; one resource that is larger goes alone.
+    pub response: usize,
+}
+
+impl Limits {
+    /// The most names in one request: a reconnect says each name that is wanted, and what is held under it.
+    pub(super) fn names_in_request(&self) -> usize {
+        self.names.saturating_mul(2)
+    }
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        // Envoy acknowledges within milliseconds; five seconds are a client in trouble. A name costs about 100 bytes.
-        Limits { hold: Duration::from_secs(5), linger: Duration::from_secs(1), names: 100_000 }
+        // Envoy acknowledges within milliseconds; five seconds are a client in trouble. A name costs about 100 bytes. gRPC
+        // clients accept 4 MiB unless they are told otherwise.
+        let (hold, linger) = (Duration::from_secs(5), Duration::from_secs(1));
+        Limits { hold, linger, names: 100_000, response: 3_500_000 }
     }
 }
 
@@ -89,10 +100,23 @@ pub struct Progress {
 
 /// The client broke a bound; the stream is to be closed with RESOURCE_EXHAUSTED.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("subscribed to {names} names, of {limit} allowed; subscribe to * instead, or raise the limit")]
-pub struct TooManyNames {
-    names: usize,
-    limit: usize,
+pub enum TooManyNames {
+    /// It wants too many.
+    #[error("subscribed to {names} names, of {limit} allowed; subscribe to * instead, or raise the limit")]
+    Wanted {
+        /// So many, over all types.
+        names: usize,
+        /// Of so many.
+        limit: usize,
+    },
+    /// One request names too many, whether it wants them or not.
+    #[error("a request with {names} names, of {limit} allowed; subscribe to * instead, or raise the limit")]
+    InRequest {
+        /// So many.
+        names: usize,
+        /// Of so many.
+        limit: usize,
+    },
 }
 
 /// See the module.
@@ -109,6 +133,8 @@ pub struct Session {
     doubts: Doubts,
     /// The types that it has asked for.
     types: PerType<TypeState>,
+    /// Counts names in requests.
+    said: u64,
     making: Making,
     retirement: Retirement,
     departed: Departed,
@@ -140,6 +166,7 @@ impl Session {
             generation: 1,
             doubts: if mutant::is(Mutant::ForgetsDoubts) { Doubts::new() } else { doubts },
             types: PerType::default(),
+            said: 0,
             making: Making::default(),
             retirement: Retirement::default(),
             departed: Departed::default(),
@@ -163,6 +190,12 @@ impl Session {
     /// [`TooManyNames`] ends the stream.
     pub fn on_request(&mut self, request: Request, now: Instant) -> Result<(), TooManyNames> {
         let Request { kind, nonce, error, ask } = request;
+        // Before there is any work.
+        let (names, limit) = (ask.len(), self.limits.names_in_request());
+        if names > limit {
+            return Err(TooManyNames::InRequest { names, limit });
+        }
+        self.said += names as u64;
         if kind.is_delta_only() && self.variant == Variant::StateOfTheWorld {
             return Ok(());
         }
@@ -270,15 +303,22 @@ impl Session {
         self.types.values().flat_map(TypeState::holdings).collect()
     }
 
+    /// How many names were said, noted and gone through so far: what a request costs is how much this grows by it.
+    #[must_use]
+    pub fn work(&self) -> u64 {
+        let of_types = self.types.values().map(|state| state.todo.revision() + state.todo.visited());
+        self.said + of_types.sum::<u64>() + self.making.visited() + self.departed.visited()
+    }
+
     /// Whether the client asked for a type, and this holds of it.
     fn is(&self, kind: ResourceType, holds: impl FnOnce(&TypeState) -> bool) -> bool {
         self.types.get(kind).is_some_and(holds)
     }
 
     fn check_names(&self) -> Result<(), TooManyNames> {
-        let names = self.types.values().map(|state| state.subscription.names().len()).sum();
+        let names = self.types.values().map(|state| state.subscription.weight()).sum();
         if names > self.limits.names {
-            return Err(TooManyNames { names, limit: self.limits.names });
+            return Err(TooManyNames::Wanted { names, limit: self.limits.names });
         }
         Ok(())
     }

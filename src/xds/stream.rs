@@ -16,12 +16,13 @@ use super::access::Access;
 use super::client::ClientName;
 use super::connection::{Bounds, Peer};
 use super::grpc::{MessageReader, Outgoing, Taken, Written};
-use super::hub::{Hub, Introduction, Published, Seat, now};
+use super::hub::{Cause, Hub, Introduction, Published, Seat, now};
 use super::message::Request;
 use super::node::NodeInfo;
 use super::pace::{Pace, Unread};
+use super::request::DiscoveryMessage;
 use super::session::{Answer, Limits, Refusal, Session};
-use super::wire::{self, DiscoveryMessage};
+use super::wire::Encoder;
 use crate::metrics;
 use crate::snapshot::Snapshot;
 
@@ -89,22 +90,44 @@ impl Stream {
     /// Serves the stream until it ends.
     pub(super) async fn run<M: DiscoveryMessage>(mut self) {
         let queue = self.queue.clone();
-        let status = tokio::select! {
-            ended = self.serve::<M>() => ended.err().unwrap_or_else(|| Status::ok("")),
-            () = queue.closed() => return,
+        tokio::select! {
+            () = self.serve_to_the_end::<M>() => {}
+            // The client has gone, or has taken the end.
+            () = queue.closed() => {}
+        }
+    }
+
+    async fn serve_to_the_end<M: DiscoveryMessage>(&mut self) {
+        let (identity, limit) = (&self.peer.identity, self.settings.streams_per_identity);
+        // Until nothing is left of the stream: what was not taken is still held for it.
+        let counted = self.hub.census.enter(identity, self.peer.address.ip(), limit);
+        let served = match &counted {
+            Ok(_) => self.serve::<M>().await,
+            Err(full) => {
+                metrics::stream_unserved("too_many_streams");
+                Err(Status::resource_exhausted(format!("too many streams: {full}")))
+            }
         };
-        // Fails only if the client has gone, or does not read.
-        if tokio::time::timeout(self.settings.unread, self.queue.send(Written::End(status))).await.is_err() {
-            self.peer.cut_off();
+        let end = Written::End(served.err().unwrap_or_else(|| Status::ok("")));
+        if tokio::time::timeout(self.settings.unread, self.queue.send(end)).await.is_ok() {
+            self.untaken().await;
+        }
+        self.peer.cut_off();
+    }
+
+    /// Completes when nothing is taken any more of what was written.
+    async fn untaken(&mut self) {
+        let mut before = None;
+        loop {
+            let taken = self.taken.count();
+            if before.replace(taken) == Some(taken) {
+                return;
+            }
+            tokio::time::sleep(self.settings.unread).await;
         }
     }
 
     async fn serve<M: DiscoveryMessage>(&mut self) -> Result<(), Status> {
-        let (identity, limit) = (&self.peer.identity, self.settings.streams_per_identity);
-        let _counted = self.hub.census.enter(identity, self.peer.address.ip(), limit).map_err(|full| {
-            metrics::stream_unserved("too_many_streams");
-            Status::resource_exhausted(format!("too many streams: {full}"))
-        })?;
         let first = tokio::time::timeout(self.settings.first_request, self.reader.next::<M>());
         let no_request = |_| {
             metrics::stream_cut("no_request");
@@ -127,7 +150,7 @@ impl Stream {
         let stream = seat.stream;
         info!(%node_id, %gateway, %peer, variant, stream, "stream opened");
         let unread = Unread::new(self.settings.unread, self.taken.clone());
-        let mut live = Live::new(seat, M::VARIANT, self.settings.session, self.queue.clone(), unread);
+        let mut live = Live::new(seat, &self.peer, M::VARIANT, self.settings.session, self.queue.clone(), unread);
         let ended = self.follow::<M>(&mut live, first).await;
         let reason = ended.as_ref().err().map_or("ended by the client", |status| status.message());
         info!(%node_id, %gateway, stream, reason, seconds = live.opened.elapsed().as_secs(), "stream closed");
@@ -135,18 +158,23 @@ impl Stream {
     }
 
     async fn follow<M: DiscoveryMessage>(&mut self, live: &mut Live, first: Option<Request>) -> Result<(), Status> {
+        let (hub, stream, mut peer) = (self.hub.clone(), live.seat.stream, self.peer.clone());
+        tokio::select! {
+            ended = self.converse::<M>(live, first) => ended,
+            () = hub.drained(stream) => Err(Status::unavailable("this replica is shutting down")),
+            () = peer.too_old() => Err(Status::unavailable("this connection is old: open another one")),
+        }
+    }
+
+    async fn converse<M: DiscoveryMessage>(&mut self, live: &mut Live, first: Option<Request>) -> Result<(), Status> {
         if let Some(first) = first {
             live.on_request(first).await?;
         }
-        let hub = self.hub.clone();
-        let drained = hub.drained(live.seat.stream);
-        tokio::pin!(drained);
         let mut pace = Pace::new(self.settings.requests_per_second, now());
         let client = live.seat.client.clone();
         loop {
             if live.unread.is_over(now()) {
-                self.peer.cut_off();
-                return Err(Status::deadline_exceeded("what was sent is not read"));
+                return Err(live.cut_off());
             }
             let paused = pace.paused(now());
             let deadline = live.deadline().into_iter().chain(paused).min();
@@ -161,14 +189,14 @@ impl Stream {
                     pace.count(now());
                     let Some(request) = request? else { return Ok(()) };
                     if let Some(request) = request.into_request()? {
+                        let before = live.session.work();
                         live.on_request(request).await?;
+                        pace.charge(live.session.work() - before);
                     }
                 }
                 () = live.seat.changed() => live.on_update().await?,
                 () = tick => live.on_tick().await?,
                 () = client.asked() => live.seat.answer(|| live.session.holdings()),
-                () = &mut drained => return Err(Status::unavailable("this replica is shutting down")),
-                () = self.peer.too_old() => return Err(Status::unavailable("this connection is old: open another one")),
             }
         }
     }
@@ -178,20 +206,22 @@ impl Stream {
 struct Live {
     session: Session,
     seat: Seat,
+    peer: Peer,
     queue: mpsc::Sender<Written>,
     unread: Unread,
     opened: Instant,
     /// When the Gateway, which is deleted, is emptied.
     ends: Option<Instant>,
     gateway: Arc<Snapshot>,
-    /// When the oldest event arrived that this client has not been told all about.
-    arrived: Option<Instant>,
+    /// Of the oldest change that this client has not been told all about.
+    cause: Option<Cause>,
     acknowledged: bool,
 }
 
 impl Live {
     fn new(
         mut seat: Seat,
+        peer: &Peer,
         variant: super::message::Variant,
         limits: Limits,
         queue: mpsc::Sender<Written>,
@@ -204,12 +234,13 @@ impl Live {
         Live {
             session,
             seat,
+            peer: peer.clone(),
             queue,
             unread,
             opened: now(),
             ends,
             gateway: snapshot,
-            arrived: None,
+            cause: None,
             acknowledged: false,
         }
     }
@@ -228,23 +259,23 @@ impl Live {
             metrics::stream_cut("too_many_names");
             Status::resource_exhausted(error.to_string())
         })?;
-        self.write(self.arrived).await?;
+        self.write(self.cause).await?;
         if self.session.is_idle() {
-            self.arrived = None;
+            self.cause = None;
         }
         self.seat.show(self.session.progress());
         Ok(())
     }
 
     async fn on_update(&mut self) -> Result<(), Status> {
-        let Some(Published { snapshot, ends, arrived }) = self.seat.current() else { return Ok(()) };
+        let Some(Published { snapshot, ends, cause }) = self.seat.current() else { return Ok(()) };
         self.ends = ends;
-        self.arrived = self.arrived.or(arrived);
+        self.cause = self.cause.or(cause);
         self.gateway = snapshot;
         self.session.on_snapshot(&self.gateway, now());
-        self.write(self.arrived).await?;
+        self.write(self.cause).await?;
         if self.session.is_idle() {
-            self.arrived = None;
+            self.cause = None;
         }
         self.seat.show(self.session.progress());
         Ok(())
@@ -263,22 +294,29 @@ impl Live {
         Ok(())
     }
 
-    async fn write(&mut self, arrived: Option<Instant>) -> Result<(), Status> {
+    async fn write(&mut self, cause: Option<Cause>) -> Result<(), Status> {
         for response in self.session.poll_responses() {
-            let frames = wire::encode(&response)?;
-            let bytes = frames.iter().map(bytes::Bytes::len).sum();
-            self.unread.wrote(frames.len(), now());
-            metrics::pushed(response.kind.short(), bytes, response.resources().len());
+            let (kind, resources) = (response.kind, response.resources().len());
+            let message = Box::new(Encoder::new(response)?);
+            let bytes = message.left();
+            self.unread.wrote(bytes, now());
+            metrics::pushed(kind.short(), bytes, resources);
             self.seat.wrote(bytes);
-            let outgoing = Outgoing { kind: response.kind, frames, arrived };
+            let outgoing = Outgoing { kind, message, cause };
             let sent = tokio::time::timeout(self.unread.limit, self.queue.send(Written::Response(outgoing))).await;
             match sent {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return Err(Status::cancelled("the client has gone")),
-                Err(_) => return Err(Status::deadline_exceeded("what was sent is not read")),
+                Err(_) => return Err(self.cut_off()),
             }
         }
         Ok(())
+    }
+
+    /// The client does not read: nothing can be said to it, and the stream's end least of all.
+    fn cut_off(&self) -> Status {
+        self.peer.cut_off();
+        Status::deadline_exceeded("what was sent is not read")
     }
 
     fn note(&mut self, answer: &Answer) {

@@ -18,15 +18,16 @@ mod reviews;
 #[cfg(test)]
 mod tests;
 
+use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwapOption;
 use arcstr::ArcStr;
 use bytes::Bytes;
 use thiserror::Error;
-use tokio::sync::Mutex;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 use tracing::{info, warn};
@@ -49,7 +50,7 @@ pub trait Authority: Send + Sync + 'static {
     /// The keys that tokens are signed with.
     fn keys(&self) -> Asked<'_, IssuerKeys>;
 
-    /// What it says of a token itself, if it can.
+    /// What it says of a token itself, if it can. Asks nothing before it is polled.
     fn review<'a>(&'a self, token: &'a str, audience: &'a str) -> Option<Asked<'a, Review>>;
 }
 
@@ -190,15 +191,22 @@ pub struct Tokens {
     authority: Box<dyn Authority>,
     settings: TokenSettings,
     keys: ArcSwapOption<Keys>,
-    /// Held while keys are read, so that whoever comes meanwhile shares what is found.
     reading: Mutex<Option<Reading>>,
-    reviews: Reviews,
+    reviews: Arc<Reviews>,
 }
 
-/// How the last reading of the keys went.
+/// The last reading of the keys. Whoever comes while it is under way shares what is found; nobody who gives up stops it.
 struct Reading {
-    ended: Instant,
-    outcome: Result<(), String>,
+    begun: Instant,
+    /// None while it is under way.
+    outcome: watch::Receiver<Option<Result<(), String>>>,
+}
+
+impl Reading {
+    fn is_under_way(&self) -> bool {
+        // Without a sender it will never say anything.
+        self.outcome.borrow().is_none() && self.outcome.has_changed().is_ok()
+    }
 }
 
 impl std::fmt::Debug for Tokens {
@@ -216,7 +224,7 @@ impl Tokens {
             settings,
             keys: ArcSwapOption::empty(),
             reading: Mutex::new(None),
-            reviews: Reviews::default(),
+            reviews: Arc::default(),
         }
     }
 
@@ -241,17 +249,17 @@ impl Tokens {
         }
     }
 
-    /// The ServiceAccount that a token is of, as `<namespace>/<name>`.
+    /// The ServiceAccount that a token from this address is of, as `<namespace>/<name>`.
     ///
     /// # Errors
     /// Why it is not accepted.
-    pub(super) async fn verify(&self, token: &str) -> Result<ArcStr, Refusal> {
-        let account = self.account(token).await?;
+    pub(super) async fn verify(self: &Arc<Self>, address: IpAddr, token: &str) -> Result<ArcStr, Refusal> {
+        let account = self.account(address, token).await?;
         metrics::token("accepted");
         Ok(account)
     }
 
-    async fn account(&self, token: &str) -> Result<ArcStr, Refusal> {
+    async fn account(self: &Arc<Self>, address: IpAddr, token: &str) -> Result<ArcStr, Refusal> {
         let claimed = claims::read(token, &self.settings.audience, now())?;
         let known = self.prove(&claimed);
         match known {
@@ -271,7 +279,7 @@ impl Tokens {
         if let Some(Err(refusal @ Refusal::Issuer(_))) = known {
             return Err(refusal);
         }
-        self.review(token, &claimed, trouble).await.map(|()| claimed.account)
+        self.review(address, token, &claimed, trouble).await.map(|()| claimed.account)
     }
 
     /// Whether the keys that are kept prove the token; `None` if they cannot tell.
@@ -279,29 +287,59 @@ impl Tokens {
         self.keys.load().as_ref()?.prove(claimed, &self.settings.issuers)
     }
 
-    async fn review(&self, token: &str, claimed: &Claimed<'_>, trouble: String) -> Result<(), Refusal> {
-        let audience = &self.settings.audience;
-        let Some(asked) = self.authority.review(token, audience) else {
+    async fn review(
+        self: &Arc<Self>,
+        address: IpAddr,
+        token: &str,
+        claimed: &Claimed<'_>,
+        trouble: String,
+    ) -> Result<(), Refusal> {
+        // Asks nothing yet.
+        if self.authority.review(token, &self.settings.audience).is_none() {
             return Err(Refusal::Unverified("its keys cannot be read"));
-        };
-        let ask = async {
+        }
+        let (tokens, shown, account) = (self.clone(), token.to_owned(), claimed.account.clone());
+        let ask = async move {
+            let audience = &tokens.settings.audience;
+            let asked = tokens.authority.review(&shown, audience).ok_or_else(|| trouble.clone())?;
             let review = asked.await.map_err(|error| format!("{trouble}; and for a review: {error}"))?;
             let is_for_us = review.audiences.contains(audience);
-            Ok(is_for_us && review.user.as_deref().and_then(claims::account).as_ref() == Some(&claimed.account))
+            Ok(is_for_us && review.user.as_deref().and_then(claims::account) == Some(account))
         };
-        self.reviews.of(token, claimed.expires, ask).await
+        self.reviews.of(address, token, claimed.expires, ask).await
     }
 
-    /// Reads the keys, unless that was tried less than `again` ago.
-    async fn read(&self, again: Duration) -> Result<(), String> {
-        let begun = Instant::now();
-        let mut last = self.reading.lock().await;
-        if let Some(last) = last.as_ref().filter(|last| last.ended > begun || last.ended.elapsed() < again) {
-            return last.outcome.clone();
-        }
-        let outcome = self.read_now().await;
-        let before = last.replace(Reading { ended: Instant::now(), outcome: outcome.clone() });
-        let failed = before.and_then(|before| before.outcome.err());
+    /// Reads the keys, unless that was begun less than `again` ago.
+    async fn read(self: &Arc<Self>, again: Duration) -> Result<(), String> {
+        let mut outcome = {
+            let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_fresh = |reading: &&Reading| reading.is_under_way() || reading.begun.elapsed() < again;
+            match reading.as_ref().filter(is_fresh) {
+                Some(fresh) => fresh.outcome.clone(),
+                None => {
+                    let (said, outcome) = watch::channel(None);
+                    let before = reading.replace(Reading { begun: Instant::now(), outcome: outcome.clone() });
+                    let failed = before.and_then(|before| before.outcome.borrow().clone()).and_then(Result::err);
+                    tokio::spawn(self.clone().read_now(failed, said));
+                    outcome
+                }
+            }
+        };
+        // Bound, since a guard must not outlive what it guards.
+        let outcome = outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
+        outcome.unwrap_or_else(|| Err("the reading of keys ended early".to_owned()))
+    }
+
+    /// `failed` is how the last reading did, if it did.
+    async fn read_now(self: Arc<Self>, failed: Option<String>, said: watch::Sender<Option<Result<(), String>>>) {
+        let asked = tokio::time::timeout(PATIENCE, self.authority.keys()).await;
+        let asked = asked.unwrap_or_else(|_| Err(format!("no keys of tokens came for {PATIENCE:?}")));
+        let read = asked.and_then(|answer| Keys::read(answer.issuer, &answer.jwks));
+        metrics::token_keys_read(if read.is_ok() { "read" } else { "failed" });
+        let outcome = read.map(|keys| {
+            metrics::token_keys(keys.count());
+            self.keys.store(Some(Arc::new(keys)));
+        });
         match &outcome {
             Ok(()) if failed.is_some() => info!("keys of tokens are read again"),
             // Once for each reason, not at every try.
@@ -310,18 +348,7 @@ impl Tokens {
             }
             Ok(()) | Err(_) => {}
         }
-        outcome
-    }
-
-    async fn read_now(&self) -> Result<(), String> {
-        let asked = tokio::time::timeout(PATIENCE, self.authority.keys()).await;
-        let asked = asked.unwrap_or_else(|_| Err(format!("no keys of tokens came for {PATIENCE:?}")));
-        let read = asked.and_then(|answer| Keys::read(answer.issuer, &answer.jwks));
-        metrics::token_keys_read(if read.is_ok() { "read" } else { "failed" });
-        let keys = read?;
-        metrics::token_keys(keys.count());
-        self.keys.store(Some(Arc::new(keys)));
-        Ok(())
+        said.send_replace(Some(outcome));
     }
 }
 

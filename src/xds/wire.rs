@@ -1,17 +1,18 @@
-//! The protocol's messages: decoded with prost on the way in, written by hand on the way out.
+//! The protocol's responses, written by hand.
 //!
-//! A response is a list of frames around the resources' own bytes, which are shared by every client and never copied.
+//! A response is a row of frames around the resources' own bytes, which are shared by every client; only small ones are
+//! copied, and then into the one frame that is written.
 //!
 //! Invariant: what is written here decodes as the message that the discovery protos define.
 
+use arcstr::ArcStr;
 use bytes::{BufMut, Bytes};
-use envoy_types::pb::envoy::config::core::v3::Node;
-use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
 use prost::encoding::{encode_varint, encoded_len_varint};
 use tonic::Status;
 
-use super::message::{Ask, Body, Request, Response, Variant};
-use crate::resource::{FrameBuffer, Resource, ResourceType};
+use super::grpc::PREFIX;
+use super::message::{Body, Response};
+use crate::resource::{FrameBuffer, Resource, Version};
 
 /// What Envoy exports as the name of the server that it is connected to (rule 5).
 const CONTROL_PLANE: &str = concat!("syncgate/", env!("CARGO_PKG_VERSION"));
@@ -21,117 +22,140 @@ const RESOURCES: u32 = 2;
 const TYPE_URL: u32 = 4;
 const NONCE: u32 = 5;
 
-/// A discovery request of either variant.
-pub(super) trait DiscoveryMessage: prost::Message + Default + 'static {
-    /// The variant that it belongs to.
-    const VARIANT: Variant;
-
-    /// Who asks; sure to be there in the first request of a stream only (rule 1).
-    fn take_node(&mut self) -> Option<Node>;
-
-    /// The request, or None if its type is not one that we serve: such a request does not close the stream (rule 2).
-    ///
-    /// # Errors
-    /// INVALID_ARGUMENT if it names no type.
-    fn into_request(self) -> Result<Option<Request>, Status>;
-}
-
-impl DiscoveryMessage for DiscoveryRequest {
-    const VARIANT: Variant = Variant::StateOfTheWorld;
-
-    fn take_node(&mut self) -> Option<Node> {
-        self.node.take()
-    }
-
-    fn into_request(self) -> Result<Option<Request>, Status> {
-        let ask = Ask::StateOfTheWorld { version: self.version_info, names: self.resource_names };
-        let error = self.error_detail.map(|status| status.message);
-        request(&self.type_url, self.response_nonce, error, ask)
-    }
-}
-
-impl DiscoveryMessage for DeltaDiscoveryRequest {
-    const VARIANT: Variant = Variant::Delta;
-
-    fn take_node(&mut self) -> Option<Node> {
-        self.node.take()
-    }
-
-    fn into_request(self) -> Result<Option<Request>, Status> {
-        let ask = Ask::Delta {
-            subscribe: self.resource_names_subscribe,
-            unsubscribe: self.resource_names_unsubscribe,
-            held: self.initial_resource_versions.into_iter().collect(),
-        };
-        let error = self.error_detail.map(|status| status.message);
-        request(&self.type_url, self.response_nonce, error, ask)
-    }
-}
-
-fn request(type_url: &str, nonce: String, error: Option<String>, ask: Ask) -> Result<Option<Request>, Status> {
-    if type_url.is_empty() {
-        return Err(Status::invalid_argument("a request on an aggregated stream must name its type_url"));
-    }
-    Ok(ResourceType::from_type_url(type_url).map(|kind| Request { kind, nonce, error, ask }))
-}
-
-/// A request of this variant from its bytes; None if its type is not one that we serve (rule 2).
-///
-/// # Errors
-/// INVALID_ARGUMENT for what is no request.
-pub fn decode(variant: Variant, bytes: &[u8]) -> Result<Option<Request>, Status> {
-    fn read<M: DiscoveryMessage>(bytes: &[u8]) -> Result<Option<Request>, Status> {
-        let message = M::decode(bytes).map_err(|error| Status::invalid_argument(error.to_string()))?;
-        message.into_request()
-    }
-    match variant {
-        Variant::StateOfTheWorld => read::<DiscoveryRequest>(bytes),
-        Variant::Delta => read::<DeltaDiscoveryRequest>(bytes),
-    }
-}
-
 /// The response as one gRPC message, in frames that share the resources' bytes.
 ///
 /// # Errors
 /// RESOURCE_EXHAUSTED if it does not fit into a gRPC message (4 GiB).
 pub fn encode(response: &Response) -> Result<Vec<Bytes>, Status> {
-    let tail = tail(response);
-    let (version, removed): (String, &[_]) = match &response.body {
-        Body::StateOfTheWorld { version, .. } => (version.to_string(), &[]),
-        Body::Delta { removed, .. } => (String::new(), removed),
-    };
-    let wrap = match &response.body {
-        Body::StateOfTheWorld { .. } => Wrap::Any,
-        Body::Delta { .. } => Wrap::Resource,
-    };
-    let resources = response.resources();
-    let sizes: usize = resources.iter().map(|resource| delimited_len(wrap.len(resource))).sum();
-    let names: usize = removed.iter().map(|name| delimited_len(name.len())).sum();
-    let version_len = if version.is_empty() { 0 } else { delimited_len(version.len()) };
-    let len = version_len + sizes + names + tail.len();
-    let prefix = u32::try_from(len)
-        .map_err(|_| Status::resource_exhausted(format!("a response of {len} bytes does not fit into a message")))?;
+    Ok(Encoder::new(response.clone())?.collect())
+}
 
-    let mut buffer = FrameBuffer::new();
-    let mut head = Vec::with_capacity(64);
-    // Not compressed: a response is shared by all clients, and Envoys are near.
-    head.put_u8(0);
-    head.put_u32(prefix);
-    if !version.is_empty() {
-        put_field(&mut head, 1, version.as_bytes());
+/// Writes a response frame by frame, as they are asked for: what waits to be taken is the response, whose resources all
+/// clients share, and at most one frame.
+#[derive(Debug)]
+pub(super) struct Encoder {
+    response: Response,
+    wrap: Wrap,
+    /// Bytes of the frames that are still to come.
+    left: usize,
+    next: Step,
+    buffer: FrameBuffer,
+    head: Vec<u8>,
+}
+
+/// What is to be written next.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Head,
+    Resource(usize),
+    Removed(usize),
+    Tail,
+    End,
+}
+
+impl Encoder {
+    /// # Errors
+    /// RESOURCE_EXHAUSTED if it does not fit into a gRPC message (4 GiB).
+    pub(super) fn new(response: Response) -> Result<Encoder, Status> {
+        let wrap = match &response.body {
+            Body::StateOfTheWorld { .. } => Wrap::Any,
+            Body::Delta { .. } => Wrap::Resource,
+        };
+        let mut encoder =
+            Encoder { response, wrap, left: 0, next: Step::Head, buffer: FrameBuffer::new(), head: Vec::new() };
+        let len = encoder.message_len();
+        if u32::try_from(len).is_err() {
+            return Err(Status::resource_exhausted(format!("a response of {len} bytes does not fit into a message")));
+        }
+        encoder.left = PREFIX + len;
+        Ok(encoder)
     }
-    buffer.put(&head);
-    for resource in resources {
+
+    /// How many bytes there are in the frames that are still to come.
+    pub(super) fn left(&self) -> usize {
+        self.left
+    }
+
+    fn message_len(&self) -> usize {
+        let version = match &self.response.body {
+            Body::StateOfTheWorld { .. } => delimited_len(VERSION_LEN),
+            Body::Delta { .. } => 0,
+        };
+        let resources = self.response.resources().iter().map(|resource| delimited_len(self.wrap.len(resource)));
+        let removed = self.removed().iter().map(|name| delimited_len(name.len()));
+        version + resources.sum::<usize>() + removed.sum::<usize>() + tail(&self.response).len()
+    }
+
+    fn removed(&self) -> &[ArcStr] {
+        match &self.response.body {
+            Body::StateOfTheWorld { .. } => &[],
+            Body::Delta { removed, .. } => removed,
+        }
+    }
+
+    /// Writes the next piece.
+    fn step(&mut self) {
+        let mut head = std::mem::take(&mut self.head);
         head.clear();
-        wrap.put_head(&mut head, resource);
-        buffer.put(&head);
-        buffer.put_parts(&resource.body);
+        let mut parts = None;
+        self.next = match self.next {
+            Step::Head => {
+                // Not compressed: a response is shared by all clients, and Envoys are near.
+                head.put_u8(0);
+                // It fits: that is known since there is an encoder.
+                head.put_u32((self.left - PREFIX) as u32);
+                if let Body::StateOfTheWorld { version, .. } = &self.response.body {
+                    put_field(&mut head, 1, version.to_string().as_bytes());
+                }
+                Step::Resource(0)
+            }
+            Step::Resource(at) => match self.response.resources().get(at) {
+                Some(resource) => {
+                    self.wrap.put_head(&mut head, resource);
+                    parts = Some(resource);
+                    Step::Resource(at + 1)
+                }
+                None => Step::Removed(0),
+            },
+            Step::Removed(at) => match self.removed().get(at) {
+                Some(name) => {
+                    put_field(&mut head, 6, name.as_bytes());
+                    Step::Removed(at + 1)
+                }
+                None => Step::Tail,
+            },
+            Step::Tail => {
+                head.extend_from_slice(&tail(&self.response));
+                Step::End
+            }
+            Step::End => Step::End,
+        };
+        self.buffer.put(&head);
+        if let Some(resource) = parts {
+            self.buffer.put_parts(&resource.body);
+        }
+        self.head = head;
+        if matches!(self.next, Step::End) {
+            self.buffer.close_frame();
+        }
     }
-    head.clear();
-    removed.iter().for_each(|name| put_field(&mut head, 6, name.as_bytes()));
-    head.extend_from_slice(&tail);
-    buffer.put(&head);
-    Ok(buffer.finish())
+}
+
+impl Iterator for Encoder {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(frame) = self.buffer.pop() {
+                self.left -= frame.len();
+                return Some(frame);
+            }
+            if matches!(self.next, Step::End) {
+                return None;
+            }
+            self.step();
+        }
+    }
 }
 
 /// What follows the resources: type, nonce and control plane.
@@ -149,8 +173,11 @@ fn tail(response: &Response) -> Vec<u8> {
     tail
 }
 
+/// The length of a version as text.
+const VERSION_LEN: usize = 2 * Version::LEN;
+
 /// What a resource is wrapped in: the message up to the resource's own bytes, which end it.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 enum Wrap {
     /// `Any { type_url, value }`.
     Any,
@@ -164,10 +191,9 @@ impl Wrap {
         match self {
             Wrap::Any => any,
             Wrap::Resource => {
-                let version = resource.version.to_string();
                 let aliases: usize = resource.aliases.iter().map(|alias| delimited_len(alias.len())).sum();
                 let any = if resource.is_unresolved() { 0 } else { delimited_len(any) };
-                delimited_len(version.len()) + delimited_len(resource.name.len()) + aliases + any
+                delimited_len(VERSION_LEN) + delimited_len(resource.name.len()) + aliases + any
             }
         }
     }

@@ -41,7 +41,8 @@ fn translate(objects: &[Decoded]) -> String {
     let mut rows: Vec<_> = graph.iter(outputs.resources).collect();
     rows.sort_by_key(|(key, _)| (*key).clone());
     for (key, resource) in rows {
-        if matches!(key.kind, ResourceType::Listener | ResourceType::RouteConfiguration) {
+        let is_shown = matches!(key.kind, ResourceType::Listener | ResourceType::RouteConfiguration);
+        if is_shown || key.name.starts_with("clients/") {
             writeln!(out, "--- # of Gateway {}", key.gateway).expect("strings can be written");
             out += &render::yaml([&**resource]);
             resource.refs.iter().for_each(|to| writeln!(out, "# names {to}").expect("strings can be written"));

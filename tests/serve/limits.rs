@@ -96,6 +96,65 @@ async fn bounded_requests_that_are_never_whole_do_not_fill_the_memory() {
     drop(attack);
 }
 
+/// How much of whole messages may be held at once: each of them as it came, and what was read of it.
+const WHOLE: usize = 2 * 4 * (16 << 20);
+
+/// Opens a stream with one message and waits until it ends.
+async fn ends_with(address: SocketAddr, message: Vec<u8>) {
+    let socket = tokio::net::TcpStream::connect(address).await.expect("connects");
+    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(socket)).await;
+    let (mut sender, connection) = handshake.expect("http2");
+    tokio::spawn(connection);
+    let mut first = BytesMut::with_capacity(message.len() + 5);
+    first.put_u8(0);
+    first.put_u32(message.len() as u32);
+    first.extend_from_slice(&message);
+    let body = http_body_util::Full::new(first.freeze());
+    let path = "envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
+    let request = http::Request::post(format!("http://{address}/{path}"))
+        .header("content-type", "application/grpc")
+        .body(body)
+        .expect("valid");
+    let response = sender.send_request(request).await.expect("answered");
+    let body = http_body_util::BodyExt::collect(response.into_body()).await.expect("ends");
+    let status = body.trailers().and_then(|trailers| trailers.get("grpc-status")).cloned();
+    assert!(status.is_some_and(|status| status != "0"), "no such message is served");
+}
+
+/// A field that holds so many empty messages or texts, within others: two bytes for each.
+fn empties(field: u8, within: &[u8], len: usize) -> Vec<u8> {
+    let mut message = [field << 3 | 2, 0].repeat(len / 2);
+    for outer in within.iter().rev() {
+        let mut whole = vec![outer << 3 | 2];
+        prost::encoding::encode_varint(message.len() as u64, &mut whole);
+        whole.append(&mut message);
+        message = whole;
+    }
+    message
+}
+
+/// Decoded in full such messages would take up to 84 times what they take on the wire, before it is known whose they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn bounded_messages_that_would_grow_when_they_are_read_do_not() {
+    const LEN: usize = (16 << 20) - 64;
+    let dir = folder(&[("gateway.yaml", GATEWAY), ("shop.yaml", &app("shop"))]);
+    let syncgate = Syncgate::start_ready(dir.path(), &[]);
+    let ads = syncgate.address("ads");
+    let before = metric(&syncgate, "process_resident_memory_bytes");
+    // Extensions of a node, and lists within its metadata.
+    for (field, within) in [(9, &[1][..]), (1, &[1, 3, 1, 2, 6])] {
+        let message = empties(field, within, LEN);
+        let four = (0..4).map(|_| ends_with(ads, message.clone()));
+        let four: Vec<_> = four.map(tokio::spawn).collect();
+        for one in four {
+            one.await.expect("no panic");
+        }
+        let grown = metric(&syncgate, "process_resident_memory_max_bytes") - before;
+        let bound = WHOLE + SLACK;
+        assert!(grown < bound as f64, "field {field} in {within:?}: {} MB more, of {bound}", grown / 1e6);
+    }
+}
+
 fn metric(syncgate: &Syncgate, name: &str) -> f64 {
     let page = syncgate.health("/metrics").body;
     let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));

@@ -6,10 +6,10 @@ use std::time::Duration;
 use arcstr::ArcStr;
 use bytes::Bytes;
 use syncgate::model::{
-    AllowedRoutes, BackendRef, CertificateRef, FromNamespaces, Gateway, GatewayClass, HeaderMatch, HeaderModifier,
-    HeaderValue, HttpRoute, KeyBytes, Listener, ListenerProtocol, ListenerTls, Matcher, Meta, Object, ObjectKey,
-    ParentRef, PathMatch, PathModifier, Protocol, QueryMatch, Redirect, Rewrite, RouteFilter, RouteMatch, RouteRule,
-    Secret, Service, ServicePort, TargetPort,
+    AllowedRoutes, BackendRef, CertificateRef, ClientValidation, ConfigMap, FromNamespaces, FrontendTls, Gateway,
+    GatewayClass, HeaderMatch, HeaderModifier, HeaderValue, HttpRoute, KeyBytes, Listener, ListenerProtocol,
+    ListenerTls, Matcher, Meta, Object, ObjectKey, ParentRef, PathMatch, PathModifier, PortTls, Protocol, QueryMatch,
+    Redirect, Rewrite, RouteFilter, RouteMatch, RouteRule, Secret, Service, ServicePort, TargetPort,
 };
 
 const GATEWAY_API: &str = "gateway.networking.k8s.io";
@@ -366,7 +366,8 @@ pub(crate) fn frame(random: &mut Random) -> Vec<(ObjectKey, Object)> {
     }
     let addresses =
         random.list(3, |r| r.pick(&["127.0.0.1", "::1", "0.0.0.0", "10.0.0.1"]).parse().expect("an address"));
-    let gateway = Gateway { class: "class".into(), addresses, listeners, ..Gateway::default() };
+    let frontend = frontend(random);
+    let gateway = Gateway { class: "class".into(), addresses, listeners, frontend, ..Gateway::default() };
     let mut objects = vec![
         (ObjectKey::cluster("class"), Object::GatewayClass(Arc::new(class))),
         (ObjectKey::new("ns", "gateway"), Object::Gateway(Arc::new(gateway))),
@@ -387,6 +388,8 @@ pub(crate) fn frame(random: &mut Random) -> Vec<(ObjectKey, Object)> {
             .into_iter()
             .map(|(name, secret)| (ObjectKey::new("ns", name), Object::Secret(Arc::new(secret)))),
     );
+    let maps = bundles(random).into_iter();
+    objects.extend(maps.map(|(name, map)| (ObjectKey::new("ns", name), Object::ConfigMap(Arc::new(map)))));
     objects
 }
 
@@ -429,6 +432,41 @@ fn secrets(random: &mut Random) -> Vec<(&'static str, Secret)> {
         ("chain", secret(&chain, &p256.1)),
         ("garbage", secret(&garbage, &p256.1)),
     ]
+}
+
+const BUNDLES: [&str; 7] = ["one", "two", "garbage", "bent", "empty", "unread", "absent"];
+
+/// Bundles of authorities that Envoy takes, and such that it does not.
+fn bundles(random: &mut Random) -> Vec<(&'static str, ConfigMap)> {
+    let authority = || {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        rcgen::CertificateParams::default().self_signed(&key).expect("a certificate").pem()
+    };
+    let (one, two) = (authority(), authority());
+    let map = |bundle: String| ConfigMap { authorities: Ok(bundle.into()) };
+    vec![
+        ("one", map(one.clone())),
+        ("two", map(format!("{one}{two}"))),
+        ("garbage", map(format!("{one}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"))),
+        ("bent", map(random.bend(&format!("{one}{two}")))),
+        ("empty", map(String::new())),
+        ("unread", ConfigMap { authorities: Err("cannot be read".into()) }),
+    ]
+}
+
+/// Clients are validated on one of the ports for HTTPS, or on both.
+fn frontend(random: &mut Random) -> FrontendTls {
+    let tls = |r: &mut Random| {
+        let reference = |r: &mut Random| CertificateRef {
+            group: "".into(),
+            kind: r.pick(&["ConfigMap", "ConfigMap", "ConfigMap", "Secret"]).into(),
+            target: ObjectKey::new("ns", r.pick(&BUNDLES)),
+        };
+        let field = "spec.tls.frontend.default.validation.caCertificateRefs".into();
+        let validation = ClientValidation { field, authorities: r.list(4, reference), insecure: r.one_in(3) };
+        PortTls { validation: r.some(2, |_| Arc::new(validation)), problems: Vec::new() }
+    };
+    FrontendTls { default: tls(random), per_port: [(443, tls(random))].into(), problems: Vec::new() }
 }
 
 fn route(random: &mut Random) -> HttpRoute {

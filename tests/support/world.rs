@@ -1,12 +1,13 @@
-//! Services, Pods and EndpointSlices made up at random from few names, so that they meet.
+//! Services, Pods and EndpointSlices made up at random from few names, so that they meet, and Service ports that something
+//! leads to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use arcstr::ArcStr;
 use syncgate::model::{
-    EndpointSlice, IpFamilies, Labels, ObjectKey, Pod, PodPort, Protocol, Service, ServicePort, ServiceType,
+    EndpointSlice, IpFamilies, Labels, ObjectKey, Pod, PodPort, PortRef, Protocol, Service, ServicePort, ServiceType,
     SliceEndpoint, SlicePort, TargetPort,
 };
 
@@ -35,12 +36,16 @@ impl Random {
     }
 }
 
+/// Ports that Services have.
+const PORTS: [u16; 3] = [80, 81, 82];
+
 /// What there is.
 #[derive(Default, Clone)]
 pub(crate) struct World {
     pub(crate) services: BTreeMap<ObjectKey, Arc<Service>>,
     pub(crate) pods: BTreeMap<ObjectKey, Arc<Pod>>,
     pub(crate) slices: BTreeMap<ObjectKey, Arc<EndpointSlice>>,
+    pub(crate) led: BTreeSet<PortRef>,
 }
 
 /// One change of one object.
@@ -49,6 +54,7 @@ pub(crate) enum Change {
     Service(ObjectKey, Option<Arc<Service>>),
     Pod(ObjectKey, Option<Arc<Pod>>),
     Slice(ObjectKey, Option<Arc<EndpointSlice>>),
+    Led(PortRef, bool),
 }
 
 impl World {
@@ -63,6 +69,8 @@ impl World {
             Change::Service(key, value) => set(&mut self.services, key, value),
             Change::Pod(key, value) => set(&mut self.pods, key, value),
             Change::Slice(key, value) => set(&mut self.slices, key, value),
+            Change::Led(port, true) => drop(self.led.insert(port.clone())),
+            Change::Led(port, false) => drop(self.led.remove(port)),
         }
     }
 
@@ -71,15 +79,22 @@ impl World {
         let services = self.services.iter().map(|(k, v)| Change::Service(k.clone(), Some(v.clone())));
         let pods = self.pods.iter().map(|(k, v)| Change::Pod(k.clone(), Some(v.clone())));
         let slices = self.slices.iter().map(|(k, v)| Change::Slice(k.clone(), Some(v.clone())));
-        services.chain(pods).chain(slices).collect()
+        let led = self.led.iter().map(|port| Change::Led(port.clone(), true));
+        services.chain(pods).chain(slices).chain(led).collect()
     }
+}
+
+/// Every port that a Service can have.
+pub(crate) fn every_port() -> Vec<PortRef> {
+    let service = |at: usize| ObjectKey::new(["a", "b"][at / 3], ["s1", "s2", "s3"][at % 3]);
+    (0..6).flat_map(|at| PORTS.map(|port| PortRef { service: service(at), port })).collect()
 }
 
 /// A change of something that is there, or something new, or the end of something.
 pub(crate) fn change(random: &mut Random) -> Change {
     let namespace = random.name(&["a", "b"]);
     let gone = random.one_in(8);
-    match random.below(6) {
+    match random.below(7) {
         0 => {
             let key = ObjectKey::new(namespace, random.name(&["s1", "s2", "s3"]));
             Change::Service(key, (!gone).then(|| service(random).into()))
@@ -87,6 +102,10 @@ pub(crate) fn change(random: &mut Random) -> Change {
         1 => {
             let key = ObjectKey::new(namespace, random.name(&["x1", "x2", "x3"]));
             Change::Slice(key, (!gone).then(|| slice(random).into()))
+        }
+        2 => {
+            let service = ObjectKey::new(namespace, random.name(&["s1", "s2", "s3"]));
+            Change::Led(PortRef { service, port: random.pick(&PORTS) }, !gone)
         }
         _ => {
             let key = ObjectKey::new(namespace, random.name(&["p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8"]));
@@ -121,7 +140,7 @@ fn address(random: &mut Random) -> IpAddr {
 fn service(random: &mut Random) -> Service {
     let port = |r: &mut Random| ServicePort {
         name: r.name(&["", "http", "grpc"]),
-        port: r.pick(&[80, 81, 82]),
+        port: r.pick(&PORTS),
         target: if r.one_in(2) { TargetPort::Number(8080) } else { TargetPort::Name(r.name(&["web", "rpc"])) },
         protocol: protocol(r),
         app_protocol: r.one_in(4).then(|| "kubernetes.io/h2c".into()),

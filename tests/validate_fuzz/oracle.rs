@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use envoy_types::pb::envoy::config::bootstrap::v3 as bootstrap;
@@ -16,6 +17,7 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3 as tls;
 use envoy_types::pb::google::protobuf::BoolValue;
 use prost::Message;
 use syncgate::resource::{Parts, Resource, ResourceType, encode};
+use tls::common_tls_context::ValidationContextType;
 
 pub(crate) struct Oracle {
     envoy: PathBuf,
@@ -96,11 +98,19 @@ impl Oracle {
                 ..Default::default()
             })),
         };
+        let clients = tls::Secret {
+            name: "bad authorities".into(),
+            r#type: Some(tls::secret::Type::ValidationContext(tls::CertificateValidationContext {
+                trusted_ca: inline("no certificate"),
+                ..Default::default()
+            })),
+        };
         vec![
             routes(vec![host("one", prefix()), host("two", prefix())]),
             routes(vec![host("one", regex("(?=a)"))]),
             routes(vec![host("one", regex(&"x".repeat(97)))]),
             Resource::new(ResourceType::Secret, "bad", Parts::leaf(encode::message(&secret)), []),
+            Resource::new(ResourceType::Secret, "bad authorities", Parts::leaf(encode::message(&clients)), []),
         ]
     }
 }
@@ -137,9 +147,19 @@ fn bootstrap(resources: &[Resource]) -> bootstrap::Bootstrap {
     }
     for (at, resource) in of(ResourceType::Secret).enumerate() {
         let secret: tls::Secret = decoded(resource);
-        let Some(tls::secret::Type::TlsCertificate(certificate)) = secret.r#type else { panic!("{}", secret.name) };
+        let context = match secret.r#type {
+            Some(tls::secret::Type::TlsCertificate(certificate)) => {
+                tls::CommonTlsContext { tls_certificates: vec![certificate], ..Default::default() }
+            }
+            Some(tls::secret::Type::ValidationContext(context)) => tls::CommonTlsContext {
+                tls_certificates: vec![good_certificate()],
+                validation_context_type: Some(ValidationContextType::ValidationContext(context)),
+                ..Default::default()
+            },
+            _ => panic!("{}", secret.name),
+        };
         let config = route::RouteConfiguration::default();
-        listeners.push(wrapped(format!("secret {at}"), 30_000 + at, config, Some(certificate)));
+        listeners.push(wrapped(format!("secret {at}"), 30_000 + at, config, Some(context)));
     }
     bootstrap::Bootstrap {
         node: Some(core::Node { id: "fuzz".into(), cluster: "fuzz".into(), ..Default::default() }),
@@ -166,12 +186,23 @@ fn ads() -> core::ApiConfigSource {
     }
 }
 
-/// A listener with this route configuration in it, behind TLS with this certificate.
+/// One that Envoy takes: it validates nobody without a certificate of its own.
+fn good_certificate() -> tls::TlsCertificate {
+    static GOOD: OnceLock<(String, String)> = OnceLock::new();
+    let (certificate, key) = GOOD.get_or_init(|| {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let params = rcgen::CertificateParams::new(vec!["a.com".to_owned()]).expect("parameters");
+        (params.self_signed(&key).expect("a certificate").pem(), key.serialize_pem())
+    });
+    tls::TlsCertificate { certificate_chain: inline(certificate), private_key: inline(key), ..Default::default() }
+}
+
+/// A listener with this route configuration in it, behind TLS with this context.
 fn wrapped(
     name: String,
     port: usize,
     config: route::RouteConfiguration,
-    certificate: Option<tls::TlsCertificate>,
+    context: Option<tls::CommonTlsContext>,
 ) -> listener::Listener {
     let router = hcm::HttpFilter {
         name: "router".into(),
@@ -188,10 +219,8 @@ fn wrapped(
         name: "manager".into(),
         config_type: Some(listener::filter::ConfigType::TypedConfig(encode::any(&manager))),
     };
-    let context = certificate.map(|certificate| tls::DownstreamTlsContext {
-        common_tls_context: Some(tls::CommonTlsContext { tls_certificates: vec![certificate], ..Default::default() }),
-        ..Default::default()
-    });
+    let context =
+        context.map(|context| tls::DownstreamTlsContext { common_tls_context: Some(context), ..Default::default() });
     let transport_socket = context.map(|context| core::TransportSocket {
         name: "tls".into(),
         config_type: Some(core::transport_socket::ConfigType::TypedConfig(encode::any(&context))),

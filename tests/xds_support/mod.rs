@@ -5,7 +5,7 @@
 pub(crate) mod secure;
 pub(crate) mod tokens;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +23,21 @@ pub(crate) const GATEWAY: &str = "ns/gw";
 
 /// The drain time of the test servers.
 pub(crate) const DRAIN: Duration = Duration::from_millis(300);
+
+/// An address of this machine that is not loopback. A machine without one shows less, and has to say that it knows:
+/// `SYNCGATE_LOOPBACK_ONLY=1`.
+pub(crate) fn off_loopback() -> Option<IpAddr> {
+    let own = || {
+        let socket = UdpSocket::bind(("0.0.0.0", 0)).ok()?;
+        // Sends nothing; the kernel says which address it would send from.
+        socket.connect(("192.0.2.1", 9)).ok()?;
+        Some(socket.local_addr().ok()?.ip()).filter(|ip| !ip.is_loopback() && !ip.is_unspecified())
+    };
+    let own = own();
+    let is_known = std::env::var_os("SYNCGATE_LOOPBACK_ONLY").is_some();
+    assert!(own.is_some() || is_known, "this machine has no address but loopback: SYNCGATE_LOOPBACK_ONLY=1 skips this");
+    own
+}
 
 /// A server on a port of its own.
 pub(crate) struct Served {

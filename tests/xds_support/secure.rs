@@ -18,6 +18,7 @@ use syncgate::xds::{Access, Guard, Settings, Tls, TlsFiles, Tokens};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Request, Status, Streaming};
@@ -138,14 +139,17 @@ pub(crate) fn word(name: &str, word: &str) -> Resource {
     Resource::new(T::Cluster, name, Parts::leaf(word.to_owned()), [])
 }
 
+/// A connection with TLS on which nothing was said.
+pub(crate) async fn handshake(address: SocketAddr, config: Arc<ClientConfig>) -> std::io::Result<TlsStream<TcpStream>> {
+    let name = ServerName::try_from(SERVER).expect("a name");
+    let tcp = TcpStream::connect(address).await?;
+    TlsConnector::from(config).connect(name, tcp).await
+}
+
 pub(crate) async fn secure(address: SocketAddr, config: Arc<ClientConfig>) -> Result<Channel, String> {
     let connector = tower::service_fn(move |_: Uri| {
         let config = config.clone();
-        async move {
-            let name = ServerName::try_from(SERVER).expect("a name");
-            let tcp = TcpStream::connect(address).await?;
-            TlsConnector::from(config).connect(name, tcp).await.map(TokioIo::new)
-        }
+        async move { handshake(address, config).await.map(TokioIo::new) }
     });
     let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("valid");
     endpoint.connect_with_connector(connector).await.map_err(|error| format!("{error:?}"))

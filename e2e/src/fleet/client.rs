@@ -142,7 +142,7 @@ impl Client {
                     shared.tally.received(taken.resources, length);
                     match self.manner {
                         Manner::Honest => {
-                            taken.changed.iter().for_each(|(_, version)| shared.tally.arrived(*version, at));
+                            taken.changed.iter().for_each(|change| shared.tally.arrived(*change, at));
                             if !whole && self.held.is_whole() {
                                 whole = true;
                                 shared.tally.whole(since.elapsed());

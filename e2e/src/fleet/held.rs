@@ -51,7 +51,7 @@ impl Texts {
         number
     }
 
-    fn text(&self, number: u32) -> String {
+    pub(super) fn text(&self, number: u32) -> String {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.all.get(number as usize).map(ToString::to_string).unwrap_or_default()
     }

@@ -42,8 +42,8 @@ pub(super) struct Tally {
 struct Told {
     /// How long each honest client took until it held everything, since the start or the last order.
     whole: Vec<Duration>,
-    /// When a client was told of each new version of a load assignment.
-    arrivals: HashMap<u32, Vec<Instant>>,
+    /// When a client was told of each new version of a load assignment, by name and version.
+    arrivals: HashMap<(u32, u32), Vec<Instant>>,
     reasons: BTreeMap<String, u64>,
 }
 
@@ -81,9 +81,14 @@ impl Tally {
     }
 
     /// A client was told of a new version of a load assignment.
-    pub(super) fn arrived(&self, version: u32, at: Instant) {
-        self.lock().arrivals.entry(version).or_default().push(at);
+    pub(super) fn arrived(&self, change: (u32, u32), at: Instant) {
+        self.lock().arrivals.entry(change).or_default().push(at);
         self.news.notify_one();
+    }
+
+    /// What the clients were told of, by name and version, and when.
+    pub(super) fn arrivals(&self) -> HashMap<(u32, u32), Vec<Instant>> {
+        self.lock().arrivals.clone()
     }
 
     /// The reasons of failures, the most frequent first.
@@ -166,9 +171,9 @@ mod tests {
     async fn waits_end_with_the_last_client_and_say_how_many_are_missing() {
         let tally = Tally::default();
         let since = Instant::now();
-        tally.arrived(1, since + Duration::from_millis(2));
-        tally.arrived(2, since);
-        tally.arrived(1, since + Duration::from_millis(1));
+        tally.arrived((1, 1), since + Duration::from_millis(2));
+        tally.arrived((2, 1), since);
+        tally.arrived((1, 1), since + Duration::from_millis(1));
         let times = tally.all_told(2, since, Duration::from_secs(1)).await.unwrap();
         assert_eq!(times, [Duration::from_millis(1), Duration::from_millis(2)]);
         tally.failed(&anyhow::anyhow!("no route"));

@@ -7,8 +7,8 @@ use anyhow::{Result, ensure};
 use crate::kube::audit::Audit;
 
 /// The namespaced kinds that syncgate reads.
-const NAMESPACED: [&str; 7] =
-    ["gateways", "httproutes", "referencegrants", "services", "pods", "endpointslices", "secrets"];
+const NAMESPACED: [&str; 8] =
+    ["gateways", "httproutes", "referencegrants", "services", "pods", "endpointslices", "secrets", "configmaps"];
 
 /// The requests of one user, each once.
 #[derive(Debug, Clone)]

@@ -5,13 +5,14 @@ use serde_json::Value;
 use crate::kube::objects::{cluster_role, cluster_role_binding, role, role_binding, rule, rule_for_names};
 
 /// What is read in every watched namespace.
-const READ: [&str; 7] = [
+const READ: [&str; 8] = [
     "gateway.networking.k8s.io/gateways",
     "gateway.networking.k8s.io/httproutes",
     "gateway.networking.k8s.io/referencegrants",
     "/services",
     "/pods",
     "/secrets",
+    "/configmaps",
     "discovery.k8s.io/endpointslices",
 ];
 const CLASSES: [&str; 1] = ["gateway.networking.k8s.io/gatewayclasses"];

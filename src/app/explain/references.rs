@@ -1,4 +1,4 @@
-//! Who refers to what: GatewayClasses, Secrets, Namespaces and ReferenceGrants have effect through others only.
+//! Who refers to what: GatewayClasses, Secrets, ConfigMaps, Namespaces and ReferenceGrants have effect through others only.
 
 use crate::{
     app::pipeline::Pipeline,

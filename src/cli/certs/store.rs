@@ -1,18 +1,21 @@
 //! Where certificates are kept: a folder, or Secrets.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use super::plan::{AUTHORITY_KEY, BUNDLE, CLIENT, CROSS, Held, SERVER};
 use crate::watch::{Client, Fault, Limits, Origin, Secrets, Stored};
 
 /// Every name that something is kept by.
 const NAMES: [&str; 7] = [CROSS, BUNDLE, AUTHORITY_KEY, CLIENT[0], CLIENT[1], SERVER[0], SERVER[1]];
+
+/// In a folder: who holds a lock on it may write. It stays, since whoever removed it could remove another's.
+const LOCK: &str = ".syncgate-certs.lock";
 
 /// A place for certificates, and what it holds.
 pub(super) enum Store {
@@ -43,15 +46,17 @@ impl Held for BTreeMap<String, Vec<u8>> {
     }
 }
 
-/// Files in a folder.
+/// Files in a folder, which is this process' alone as long as this is held.
 pub(super) struct Folder {
     dir: PathBuf,
+    _lock: File,
     held: BTreeMap<String, Vec<u8>>,
 }
 
 impl Folder {
     pub(super) fn read(dir: PathBuf) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&dir).with_context(|| format!("--out {}", dir.display()))?;
+        let lock = alone(&dir).with_context(|| format!("--out {}", dir.display()))?;
         let mut held = BTreeMap::new();
         for name in NAMES {
             let path = dir.join(name);
@@ -62,7 +67,7 @@ impl Folder {
                 Err(error) => return Err(error).with_context(|| path.display().to_string()),
             }
         }
-        Ok(Self { dir, held })
+        Ok(Self { dir, _lock: lock, held })
     }
 
     fn write(&self, files: &[(&'static str, Vec<u8>)]) -> anyhow::Result<()> {
@@ -76,10 +81,21 @@ impl Folder {
     }
 }
 
+/// Of two that make certificates at once, the authority of one would not fit the certificate of the other.
+fn alone(dir: &Path) -> anyhow::Result<File> {
+    let lock = OpenOptions::new().create(true).write(true).truncate(false).mode(0o600).open(dir.join(LOCK))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => bail!("another `syncgate certs` is at work in this folder: run this again"),
+        Err(TryLockError::Error(error)) => Err(error).context("locking the folder"),
+    }
+}
+
 /// Whole or not at all; what is private is private from its first byte on.
 fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let is_key = path.extension().is_some_and(|extension| extension == "key");
-    let staged = path.with_extension("new");
+    // A name of its own: the bytes of a key never go where those of a certificate may.
+    let staged = path.with_file_name(format!(".{}.new", path.file_name().unwrap_or_default().display()));
     // One that was left behind may have other rights.
     match std::fs::remove_file(&staged) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
@@ -188,4 +204,41 @@ fn explained(fault: &Fault, namespace: &str, name: &str) -> anyhow::Error {
         _ => String::new(),
     };
     anyhow::anyhow!("Secret {namespace}/{name}: {fault}{remedy}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn two_at_once_never_mix_what_they_write() {
+        let dir = tempfile::tempdir().unwrap();
+        let work = |who: &str| {
+            let mut turns = 0;
+            while turns < 50 {
+                match Folder::read(dir.path().to_owned()) {
+                    Ok(folder) => {
+                        let of = |what: &str| format!("{what} of {who}").into_bytes();
+                        folder.write(&[(SERVER[0], of("certificate")), (SERVER[1], of("key"))]).unwrap();
+                        let read = |name| std::fs::read(dir.path().join(name)).unwrap();
+                        assert_eq!((read(SERVER[0]), read(SERVER[1])), (of("certificate"), of("key")));
+                        turns += 1;
+                    }
+                    Err(error) => {
+                        assert!(format!("{error:#}").contains("another `syncgate certs` is at work"), "{error:#}")
+                    }
+                }
+                std::thread::yield_now();
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| work("one"));
+            scope.spawn(|| work("two"));
+        });
+        let mode = |name| std::fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(SERVER[0]), mode(SERVER[1])), (0o644, 0o600));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3, "nothing is left but the lock");
+    }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::graph::{
-    Batch, Fault, Fold, Graph, GraphBuilder, Index, Input, Lens, Member, NodeStats, Out, Rows, Scope, Stop,
+    Batch, Fault, Fold, Graph, GraphBuilder, Index, Input, Lens, Member, NodeStats, Out, Present, Rows, Scope, Stop,
 };
 
 type Numbers = Input<u8, i32>;
@@ -81,6 +81,34 @@ fn an_absent_key_is_pending_until_its_input_is_complete() {
     assert_eq!(t.graph.stops(t.pairs), [("1".to_owned(), pending("right", "7"))], "it is unknown again");
     t.graph.epoch(|batch| put(batch, t.right, 7, 3));
     assert_eq!(rows(&t.graph, t.pairs), [(1, 703)], "what is found is known also while others are not");
+}
+
+#[test]
+fn what_is_present_is_known_before_its_input_is_complete() {
+    fn found(key: &u8, _: &Arc<i32>, right: Lens<'_, Present<u8, i32>>, out: &mut Out<u8, bool>) -> Result<(), Stop> {
+        out.put(*key, right.has(key));
+        Ok(())
+    }
+    let mut builder = GraphBuilder::new();
+    let (left, right) = (builder.input::<u8, i32>("left"), builder.input::<u8, i32>("right"));
+    let answers = builder.derive("found", left).reading(right.rows().present()).rows(found);
+    let mut graph = builder.build();
+    graph.epoch(|batch| put(batch, left, 1, 0));
+    assert_eq!(rows(&graph, answers), [(1, false)], "not there, which is no reason to wait");
+    let runs = |graph: &Graph| stats(graph, "found").total.recomputed;
+    let before = runs(&graph);
+    graph.epoch(|batch| {
+        batch.complete(left);
+        batch.complete(right);
+    });
+    assert_eq!(runs(&graph), before, "no answer depends on completeness");
+    assert!(graph.is_complete(answers));
+    graph.epoch(|batch| put(batch, right, 1, 5));
+    assert_eq!(rows(&graph, answers), [(1, true)]);
+    graph.epoch(|batch| batch.delete(right, &1));
+    assert_eq!(rows(&graph, answers), [(1, false)]);
+    graph.epoch(|batch| batch.delete(left, &1));
+    assert_eq!(stats(&graph, "found").dependencies, 0);
 }
 
 #[test]

@@ -102,3 +102,37 @@ fn nor_is_what_cannot_be_read() {
     let let_in = rig.offer(vec![unavailable(&wants_backend("apps/b"), "is forbidden")]);
     assert_eq!(let_in, [new, no_service("apps/b", "is forbidden")]);
 }
+
+/// Endpoints are derived only where something leads, so the graph hears of every port that a waiting change leads to, also of
+/// those that it does not wait for at present; otherwise two of them could take turns for ever.
+#[test]
+fn the_graph_is_told_where_waiting_changes_lead() {
+    let mut rig = rig();
+    let port = |name: &str, port| PortRef { service: key(name), port };
+    rig.offer(vec![service("b", &[80]), service("c", &[80])]);
+    let told = |rig: &Rig| rig.graph.awaited.iter().cloned().collect::<Vec<_>>();
+    let both = route("new", &[("b", 80), ("c", 80)]);
+    assert_eq!(rig.offer(vec![both.clone()]), []);
+    assert_eq!(told(&rig), [port("b", 80), port("c", 80)]);
+    assert_eq!(rig.offer(vec![route("other", &[("c", 80)])]), []);
+    assert_eq!(rig.offer(vec![delete(Kind::HttpRoute, "other")]), [delete(Kind::HttpRoute, "other")]);
+    assert_eq!(rig.back("b", 80, true), []);
+    assert_eq!(told(&rig), [port("b", 80), port("c", 80)]);
+    assert_eq!(rig.back("c", 80, true), [both]);
+    assert_eq!(rig.door.newly_awaited().len(), 2, "from here on the route itself leads there");
+    assert_eq!(rig.door.newly_awaited(), []);
+}
+
+/// Otherwise there would be a moment with neither of them.
+#[test]
+fn a_route_to_where_nothing_led_takes_the_place_of_another_in_one_batch() {
+    let mut rig = rig();
+    rig.backs = true;
+    rig.offer(vec![service("b", &[80])]);
+    let (gone, new) = (delete(Kind::HttpRoute, "r"), route("new", &[("b", 80)]));
+    rig.door.offer(Arrival::of(Delta::new(rig.now, vec![gone.clone(), new.clone()])), rig.now);
+    let backings = rig.graph.await_ports(rig.door.newly_awaited());
+    assert_eq!(backings.len(), 1, "{backings:?}");
+    rig.door.back(backings);
+    assert_eq!(sorted(rig.door.ready(rig.now).events), sorted(vec![gone, new]));
+}

@@ -115,7 +115,7 @@ fn bounded_a_demand_that_a_stream_of_updates_renews_waits_10_s_in_all() {
 #[test]
 fn bounded_demands_beyond_the_cap_pass_unheld() {
     let start = Instant::now();
-    let mut rig = Rig { door: Door::with_max_held(2), backs: true, start, now: start };
+    let mut rig = Rig { door: Door::with_max_held(2), graph: Graph::default(), backs: true, start, now: start };
     rig.offer(vec![covers(&[Kind::Secret], None), class()]);
     rig.offer(Kind::ALL.map(Event::Listed).to_vec());
     let gateways = (0..5).map(|n| gateway(&n.to_string(), &["s"])).collect();
@@ -210,7 +210,7 @@ fn an_answer_stays_good_when_another_object_takes_over() {
 #[test]
 fn gated_secrets_are_whole_when_what_is_wanted_at_the_start_is_answered() {
     let start = Instant::now();
-    let mut rig = Rig { door: Door::new(), backs: true, start, now: start };
+    let mut rig = Rig { door: Door::new(), graph: Graph::default(), backs: true, start, now: start };
     rig.offer(vec![covers(&[Kind::Secret], Some(&["shop"])), class(), gateway("shop/g", &["shop/s"])]);
     assert_eq!(rig.offer(vec![route("shop/r", &[("apps/c", 80)])]).len(), 1, "at the start everything passes");
     rig.at(ms(20 * SECOND));
@@ -234,7 +234,7 @@ fn gated_secrets_are_whole_when_what_is_wanted_at_the_start_is_answered() {
 #[test]
 fn gated_demands_hold_the_start_10_s_at_most() {
     let start = Instant::now();
-    let mut rig = Rig { door: Door::new(), backs: true, start, now: start };
+    let mut rig = Rig { door: Door::new(), graph: Graph::default(), backs: true, start, now: start };
     rig.offer(vec![covers(&[Kind::Secret], None), class(), gateway("g", &["s"])]);
     rig.at(ms(30 * SECOND));
     rig.offer(Kind::ALL.into_iter().filter(|kind| *kind != Kind::Secret).map(Event::Listed).collect());

@@ -230,7 +230,11 @@ impl Run {
             offered: World::new(),
             listed: Vec::new(),
         };
-        Self { rig: Rig { door: Door::new(), backs: true, start, now: start }, model, started: false }
+        Self {
+            rig: Rig { door: Door::new(), graph: Graph::default(), backs: true, start, now: start },
+            model,
+            started: false,
+        }
     }
 
     fn take(&mut self, step: Step) -> Vec<Event> {

@@ -8,9 +8,9 @@ use bytes::Bytes;
 use super::cursor::Cursor;
 use super::syntax;
 use crate::model::{
-    EndpointSlice, GrantFrom, GrantTo, IpFamilies, KeyBytes, LabelSelector, Namespace, Pod, PodPort, Protocol,
-    ReferenceGrant, Requirement, Secret, SelectorOperator, Service, ServicePort, ServiceType, SliceEndpoint, SlicePort,
-    TargetPort,
+    ConfigMap, EndpointSlice, GrantFrom, GrantTo, IpFamilies, KeyBytes, LabelSelector, Namespace, Pod, PodPort,
+    Protocol, ReferenceGrant, Requirement, Secret, SelectorOperator, Service, ServicePort, ServiceType, SliceEndpoint,
+    SlicePort, TargetPort,
 };
 
 /// Kubernetes bounds most lists by the size of an object only; this bound is far above what it stores.
@@ -296,6 +296,21 @@ pub(super) fn secret(root: &Cursor<'_>) -> Secret {
         bytes.map(Bytes::from).map_err(|_| value.problem("must be base64")).ok()
     };
     Secret { certificate: entry("tls.crt"), key: entry("tls.key").map(KeyBytes::new), unavailable: None }
+}
+
+pub(super) fn config_map(root: &Cursor<'_>) -> ConfigMap {
+    const KEY: &str = ConfigMap::AUTHORITIES;
+    let data = root.section("data");
+    let bundle = data.as_ref().and_then(|data| data.key(KEY)?.str());
+    let authorities = match bundle {
+        None => Err(arcstr::format!("has no `{KEY}` in `data`; put the PEM certificates of the authorities there")),
+        Some(bundle) if bundle.len() > ConfigMap::LARGEST => {
+            let most = ConfigMap::LARGEST >> 10;
+            Err(arcstr::format!("its `{KEY}` is larger than {most} KiB; leave only the authorities of clients in it"))
+        }
+        Some(bundle) => Ok(Bytes::copy_from_slice(bundle.as_bytes())),
+    };
+    ConfigMap { authorities }
 }
 
 pub(super) fn reference_grant(root: &Cursor<'_>) -> ReferenceGrant {

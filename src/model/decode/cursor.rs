@@ -89,6 +89,11 @@ impl<'a> Cursor<'a> {
         self.problems
     }
 
+    /// The name of this field.
+    pub(super) fn field(&self) -> ArcStr {
+        arcstr::format!("{}", self.path)
+    }
+
     /// Leaves a problem at this field.
     pub(super) fn problem(&self, message: impl Into<ArcStr>) {
         self.problems.found.borrow_mut().push(FieldProblem::new(self.path.to_string(), message));

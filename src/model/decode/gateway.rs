@@ -1,5 +1,7 @@
 //! GatewayClass and Gateway.
 
+mod frontend;
+
 use std::net::IpAddr;
 
 use arcstr::ArcStr;
@@ -31,8 +33,9 @@ pub(super) fn gateway(root: &Cursor<'_>, meta: Meta, key: &ObjectKey) -> Gateway
         if let Some(listeners) = spec.required("listeners") {
             gateway.listeners = self::listeners(&listeners, key);
         }
+        gateway.frontend = frontend::frontend(&spec, key);
     }
-    // The listeners took their own problems, so that what is left is the rest.
+    // The listeners and the frontend took their own problems, so that what is left is the rest.
     gateway.problems = root.problems().since(0);
     gateway
 }

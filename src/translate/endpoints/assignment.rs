@@ -18,8 +18,9 @@ use crate::graph::{Fold, Member};
 use crate::resource::{Chunks, Parts, PartsBuilder, Resource, ResourceType, encode};
 
 use super::super::keys::ClusterKey;
+use super::super::led::Led;
 use super::claims::Claims;
-use super::{Address, Endpoint, MemberKey, PortFacts};
+use super::{Address, Endpoint, MemberKey};
 
 /// With more claims than this, endpoints are kept encoded in chunks, so that a change costs one of them. Below it,
 /// encoding all of them costs about as much as one chunk does (64 rows), and the many Services with few endpoints need
@@ -39,7 +40,7 @@ type Zones<T> = BTreeMap<ArcStr, T>;
 /// Everything that is claimed for one Service port.
 #[derive(Debug, Default)]
 pub(super) struct LoadAssignment {
-    /// Whether the port exists.
+    /// Whether the port is led to.
     exists: bool,
     /// All claims. Of several to one address the first is the endpoint, and the others wait for it to go.
     claims: Claims,
@@ -47,12 +48,12 @@ pub(super) struct LoadAssignment {
     chunks: Option<Zones<Chunks<Address>>>,
 }
 
-impl Member<ClusterKey, PortFacts> for LoadAssignment {
-    fn put(&mut self, _: &ClusterKey, _: &Arc<PortFacts>) {
+impl Member<ClusterKey, Led> for LoadAssignment {
+    fn put(&mut self, _: &ClusterKey, _: &Arc<Led>) {
         self.exists = true;
     }
 
-    fn del(&mut self, _: &ClusterKey, _: &Arc<PortFacts>) {
+    fn del(&mut self, _: &ClusterKey, _: &Arc<Led>) {
         self.exists = false;
     }
 }

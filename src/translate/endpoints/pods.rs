@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use arcstr::ArcStr;
 
-use crate::graph::{Index, Lens, Out, Stop};
+use crate::graph::{Index, Lens, Out, Present, Stop};
 use crate::model::{ObjectKey, Pod, Service};
 
+use super::super::keys::ClusterKey;
+use super::super::led::Led;
 use super::judge::{self, Addresses};
 use super::{Address, Endpoint, MemberKey, Source, ports};
 
@@ -29,11 +31,12 @@ pub(super) fn first_selector_pair(key: &ObjectKey, service: &Service, out: &mut 
     }));
 }
 
-/// Transform: a pod → an endpoint of each port of each Service that selects it.
+/// Transform: a pod → an endpoint of each port that is led to of each Service that selects it.
 pub(super) fn members(
     key: &ObjectKey,
     pod: &Arc<Pod>,
     selected: Lens<'_, Index<SelectorPair, ObjectKey, Service>>,
+    led: Lens<'_, Present<ClusterKey, Led>>,
     out: &mut Out<MemberKey, Endpoint>,
 ) -> Result<(), Stop> {
     if judge::exists(pod).is_err() {
@@ -47,6 +50,9 @@ pub(super) fn members(
             }
             let Ok(Addresses { primary, additional }) = judge::addresses(&service, pod) else { continue };
             for (cluster, port) in ports::usable(&service_key, &service) {
+                if !led.has(&cluster) {
+                    continue;
+                }
                 let Ok(port) = judge::target_port(port, pod) else { continue };
                 let address = Address { ip: primary, port };
                 let source = Source::pod(key.name.clone());

@@ -1,6 +1,7 @@
 //! The state behind the board, with an index of what is in the way: of thousands of sources a change of one costs what it touches.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use arcstr::ArcStr;
@@ -41,6 +42,23 @@ struct Standing {
     lost: BTreeSet<Target>,
 }
 
+/// How far a list is read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::watch) struct Progress {
+    pub(in crate::watch) objects: usize,
+    /// None of a list that comes as a stream.
+    pub(in crate::watch) pages: usize,
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Progress { objects, pages: 0 } => write!(f, "{objects} objects read"),
+            Progress { objects, pages } => write!(f, "{objects} objects read, page {pages}"),
+        }
+    }
+}
+
 /// One source.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -49,7 +67,7 @@ pub(super) struct Entry {
     pub(super) since: Instant,
     pub(super) rows: usize,
     pub(super) emptied: Option<Instant>,
-    pub(super) read: usize,
+    pub(super) read: Progress,
     pub(super) required: bool,
     pub(super) delivered: bool,
 }
@@ -62,7 +80,7 @@ impl Entry {
             since: Instant::now(),
             rows: 0,
             emptied: None,
-            read: 0,
+            read: Progress::default(),
             required,
             delivered: false,
         }
@@ -252,15 +270,15 @@ pub(super) fn status(target: &Target, entry: &Entry) -> SourceStatus {
         since: entry.since,
         rows: entry.rows,
         emptied: entry.emptied,
-        read: entry.read,
+        read: entry.read.objects,
         required: entry.required,
         delivered: entry.delivered,
     }
 }
 
-/// `Pod in shop: listing: 1500 objects read`.
+/// `Pod in shop: listing: 1500 objects read, page 3`.
 pub(super) fn describe(target: &Target, entry: &Entry) -> String {
-    let read = if entry.read > 0 { format!(": {} objects read", entry.read) } else { String::new() };
+    let read = if entry.read.objects > 0 { format!(": {}", entry.read) } else { String::new() };
     let reason = match (entry.state, entry.reason.as_str()) {
         // It goes in together with what waits still.
         (State::Synced, _) if !entry.delivered => ": read, and waits for the other kinds of its namespace".to_owned(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tracing::info;
 
-use super::inner::describe;
+use super::inner::{Progress, describe};
 use super::{Board, Life, State};
 use crate::metrics;
 use crate::model::Kind;
@@ -31,17 +31,20 @@ impl Board {
             since_line += 1;
             if since_line >= PROGRESS && !self.is_listed() {
                 since_line = 0;
-                let (waiting, first, read) = self.progress();
-                info!(elapsed = ?self.shared.began.elapsed(), objects = read, waiting, %first, "still starting");
+                let (waiting, first, Progress { objects, pages }) = self.progress();
+                info!(elapsed = ?self.shared.began.elapsed(), objects, pages, waiting, %first, "still starting");
             }
         }
     }
 
-    /// How many sources have not delivered, the first of them, and how many objects were read.
-    fn progress(&self) -> (usize, String, usize) {
+    /// How many sources have not delivered, the first of them, and how much was read.
+    fn progress(&self) -> (usize, String, Progress) {
         let inner = self.lock();
         let first = inner.lacking().next().map(|(target, entry)| describe(target, entry));
-        let read = inner.sources().map(|(_, entry)| entry.rows.max(entry.read)).sum();
+        let read = Progress {
+            objects: inner.sources().map(|(_, entry)| entry.rows.max(entry.read.objects)).sum(),
+            pages: inner.sources().map(|(_, entry)| entry.read.pages).sum(),
+        };
         (inner.lacking().count(), first.unwrap_or_else(|| "the selection of namespaces".to_owned()), read)
     }
 

@@ -49,12 +49,29 @@ fn the_index_is_what_a_look_at_every_source_finds() {
             1 => board.remove(&target),
             2 => board.delivered(&target),
             3 => board.excuse(&target),
-            4 => board.read(&target, roll(2_000)),
+            4 => board.read(&target, Progress { objects: roll(2_000), pages: 0 }),
             _ => board.set(&target, State::ALL[roll(6)], "a reason"),
         }
         assert!(board.lock().is_indexed(), "step {step}");
         assert_eq!(board.is_denied_in("shop"), !board.denied_in("shop").is_empty());
     }
+}
+
+/// F45: objects, and pages of a list that has any.
+#[test]
+fn progress_counts_objects_and_pages() {
+    let readiness = Readiness::new(|_| {});
+    let parts = BTreeMap::from([(Kind::Pod, readiness.register(Layer::Source, "Pod"))]);
+    let board = Board::new(parts, None, Arc::new(|_| {}));
+    let target = Target::all(Kind::Pod, None);
+    board.add(&target, true);
+    board.seal();
+    board.set(&target, State::Listing, "");
+    let told = || readiness.report().parts.iter().find(|part| part.name == "Pod").map(|part| part.reason.to_string());
+    board.read(&target, Progress { objects: 1_500, pages: 3 });
+    assert_eq!(told().unwrap(), "Pod: listing: 1500 objects read, page 3");
+    board.read(&target, Progress { objects: 90_000, pages: 0 });
+    assert_eq!(told().unwrap(), "Pod: listing: 90000 objects read", "a stream has none");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use arcstr::ArcStr;
 
 use super::Inner;
-use crate::model::{Kind, ObjectRef};
+use crate::model::ObjectRef;
 use crate::watch::target::Target;
 
 /// The places of all namespaces that something is read of.
@@ -32,7 +32,7 @@ pub(super) type Sharers = BTreeMap<Target, Vec<Weak<Mutex<Inner>>>>;
 impl Owners {
     /// The place of the namespace that these targets are in; `None` for what never has two owners.
     pub(super) fn place(self: &Arc<Self>, targets: &[Target]) -> Option<Arc<Place>> {
-        let first = targets.first().filter(|target| target.kind != Kind::Secret)?;
+        let first = targets.first().filter(|target| !target.kind.is_by_object())?;
         let namespace = first.namespace.clone()?;
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(place) = places.get(&namespace).and_then(Weak::upgrade) {

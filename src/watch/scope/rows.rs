@@ -75,10 +75,10 @@ impl Inner {
         said && self.books.get(target).is_some_and(|book| book.rows.contains_key(key))
     }
 
-    /// Whether every source of Services has delivered.
-    pub(super) fn knows_services(&self) -> bool {
-        let mut services = self.books.iter().filter(|(target, _)| target.kind == Kind::Service);
-        services.all(|(_, book)| book.listed)
+    /// Whether every source of what leads to pods has delivered.
+    pub(super) fn knows_what_leads_to_pods(&self) -> bool {
+        let leads = |kind| matches!(kind, Kind::Service | Kind::HttpRoute);
+        self.books.iter().filter(|(target, _)| leads(target.kind)).all(|(_, book)| book.listed)
     }
 
     pub(super) fn retract(&mut self, of: impl Fn(&Target) -> bool) -> Vec<Event> {

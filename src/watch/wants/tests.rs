@@ -3,6 +3,7 @@
 use super::*;
 use crate::model::ObjectKey;
 use crate::watch::Policy;
+use crate::watch::target::plural;
 use crate::watch::testing::{Api, Refused, Said, context, refused, rows, until};
 
 struct World {
@@ -135,6 +136,44 @@ async fn a_reference_that_comes_back_soon_costs_nothing() {
     world.want(&[]);
     until("it has gone", || !world.has(SERVICE) && !world.has(POD)).await;
     assert!(world.cx.board.sources().is_empty());
+}
+
+#[tokio::test]
+async fn each_kind_by_object_is_read_by_its_name_and_while_it_is_wanted() {
+    let mut world = World::new().await;
+    for resource in ["secrets", "configmaps"] {
+        let kind = Kind::BY_OBJECT.into_iter().find(|kind| plural(*kind) == resource).expect("a kind");
+        for name in ["wanted", "other"] {
+            let object = serde_json::json!({"apiVersion": "v1", "kind": kind.as_str(), "data": {}});
+            world.api.put(resource, "shared", name, object);
+        }
+    }
+    world.run();
+    let wants = Kind::BY_OBJECT.map(|kind| Want::Object(ObjectRef::new(kind, ObjectKey::new("shared", "wanted"))));
+    world.want(&wants);
+    until("both are known", || wants.iter().all(|want| world.is_known(want))).await;
+    assert_eq!(rows(&world.said), ["ConfigMap shared/wanted", "Secret shared/wanted"]);
+    let asked = |resource, name| world.api.asked(Refused { name, ..refused(resource, "shared") });
+    for resource in ["secrets", "configmaps"] {
+        assert_eq!(
+            (asked(resource, ""), asked(resource, "wanted")),
+            (1, 1),
+            "{resource}: no other, and not all of them"
+        );
+    }
+    world.want(&wants[1..]);
+    until("the first has gone", || !world.has("Secret shared/wanted")).await;
+    assert!(world.has("ConfigMap shared/wanted"));
+    world.api.refuse(&[refused("configmaps", "shared")]);
+    world.api.cut();
+    until("it is refused", || matches!(world.answer(&wants[1]), Some(Answer::Unavailable(_)))).await;
+    let Some(Answer::Unavailable(reason)) = world.answer(&wants[1]) else { panic!("no answer") };
+    assert!(
+        reason.contains("resources: [\"configmaps\"]") && reason.contains("resourceNames: [\"wanted\"]"),
+        "{reason}"
+    );
+    world.want(&[]);
+    until("nothing is read any more", || world.cx.board.sources().is_empty()).await;
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 use serde_json::{Map, Value};
 
 use super::INITIAL_EVENTS_END;
-use crate::model::Kind;
+use crate::model::{ConfigMap, Kind};
 
 /// What to keep of a value. A list is what its entries are; a value that is no mapping where fields are named is kept,
 /// for decoding to complain about.
@@ -93,6 +93,9 @@ const ENDPOINT_SLICE: Keep = Object(&[
 /// Without `stringData`, which no answer has.
 const SECRET: Keep = Object(&[("data", Fields(&[("tls.crt", All), ("tls.key", All)]))]);
 
+/// Without `binaryData`: certificates are text.
+const CONFIG_MAP: Keep = Object(&[("data", Fields(&[(ConfigMap::AUTHORITIES, All)]))]);
+
 /// The lists of what Gateway API's specs hold are long, and nearly all of it is read; their status is not.
 const GATEWAY_API: Keep = Object(&[("spec", All)]);
 
@@ -104,6 +107,7 @@ const fn object(kind: Kind) -> &'static Keep {
         Kind::Pod => &POD,
         Kind::EndpointSlice => &ENDPOINT_SLICE,
         Kind::Secret => &SECRET,
+        Kind::ConfigMap => &CONFIG_MAP,
     }
 }
 

@@ -311,6 +311,16 @@ pub(super) struct SecretEntry {
     pub(super) value: Bytes,
 }
 
+/// `v1.ConfigMap`.
+#[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
+pub(super) struct ConfigMap {
+    #[prost(message, optional, tag = "1")]
+    pub(super) metadata: Option<ObjectMeta>,
+    #[prost(message, repeated, tag = "2")]
+    pub(super) data: Vec<Entry>,
+}
+
 /// `metav1.Status`.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Status {
@@ -353,4 +363,4 @@ macro_rules! without_content {
     )*};
 }
 
-without_content!(Unknown, WatchEvent, RawExtension, List, Secret, SecretEntry);
+without_content!(Unknown, WatchEvent, RawExtension, List, Secret, SecretEntry, ConfigMap);

@@ -109,6 +109,7 @@ enum Message {
     Service(messages::Service),
     EndpointSlice(messages::EndpointSlice),
     Secret(messages::Secret),
+    ConfigMap(messages::ConfigMap),
     /// A Namespace, or a slice of which no more is read.
     Named(Named),
     /// Bytes that are no such message, with why.
@@ -123,6 +124,7 @@ impl Message {
             Kind::Service => messages::Service::decode(raw).map(Message::Service),
             Kind::EndpointSlice => endpoint_slice(raw),
             Kind::Secret => messages::Secret::decode(raw).map(Message::Secret),
+            Kind::ConfigMap => messages::ConfigMap::decode(raw).map(Message::ConfigMap),
             Kind::Namespace => Named::decode(raw).map(Message::Named),
             Kind::GatewayClass | Kind::Gateway | Kind::HttpRoute | Kind::ReferenceGrant => {
                 return Message::Garbled(format!("{kind} is a custom kind, which has no protobuf"));
@@ -140,6 +142,7 @@ impl Message {
             }
             Message::Service(message) => slowly(&tree::service(message)),
             Message::EndpointSlice(message) => slowly(&tree::endpoint_slice(message)),
+            Message::ConfigMap(message) => slowly(&tree::config_map(message)),
             Message::Named(message) => slowly(&tree::named(message)),
             Message::Secret(message) => {
                 // Its values never enter a tree.

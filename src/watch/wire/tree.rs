@@ -9,8 +9,8 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::messages::{
-    Container, Endpoint, EndpointPort, EndpointSlice, Entry, IntOrString, Named, ObjectMeta, Pod, PodSpec, PodStatus,
-    Service, ServicePort, ServiceSpec,
+    ConfigMap, Container, Endpoint, EndpointPort, EndpointSlice, Entry, IntOrString, Named, ObjectMeta, Pod, PodSpec,
+    PodStatus, Service, ServicePort, ServiceSpec,
 };
 
 /// A string. Bytes that are no UTF-8 read as they do in JSON that Go wrote: each is one replacement character.
@@ -53,6 +53,12 @@ pub(super) fn endpoint_slice(slice: &EndpointSlice) -> Value {
             ("ports", list(&slice.ports, endpoint_port)),
         ],
     )
+}
+
+/// With the one entry that is read.
+pub(super) fn config_map(map: &ConfigMap) -> Value {
+    let read = map.data.iter().rfind(|entry| entry.key == crate::model::ConfigMap::AUTHORITIES);
+    object(map.metadata.as_ref(), [("data", read.and_then(|entry| entries(std::slice::from_ref(entry))))])
 }
 
 fn object<const N: usize>(meta: Option<&ObjectMeta>, rest: [(&str, Option<Value>); N]) -> Value {

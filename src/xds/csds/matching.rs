@@ -140,7 +140,7 @@ mod tests {
         ClientView {
             stream: 1,
             name: ClientName { gateway: "ns/gw".into(), node_id: id.into() },
-            node: NodeInfo::of(&node),
+            node: NodeInfo::of(&crate::xds::request::tests::node(&node)),
             identity: "".into(),
             variant: Variant::Delta,
             peer: ([127, 0, 0, 1], 9).into(),

@@ -1,73 +1,153 @@
 //! What earlier streams of clients left unknown, for their next ones (rules 16 and 25).
 //!
-//! Invariant: bounded in clients and in names; beyond that, what was left longest ago is forgotten, and such a client is
-//! believed what it says it holds.
+//! Invariant: bounded in bytes and in time. Beyond that a client is forgotten, and is believed what it says it holds: first
+//! one of the Gateway that takes the most, the one that left longest ago, so that no tenant's clients drive out another's
+//! (`one_harms_one`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use arcstr::ArcStr;
 
 use crate::xds::client::ClientName;
 use crate::xds::session::Doubts;
 
-/// Clients that are remembered.
-const MAX_CLIENTS: usize = 10_000;
+/// The most that all of it may take, in bytes.
+const MAX_BYTES: usize = 64 << 20;
 
-/// Names that are remembered, over all clients: of about 20 bytes each, since most are shared with the snapshots.
-const MAX_NAMES: usize = 1_000_000;
+/// How long a client may be away: an Envoy that lost its stream comes back within seconds.
+const MAX_AGE: Duration = Duration::from_secs(600);
+
+/// What a name takes beside its letters, and a client beside its names. Names that are shared with a snapshot count
+/// too: what a client makes up is shared with nobody.
+const NAME: usize = 32;
+const CLIENT: usize = 512;
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct DoubtBook {
+    max_bytes: usize,
     clients: BTreeMap<ClientName, Entry>,
     /// Clients in the order in which they left.
     order: BTreeMap<u64, ClientName>,
+    gateways: BTreeMap<ArcStr, OfGateway>,
+    /// The Gateways by what they take.
+    sizes: BTreeSet<(usize, ArcStr)>,
     /// Counts entries.
     number: u64,
-    names: usize,
+    bytes: usize,
 }
 
 #[derive(Debug)]
 struct Entry {
     number: u64,
+    left: Instant,
+    bytes: usize,
     doubts: Doubts,
 }
 
+#[derive(Debug, Default)]
+struct OfGateway {
+    bytes: usize,
+    /// Its clients in the order in which they left.
+    numbers: BTreeSet<u64>,
+}
+
+impl Default for DoubtBook {
+    fn default() -> Self {
+        Self::bounded(MAX_BYTES)
+    }
+}
+
 impl DoubtBook {
+    fn bounded(max_bytes: usize) -> Self {
+        let (clients, order, gateways, sizes) = Default::default();
+        Self { max_bytes, clients, order, gateways, sizes, number: 0, bytes: 0 }
+    }
+
     /// Adds what a stream left.
-    pub(super) fn put(&mut self, client: ClientName, left: Doubts) {
-        let mut doubts = self.take(&client);
+    pub(super) fn put(&mut self, client: ClientName, left: Doubts, now: Instant) {
+        let mut doubts = self.take(&client, now);
         for (kind, names) in left {
             doubts.entry(kind).or_default().extend(names);
         }
         if doubts.is_empty() {
             return;
         }
-        self.names += count(&doubts);
         self.number += 1;
-        self.order.insert(self.number, client.clone());
-        self.clients.insert(client, Entry { number: self.number, doubts });
-        while self.clients.len() > MAX_CLIENTS || self.names > MAX_NAMES {
-            let Some((_, oldest)) = self.order.pop_first() else { break };
-            self.take(&oldest);
-        }
+        let (number, bytes) = (self.number, size(&client, &doubts));
+        self.charge(&client.gateway, |of| {
+            of.bytes += bytes;
+            of.numbers.insert(number);
+        });
+        self.bytes += bytes;
+        self.order.insert(number, client.clone());
+        self.clients.insert(client, Entry { number, left: now, bytes, doubts });
+        while self.bytes > self.max_bytes && self.evict() {}
     }
 
     /// Takes out what is known of a client.
-    pub(super) fn take(&mut self, client: &ClientName) -> Doubts {
-        let Some(Entry { number, doubts }) = self.clients.remove(client) else { return Doubts::new() };
+    pub(super) fn take(&mut self, client: &ClientName, now: Instant) -> Doubts {
+        self.expire(now);
+        self.remove(client).unwrap_or_default()
+    }
+
+    /// Forgets those who left too long ago.
+    pub(super) fn expire(&mut self, now: Instant) {
+        while let Some((_, client)) = self.order.first_key_value() {
+            let client = client.clone();
+            let left = self.clients.get(&client).map(|entry| entry.left);
+            if left.is_some_and(|left| now.saturating_duration_since(left) < MAX_AGE) || self.remove(&client).is_none()
+            {
+                return;
+            }
+        }
+    }
+
+    /// Forgets the oldest client of the Gateway that takes the most. False if there is none.
+    fn evict(&mut self) -> bool {
+        let largest = self.sizes.last().and_then(|(_, gateway)| self.gateways.get(gateway));
+        let oldest = largest.and_then(|of| of.numbers.first()).and_then(|number| self.order.get(number)).cloned();
+        oldest.is_some_and(|client| self.remove(&client).is_some())
+    }
+
+    fn remove(&mut self, client: &ClientName) -> Option<Doubts> {
+        let Entry { number, bytes, doubts, .. } = self.clients.remove(client)?;
         self.order.remove(&number);
-        self.names -= count(&doubts);
-        doubts
+        self.bytes -= bytes;
+        self.charge(&client.gateway, |of| {
+            of.bytes -= bytes;
+            of.numbers.remove(&number);
+        });
+        Some(doubts)
+    }
+
+    /// Changes what a Gateway takes.
+    fn charge(&mut self, gateway: &ArcStr, change: impl FnOnce(&mut OfGateway)) {
+        let of = self.gateways.entry(gateway.clone()).or_default();
+        let before = of.bytes;
+        change(of);
+        let after = of.bytes;
+        if of.numbers.is_empty() {
+            self.gateways.remove(gateway);
+        }
+        self.sizes.remove(&(before, gateway.clone()));
+        if after > 0 {
+            self.sizes.insert((after, gateway.clone()));
+        }
     }
 
     /// Whether nothing is in doubt.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.clients.is_empty() && self.order.is_empty() && self.names == 0
+        let nobody = self.clients.is_empty() && self.order.is_empty();
+        nobody && self.gateways.is_empty() && self.sizes.is_empty() && self.bytes == 0
     }
 }
 
-fn count(doubts: &Doubts) -> usize {
-    doubts.values().map(|names| names.len()).sum()
+fn size(client: &ClientName, doubts: &Doubts) -> usize {
+    let names = doubts.values().flatten().map(|name| name.len() + NAME).sum::<usize>();
+    CLIENT + client.node_id.len() + client.gateway.len() + names
 }
 
 #[cfg(test)]
@@ -75,27 +155,69 @@ mod tests {
     use super::*;
     use crate::resource::ResourceType;
 
-    fn client(n: usize) -> ClientName {
-        ClientName { gateway: "ns/gw".into(), node_id: format!("{n}").into() }
+    const MAX: usize = 1 << 20;
+
+    fn client(gateway: &str, n: usize) -> ClientName {
+        ClientName { gateway: gateway.into(), node_id: format!("{n}").into() }
     }
 
-    fn doubts(names: usize) -> Doubts {
-        Doubts::from([(ResourceType::Cluster, (0..names).map(|n| format!("{n}").into()).collect())])
+    fn doubts(names: usize, len: usize) -> Doubts {
+        Doubts::from([(
+            ResourceType::Cluster,
+            (0..names).map(|n| format!("{n:04}{}", "x".repeat(len - 4)).into()).collect(),
+        )])
     }
 
     #[test]
-    fn bounded() {
-        let mut book = DoubtBook::default();
-        (0..MAX_CLIENTS + 10).for_each(|n| book.put(client(n), doubts(1)));
-        assert_eq!((book.clients.len(), book.names), (MAX_CLIENTS, MAX_CLIENTS));
-        assert_eq!(book.take(&client(9)), Doubts::new(), "the oldest went");
-        assert_eq!(book.take(&client(10)), doubts(1));
-        for n in 0..11 {
-            book.put(client(n), doubts(MAX_NAMES / 10));
+    fn bounded_in_bytes_whatever_they_are_the_bytes_of() {
+        let start = Instant::now();
+        let mut book = DoubtBook::bounded(MAX);
+        // Many clients, many names, long names.
+        for (count, names, len) in [(MAX / CLIENT, 1, 4), (20, 4_000, 4), (20, 10, 20_000)] {
+            let left = doubts(names, len);
+            for n in 0..count {
+                book.put(client("ns/gw", n), left.clone(), start);
+                assert!(book.bytes <= MAX, "{} bytes", book.bytes);
+            }
+            assert!(book.bytes > MAX / 2, "{} bytes", book.bytes);
+            let kept = book.clients.len();
+            assert!(!book.clients.contains_key(&client("ns/gw", 0)), "the oldest went");
+            assert!(book.clients.contains_key(&client("ns/gw", count - 1)), "the newest stays");
+            (0..count).for_each(|n| drop(book.take(&client("ns/gw", n), start)));
+            assert!(book.is_empty() && kept < count);
         }
-        assert!(book.names <= MAX_NAMES);
-        assert_eq!((book.take(&client(0)), book.take(&client(10))), (Doubts::new(), doubts(MAX_NAMES / 10)));
-        (0..MAX_CLIENTS + 10).for_each(|n| drop(book.take(&client(n))));
+    }
+
+    #[test]
+    fn one_harms_one_the_gateway_that_takes_the_most_is_forgotten_first() {
+        let start = Instant::now();
+        let mut book = DoubtBook::bounded(MAX);
+        book.put(client("ns/modest", 0), doubts(100, 10), start);
+        for n in 0..100 {
+            book.put(client("ns/greedy", n), doubts(20, 1_000), start);
+            // Under node ids of its own it is no other Gateway.
+            book.put(client("ns/greedy", 0), doubts(1, 10), start);
+        }
+        assert!(book.clients.len() < 100, "some were forgotten");
+        assert_eq!(book.take(&client("ns/modest", 0), start), doubts(100, 10));
+    }
+
+    #[test]
+    fn bounded_in_time() {
+        let start = Instant::now();
+        let after = |seconds: u64| start + Duration::from_secs(seconds);
+        let mut book = DoubtBook::bounded(MAX);
+        book.put(client("ns/gw", 0), doubts(1, 4), start);
+        book.put(client("ns/gw", 1), doubts(1, 4), after(300));
+        book.put(client("ns/gw", 2), doubts(1, 4), after(300));
+        assert_eq!(book.take(&client("ns/gw", 1), after(599)), doubts(1, 4));
+        assert_eq!(book.take(&client("ns/gw", 0), after(600)), Doubts::new());
+        assert_eq!(book.clients.len(), 1);
+        // Whoever leaves again is as new.
+        book.put(client("ns/gw", 2), doubts(2, 4), after(800));
+        assert_eq!(book.take(&client("ns/gw", 2), after(1_399)), doubts(2, 4));
+        book.put(client("ns/gw", 3), doubts(1, 4), after(1_400));
+        book.expire(after(2_000));
         assert!(book.is_empty());
     }
 }

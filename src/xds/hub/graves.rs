@@ -10,7 +10,8 @@ use arcstr::ArcStr;
 
 use crate::snapshot::Snapshot;
 
-/// Deleted Gateways that are remembered; of more, the first by name are forgotten and count as never seen.
+/// Deleted Gateways that are remembered; of more, some are forgotten and count as never seen: those whose tombstones have
+/// ended, then those whose end comes first.
 const MAX_GRAVES: usize = 1_024;
 
 /// See the module.
@@ -35,10 +36,10 @@ impl Graves {
         self.remove(&gateway);
         self.ends.insert((tombstone.ends, gateway.clone()));
         self.graves.insert(gateway, Some(tombstone));
-        if self.graves.len() > MAX_GRAVES
-            && let Some((forgotten, Some(tombstone))) = self.graves.pop_first()
-        {
-            self.ends.remove(&(tombstone.ends, forgotten));
+        if self.graves.len() > MAX_GRAVES {
+            let ended = self.graves.iter().find(|(_, tombstone)| tombstone.is_none()).map(|(gateway, _)| gateway);
+            let forgotten = ended.or_else(|| self.ends.first().map(|(_, gateway)| gateway)).cloned();
+            forgotten.iter().for_each(|gateway| self.remove(gateway));
         }
     }
 
@@ -88,5 +89,22 @@ mod tests {
         let last = names.last().expect("many");
         graves.remove(last);
         assert!(graves.get(last).is_none());
+    }
+
+    #[test]
+    fn doubt_keeps_those_whose_tombstones_stand_before_those_whose_ended() {
+        let (mut graves, now) = (Graves::default(), Instant::now());
+        let bury = |graves: &mut Graves, name: String, seconds| {
+            let (name, ends) = (ArcStr::from(name), now + Duration::from_secs(seconds));
+            graves.bury(name.clone(), Tombstone { last: Arc::new(Snapshot::empty(name)), ends });
+        };
+        bury(&mut graves, "ns/z".to_owned(), 0);
+        assert_eq!(graves.expire(now).as_deref(), Some("ns/z"));
+        (1..MAX_GRAVES as u64).for_each(|n| bury(&mut graves, format!("ns/{n:04}"), 10_000 - n));
+        bury(&mut graves, "ns/a".to_owned(), 60);
+        assert!(graves.get(&"ns/z".into()).is_none() && graves.get(&"ns/0001".into()).is_some());
+        bury(&mut graves, "ns/b".to_owned(), 60);
+        assert!(graves.get(&"ns/a".into()).is_none(), "its end came first");
+        assert!(graves.get(&"ns/0001".into()).is_some());
     }
 }

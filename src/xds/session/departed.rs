@@ -18,6 +18,8 @@ use crate::snapshot::Snapshot;
 pub(super) struct Departed {
     /// By their names, each with a cluster that names it.
     assignments: BTreeMap<ArcStr, (ArcStr, Arc<Resource>)>,
+    /// Counts load assignments that were looked at.
+    visited: u64,
 }
 
 impl Departed {
@@ -35,16 +37,22 @@ impl Departed {
 
     /// Forgets what is back, or whose cluster the client has not any more.
     pub(super) fn prune(&mut self, clusters: &TypeState, now: &Snapshot) {
+        self.visited += self.assignments.len() as u64;
         let there = now.set(ResourceType::ClusterLoadAssignment);
         self.assignments.retain(|name, (cluster, _)| !there.contains(name) && clusters.is_leaving(cluster));
     }
 
-    /// What a load assignment was.
-    pub(super) fn get(&self, name: &str) -> Option<&Arc<Resource>> {
-        self.assignments.get(name).map(|(_, assignment)| assignment)
+    /// What the load assignments were.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        self.assignments.values().map(|(_, assignment)| assignment)
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.assignments.is_empty()
+    }
+
+    /// How many load assignments were looked at so far.
+    pub(super) fn visited(&self) -> u64 {
+        self.visited
     }
 }

@@ -6,6 +6,7 @@
 //! Invariant: a cluster is waited for no longer than the hold once it is sent, and no longer than three holds in all,
 //! whatever the client does.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,8 @@ use arcstr::ArcStr;
 #[derive(Debug, Default)]
 pub(super) struct Making {
     clusters: BTreeMap<ArcStr, Wait>,
+    /// Counts clusters that were looked at.
+    visited: Cell<u64>,
 }
 
 #[derive(Debug)]
@@ -56,11 +59,22 @@ impl Making {
 
     /// Strikes off what is made, and what was waited for too long.
     pub(super) fn update(&mut self, now: Instant, hold: Duration, is_made: impl Fn(&str) -> bool) {
+        self.visit();
         self.clusters.retain(|name, wait| !is_made(name) && now < wait.end(hold));
+    }
+
+    /// How many clusters were looked at so far.
+    pub(super) fn visited(&self) -> u64 {
+        self.visited.get()
+    }
+
+    fn visit(&self) {
+        self.visited.set(self.visited.get() + self.clusters.len() as u64);
     }
 
     /// When the first cluster is waited for too long.
     pub(super) fn deadline(&self, hold: Duration) -> Option<Instant> {
+        self.visit();
         self.clusters.values().map(|wait| wait.end(hold)).min()
     }
 }

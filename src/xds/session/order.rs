@@ -58,6 +58,12 @@ impl Session {
             }
         }
         self.update_turns(now);
+        if let Some(clusters) = self.types.get_mut(ResourceType::Cluster)
+            && !clusters.has_unsent_upserts()
+        {
+            // What a new client was sent at once was not announced, and is not any more.
+            clusters.todo.take_upserts();
+        }
     }
 
     fn push(&mut self, kind: ResourceType, now: Instant) {
@@ -68,12 +74,13 @@ impl Session {
             Some(resource) => self.clusters_are_made(resource, now),
             None => self.absence_is_known(kind),
         };
-        let selection = state.select(may_send, may_remove, may_answer);
+        let mut selection = state.select(may_send, may_remove, may_answer);
         let number = self.nonces + 1;
         let nonce = || format!("{}-{number}", self.nonce_prefix);
+        let (generation, limit) = (self.generation, self.limits.response);
         let Some(state) = self.types.get_mut(kind) else { return };
-        let Some(response) = state.respond(&selection, nonce, self.generation, now) else {
-            state.settle(&selection, self.generation);
+        let Some(response) = state.respond(&mut selection, limit, nonce, (generation, now)) else {
+            state.settle(&selection, generation);
             return;
         };
         self.nonces = number;
@@ -83,7 +90,12 @@ impl Session {
         if kind == ResourceType::Cluster {
             selection.upserts.iter().for_each(|cluster| self.making.sent(&cluster.name, now));
             let changed = state.taken_for_changed(&response, &selection);
+            let goes_on = state.is_cut();
             self.resend_assignments_of(&changed);
+            if goes_on {
+                // Even of a new client: with the first clusters it asks for listeners.
+                self.announce_clusters(now);
+            }
         }
         self.responses.push_back(response);
     }
@@ -161,12 +173,7 @@ impl Session {
     /// Starts the clock when a change has to wait for types that come first, and stops it when none has to.
     fn update_turns(&mut self, now: Instant) {
         for kind in [ResourceType::RouteConfiguration, ResourceType::VirtualHost] {
-            let changes = |state: &TypeState| {
-                let is_sent = |name: &ArcStr| goes_first(kind) || state.target.contains(name);
-                let changed = |(name, todo): (&ArcStr, &Todo)| todo.why == Why::Changed && is_sent(name);
-                state.todo.iter().any(changed)
-            };
-            if self.is_preceded(kind) && self.is(kind, changes) {
+            if self.is_preceded(kind) && self.is(kind, TypeState::has_changes_in_turn) {
                 self.turns.entry(kind).or_insert(now);
             } else {
                 self.turns.remove(&kind);
@@ -192,7 +199,7 @@ impl Session {
         if let Some(assignments) = self.types.get_mut(ResourceType::ClusterLoadAssignment)
             && !self.departed.is_empty()
         {
-            assignments.recall(|name| self.departed.get(name).cloned());
+            assignments.recall(self.departed.iter());
         }
     }
 
@@ -226,10 +233,11 @@ impl Session {
 
     /// Routes wait for the clusters that are to be sent.
     pub(super) fn announce_clusters(&mut self, now: Instant) {
-        let Some(clusters) = self.types.get(ResourceType::Cluster) else { return };
-        for (name, todo) in &clusters.todo {
-            if matches!(todo.why, Why::Asked | Why::Changed) && clusters.target.contains(name) {
-                self.making.announce(name.clone(), now);
+        let Some(clusters) = self.types.get_mut(ResourceType::Cluster) else { return };
+        for name in clusters.todo.take_upserts() {
+            let is_due = |todo: &Todo| matches!(todo.why, Why::Asked | Why::Changed);
+            if clusters.todo.get(&name).is_some_and(is_due) && clusters.target.contains(&name) {
+                self.making.announce(name, now);
             }
         }
     }
@@ -256,11 +264,10 @@ impl Session {
     pub(super) fn routing(&self) -> Routing {
         let generation = self.retirement.generation().unwrap_or(self.generation);
         let leading = || LEADING.iter().filter_map(|kind| self.types.get(*kind));
-        let is_held_back = leading().any(TypeState::has_unsent_upserts);
         Routing {
+            has_reached: leading().all(|state| state.has_reached(generation)),
             // A listener that is acknowledged may wait for routes that it asked for: the old one is in use.
-            has_reached: !is_held_back && leading().all(|state| state.has_reached(generation)),
-            is_held_back,
+            is_held_back: leading().any(TypeState::has_unsent_upserts),
             is_refused: leading().any(TypeState::is_refused),
         }
     }
@@ -269,9 +276,12 @@ impl Session {
     fn update_retirement(&mut self, now: Instant) -> bool {
         let routing = self.routing();
         let times = (self.limits.hold, self.limits.linger);
-        let types = &self.types;
-        let is_leaving = |kind, name: &ArcStr| types.get(kind).is_some_and(|state| state.is_leaving(name));
-        let released = self.retirement.update(now, times, routing, is_leaving);
+        for state in self.types.values_mut() {
+            let touched = state.todo.take_touched();
+            let over = touched.into_iter().filter(|name| !state.is_leaving(name));
+            self.retirement.strike_off(state.kind, over);
+        }
+        let released = self.retirement.update(now, times, routing);
         if released {
             let retirement = &self.retirement;
             let concerned = self.types.values_mut().filter(|state| retirement.concerns(state.kind));

@@ -52,7 +52,7 @@ impl TypeState {
         state.answer_due &= !matches!(resume, Resume::Current);
         for name in state.concerned(&resume, doubts) {
             if let Some(todo) = state.resumed(&name, &resume, doubts) {
-                state.todo.insert(name, todo);
+                state.put(name, todo);
             }
         }
         state

@@ -18,7 +18,7 @@ use crate::resource::ResourceType;
 /// What a round needs to know about the client's listeners and routes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Routing {
-    /// They are as in the round's generation.
+    /// They are as in the round's generation, apart from what is newer.
     pub(super) has_reached: bool,
     /// Some of them are not sent yet, since the clusters they name are being made.
     pub(super) is_held_back: bool,
@@ -46,6 +46,10 @@ impl Round {
     /// When acknowledgements are waited for no longer. Three holds are for [clusters that are made](super::making).
     fn end(&self, hold: Duration) -> Instant {
         self.last(hold).min(self.since + hold)
+    }
+
+    fn has(&self, kind: ResourceType) -> bool {
+        self.names.range((kind, ArcStr::new())..).next().is_some_and(|(first, _)| *first == kind)
     }
 
     fn last(&self, hold: Duration) -> Instant {
@@ -98,17 +102,18 @@ impl Retirement {
         self.round.take_if(|round| round.stage == Stage::Released);
     }
 
-    /// Moves the round on. Names of which `is_stale` does not hold any more, since they were removed or came back,
-    /// leave it; without names it is over. Says whether names were released just now.
-    pub(super) fn update(
-        &mut self,
-        now: Instant,
-        (hold, linger): (Duration, Duration),
-        routing: Routing,
-        is_stale: impl Fn(ResourceType, &ArcStr) -> bool,
-    ) -> bool {
+    /// Names that were removed, or came back.
+    pub(super) fn strike_off(&mut self, kind: ResourceType, names: impl IntoIterator<Item = ArcStr>) {
+        if let Some(round) = &mut self.round {
+            for name in names {
+                round.names.remove(&(kind, name));
+            }
+        }
+    }
+
+    /// Moves the round on; without names it is over. Says whether names were released just now.
+    pub(super) fn update(&mut self, now: Instant, (hold, linger): (Duration, Duration), routing: Routing) -> bool {
         let Some(round) = &mut self.round else { return false };
-        round.names.retain(|(kind, name)| is_stale(*kind, name));
         if round.names.is_empty() {
             self.round = None;
             return false;
@@ -116,7 +121,13 @@ impl Retirement {
         if routing.is_held_back {
             round.since = now;
         }
-        let may_go = !routing.is_refused && (routing.has_reached || now >= round.end(hold));
+        let is_over = now >= round.end(hold);
+        let has_reached = routing.has_reached && !routing.is_held_back;
+        let may_go = !routing.is_refused && (has_reached || is_over);
+        if matches!(round.stage, Stage::Lingering(_)) && !routing.has_reached && !is_over {
+            // The client had not told of its listeners or routes when the linger began.
+            round.stage = Stage::InUse;
+        }
         if round.stage == Stage::InUse && may_go {
             round.stage = Stage::Lingering(now + linger);
         }
@@ -129,13 +140,13 @@ impl Retirement {
 
     /// Whether the round has names of this type.
     pub(super) fn concerns(&self, kind: ResourceType) -> bool {
-        self.round.as_ref().is_some_and(|round| round.names.iter().any(|(of, _)| *of == kind))
+        self.round.as_ref().is_some_and(|round| round.has(kind))
     }
 
     /// Whether this name can be removed now. Load assignments and the rest go after the clusters.
     pub(super) fn has_released(&self, kind: ResourceType, name: &ArcStr) -> bool {
         let Some(round) = self.round.as_ref().filter(|round| round.stage == Stage::Released) else { return false };
-        let clusters_remain = || round.names.iter().any(|(kind, _)| *kind == ResourceType::Cluster);
+        let clusters_remain = || round.has(ResourceType::Cluster);
         let its_turn = kind == ResourceType::Cluster || !clusters_remain();
         its_turn && round.names.contains(&(kind, name.clone()))
     }

@@ -1,6 +1,6 @@
 //! What a client wants of one type.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use arcstr::ArcStr;
 
@@ -10,12 +10,17 @@ use crate::snapshot::ResourceSet;
 /// The name that stands for all names.
 const WILDCARD: &str = "*";
 
+/// The longest name that counts as one, in bytes. Few of those that translation makes are longer, and none counts for more than three.
+pub(super) const USUAL_NAME: usize = 256;
+
 /// The names that a client wants. Names are kept as clones of the snapshot's, so a name costs a pointer.
 #[derive(Debug, Default)]
 pub(super) struct Subscription {
     /// How all names are wanted, if they are.
     wildcard: Wildcard,
     names: BTreeSet<ArcStr>,
+    /// What the names count for.
+    weight: usize,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +67,11 @@ impl Subscription {
         &self.names
     }
 
+    /// What they count for, as names of a usual length.
+    pub(super) fn weight(&self) -> usize {
+        self.weight
+    }
+
     /// State of the world: the list replaces what was wanted (rules 11 and 12). `first` is the type's first request.
     pub(super) fn replace(
         &mut self,
@@ -86,6 +96,7 @@ impl Subscription {
             all_asked: before == Wildcard::No && self.is_wildcard(),
             all_dropped: before != Wildcard::No && !self.is_wildcard(),
         };
+        self.weight = wanted.iter().map(|name| weight(name)).sum();
         self.names = wanted;
         update
     }
@@ -111,7 +122,9 @@ impl Subscription {
                 continue;
             }
             let name = intern(name, target);
-            self.names.insert(name.clone());
+            if self.names.insert(name.clone()) {
+                self.weight += weight(&name);
+            }
             update.asked.push(name);
         }
         for name in unsubscribe {
@@ -120,9 +133,14 @@ impl Subscription {
                 update.all_asked = false;
                 self.wildcard = Wildcard::No;
             } else if let Some(name) = self.names.take(name.as_str()) {
-                update.asked.retain(|asked| *asked != name);
+                self.weight -= weight(&name);
                 update.dropped.push(name);
             }
+        }
+        if !update.dropped.is_empty() {
+            // Once for all of them: both lists may be long.
+            let dropped: HashSet<&ArcStr> = update.dropped.iter().collect();
+            update.asked.retain(|asked| !dropped.contains(asked));
         }
         if self.is_wildcard() {
             // `*` still wants them: the client is told what becomes of them (rule 23).
@@ -135,6 +153,11 @@ impl Subscription {
 /// For CDS and LDS an empty first list means all names; for other types it means no interest (rule 12).
 fn implies_wildcard(kind: ResourceType) -> bool {
     matches!(kind, ResourceType::Cluster | ResourceType::Listener)
+}
+
+/// A long name that nothing has counts for several: it is kept as long as it is wanted.
+fn weight(name: &str) -> usize {
+    name.len().div_ceil(USUAL_NAME).max(1)
 }
 
 fn intern(name: String, target: &ResourceSet) -> ArcStr {

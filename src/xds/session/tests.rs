@@ -100,6 +100,15 @@ fn written(response: &Response) -> String {
     text
 }
 
+impl Session {
+    /// Every to-do list counts what there is.
+    fn check_counts(&self) {
+        for state in self.types.values() {
+            assert!(state.todo.counts_right(|name| state.target.contains(name)), "{}: {:?}", state.kind, state.todo);
+        }
+    }
+}
+
 /// A client of either variant. Every method returns the responses that follow.
 struct Client {
     session: Session,
@@ -253,6 +262,7 @@ impl Client {
     }
 
     fn receive(&mut self) -> String {
+        self.session.check_counts();
         let responses = self.session.poll_responses();
         for response in &responses {
             let at = response.kind.index();

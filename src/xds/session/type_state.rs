@@ -7,8 +7,9 @@ mod answers;
 mod blame;
 mod holdings;
 mod sending;
+mod todo;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -23,6 +24,7 @@ use crate::xds::message::Variant;
 
 pub use self::holdings::{Holding, State};
 pub(super) use self::sending::goes_first;
+use self::todo::TodoList;
 
 /// A refused response (NACK), as operators see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +83,10 @@ pub(super) enum Why {
     Refused,
 }
 
+impl Why {
+    const COUNT: usize = 4;
+}
+
 #[derive(Debug, Clone)]
 pub(super) struct Todo {
     pub(super) why: Why,
@@ -105,6 +111,8 @@ pub(super) struct InFlight {
     withholds: bool,
     /// It removes something, and not all that is to be removed.
     lingers: bool,
+    /// It does not hold all that could be sent: that would have been too large.
+    is_cut: bool,
     /// [`TypeState::changes`] and [`TypeState::releases`] when it was sent.
     changes: u64,
     releases: u64,
@@ -132,9 +140,11 @@ pub(super) struct TypeState {
     /// The first request told of an earlier stream.
     pub(super) resumes: bool,
     pub(super) target: ResourceSet,
-    pub(super) todo: BTreeMap<ArcStr, Todo>,
+    pub(super) todo: TodoList,
     /// Boxed, since there is none most of the time.
     pub(super) in_flight: Option<Box<InFlight>>,
+    /// The to-do list of which it is known that all of it can be said, with what is in flight.
+    sayable: Option<u64>,
     /// Of the last response; empty before the first.
     nonce: String,
     /// A request waits for a response even if there is nothing to say (rule 21).
@@ -145,8 +155,14 @@ pub(super) struct TypeState {
     releases: u64,
     /// A response was given up: what is still to be removed may be why it was not answered, so that goes first.
     removals_first: bool,
-    /// The response that was given up was not the newest: what makes way for a removal is not only to be repeated.
+    /// The response that was given up was not the newest, or not all: what makes way for a removal is not only to be
+    /// repeated.
     newer_waits: bool,
+    /// The last name that was upserted, and the last that was removed, in a response that was cut: the next one goes on
+    /// behind it. So each has its turn, even if one before it is never answered.
+    cut_after: [Option<ArcStr>; 2],
+    /// How many responses that were cut were given up since the client last answered.
+    cuts_given_up: u32,
     /// The newest generation of the snapshot that the client has wholly acknowledged.
     settled: u64,
     /// The last NACK, until everything is acknowledged again.
@@ -162,14 +178,18 @@ impl TypeState {
             subscription: Subscription::default(),
             resumes: false,
             target,
-            todo: BTreeMap::new(),
+            // Routes wait for clusters that are to be sent.
+            todo: if kind == ResourceType::Cluster { TodoList::following() } else { TodoList::default() },
             in_flight: None,
+            sayable: None,
             nonce: String::new(),
             answer_due: false,
             changes: 0,
             releases: 0,
             removals_first: false,
             newer_waits: false,
+            cut_after: [None, None],
+            cuts_given_up: 0,
             settled: 0,
             refusal: None,
         }
@@ -196,7 +216,7 @@ impl TypeState {
 
     /// Whether the client is known to hold what the target says under `name`, or knows that there is nothing.
     pub(super) fn has_settled(&self, name: &str) -> bool {
-        self.wants(name) && !self.todo.contains_key(name) && !self.is_in_flight(name)
+        self.wants(name) && self.todo.get(name).is_none() && !self.is_in_flight(name)
     }
 
     /// Whether the client is known to hold something under `name`, if only an older version than the target's. What is
@@ -224,7 +244,7 @@ impl TypeState {
 
     /// Whether something is refused and waits for a change.
     pub(super) fn is_refused(&self) -> bool {
-        self.todo.values().any(|todo| todo.why == Why::Refused)
+        self.todo.has(Why::Refused)
     }
 
     /// Whether this name is refused and waits for a change.
@@ -239,13 +259,17 @@ impl TypeState {
 
     /// Whether an upsert waits to be sent.
     pub(super) fn has_unsent_upserts(&self) -> bool {
-        let is_due = |todo: &Todo| matches!(todo.why, Why::Asked | Why::Changed);
-        self.todo.iter().any(|(name, todo)| is_due(todo) && self.target.contains(name))
+        self.todo.count(Why::Asked, true) + self.todo.count(Why::Changed, true) > 0
     }
 
     /// Whether an upsert or a removal waits to be sent.
     pub(super) fn has_unsent(&self) -> bool {
-        self.todo.values().any(|todo| matches!(todo.why, Why::Asked | Why::Changed))
+        self.todo.has(Why::Asked) || self.todo.has(Why::Changed)
+    }
+
+    /// Whether a change waits to be sent, and not only a removal that is a step of its own.
+    pub(super) fn has_changes_in_turn(&self) -> bool {
+        self.todo.count(Why::Changed, true) > 0 || (goes_first(self.kind) && self.todo.has(Why::Changed))
     }
 
     /// Whether a name is gone from the target and still to be removed, or its removal is not acknowledged.
@@ -262,16 +286,12 @@ impl TypeState {
 
     /// Whether the client may still hold something that is gone from the target.
     pub(super) fn has_gone(&self) -> bool {
-        self.todo.iter().any(|(name, todo)| todo.why == Why::Changed && !self.target.contains(name))
+        !self.todo.gone().is_empty()
     }
 
     /// Names that are gone from the target and are still held by the client.
     pub(super) fn stale(&self) -> impl Iterator<Item = &ArcStr> {
-        let can_remove = self.can_remove();
-        let stale = move |(name, todo): &(&ArcStr, &Todo)| {
-            can_remove && todo.why == Why::Changed && !self.target.contains(name)
-        };
-        self.todo.iter().filter(stale).map(|(name, _)| name)
+        self.todo.gone().iter().filter(|_| self.can_remove())
     }
 
     fn is_in_flight(&self, name: &str) -> bool {
@@ -303,8 +323,16 @@ impl TypeState {
         }
         for name in removed.iter().copied() {
             self.note_change(name, None);
-            self.ask_by_alias(name);
+            self.ask_by_alias(name, target);
         }
+        for resource in &difference.upserts {
+            // Also what is not wanted any more may be to be removed.
+            self.todo.exists(&resource.name, true);
+            if self.is_in_flight(&resource.name) {
+                self.todo.touch(resource.name.clone());
+            }
+        }
+        difference.removed.iter().for_each(|name| self.todo.exists(name, false));
         self.target = target.clone();
         if !(upserts.is_empty() && removed.is_empty()) {
             self.changes += 1;
@@ -318,7 +346,7 @@ impl TypeState {
             Some(todo) if todo.why == Why::Changed && todo.held.is(now) => {
                 self.todo.remove(name);
             }
-            Some(_) => {}
+            Some(_) => self.todo.exists(name, now.is_some()),
             None if self.in_flight.is_some() && mutant::is(Mutant::CoalescedIsLost) => {}
             None => {
                 // Of what is in flight it is known with the ACK.
@@ -326,7 +354,7 @@ impl TypeState {
                     true => Held::default(),
                     false => Held::known(self.target.get(name).cloned()),
                 };
-                self.todo.insert(name.clone(), Todo { why: Why::Changed, held });
+                self.todo.insert(name.clone(), Todo { why: Why::Changed, held }, now.is_some());
             }
         }
     }
@@ -341,21 +369,19 @@ impl TypeState {
     }
 
     /// What goes before it was the answer to an alias is no answer any more.
-    fn ask_by_alias(&mut self, name: &ArcStr) {
+    fn ask_by_alias(&mut self, name: &ArcStr, now: &ResourceSet) {
         let Some(gone) = self.target.get(name).filter(|_| !self.subscription.wants(name)) else { return };
-        if let Some(todo) = self.todo.get_mut(name).filter(|todo| todo.why == Why::Asked) {
-            todo.why = Why::Changed;
-            let asked = gone.aliases.iter().filter(|alias| self.subscription.wants(alias));
-            let asked: Vec<_> = asked.map(|alias| (alias.clone(), Todo::unknown(Why::Asked))).collect();
-            self.todo.extend(asked);
+        if self.todo.get(name).is_some_and(|todo| todo.why == Why::Asked) {
+            self.todo.change(name, |todo| todo.why = Why::Changed);
+            for alias in gone.aliases.iter().filter(|alias| self.subscription.wants(alias)) {
+                self.todo.insert(alias.clone(), Todo::unknown(Why::Asked), now.contains(alias));
+            }
         }
     }
 
     /// Content changed: what was refused has its chance again, and whatever it now is, it is sent (rule 25).
     fn retry_refused(&mut self) {
-        for todo in self.todo.values_mut().filter(|todo| todo.why == Why::Refused) {
-            todo.why = Why::Changed;
-        }
+        self.todo.turn(Why::Refused, Why::Changed, |_| true);
     }
 
     /// Removals can be sent. A full set held what goes, which may be why it was refused: without that it is another set.
@@ -389,12 +415,19 @@ impl TypeState {
         let name = self.resolved(&name);
         let held = self.todo.remove(&name).map(|todo| todo.held.last);
         let last = held.unwrap_or_else(|| self.target.get(&name).cloned());
-        self.todo.insert(name, Todo { why: Why::Asked, held: Held { last, known: false } });
+        self.put(name, Todo { why: Why::Asked, held: Held { last, known: false } });
+    }
+
+    /// Has a name sent.
+    pub(super) fn put(&mut self, name: ArcStr, todo: Todo) {
+        let exists = self.target.contains(&name);
+        self.todo.insert(name, todo, exists);
     }
 
     fn forget_unwanted(&mut self) {
-        let todo = std::mem::take(&mut self.todo);
-        self.todo = todo.into_iter().filter(|(name, _)| self.wants(name)).collect();
+        let mut todo = std::mem::take(&mut self.todo);
+        todo.retain(|name, _| self.wants(name));
+        self.todo = todo;
     }
 
     // ---- views
@@ -408,8 +441,7 @@ impl TypeState {
 
     /// For views.
     pub(super) fn progress(&self) -> Progress {
-        let gone = |(name, todo): &(&ArcStr, &Todo)| todo.why == Why::Changed && !self.target.contains(name);
-        let unsayable = if self.can_remove() { 0 } else { self.todo.iter().filter(gone).count() };
+        let unsayable = if self.can_remove() { 0 } else { self.todo.gone().len() };
         let open = self.todo.len() - unsayable + self.in_flight.as_ref().map_or(0, |sent| sent.sent.len());
         Progress {
             kind: self.kind,

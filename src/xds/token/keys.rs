@@ -87,15 +87,19 @@ impl Keys {
             return Some(Err(Refusal::Issuer(claimed.issuer.chars().take(100).collect())));
         }
         let is_named = |id: &Option<String>| claimed.key.is_none() || *id == claimed.key;
+        // A key without a name may be the one that the token names.
+        let may_be = |id: &Option<String>| id.is_none() || is_named(id);
         if claimed.algorithm == Algorithm::Other {
-            return if self.others.iter().any(is_named) { None } else { Some(Err(Refusal::UnknownKey)) };
+            return if self.others.iter().any(may_be) { None } else { Some(Err(Refusal::UnknownKey)) };
         }
         let mut refusal = Refusal::UnknownKey;
-        for key in self.keys.iter().filter(|key| is_named(&key.id)) {
+        for key in self.keys.iter().filter(|key| may_be(&key.id)) {
             if key.signed(claimed) {
                 return Some(Ok(()));
             }
-            refusal = Refusal::Signature;
+            if is_named(&key.id) {
+                refusal = Refusal::Signature;
+            }
         }
         Some(Err(refusal))
     }

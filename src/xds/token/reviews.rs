@@ -1,16 +1,19 @@
 //! Reviews of tokens, where keys cannot be read: one for each token, and only so many a second.
 //!
 //! Invariant (`bounded`): verdicts are kept in a bounded number and for a bounded time, by the hash of the token; a failure is no verdict.
+//! Tokens that nobody waits for any more hold up no others, and those of one address not many.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tracing::warn;
 
 use super::{PATIENCE, Refusal, now};
+use crate::lobby::{Lobby, Size};
 use crate::metrics;
 
 /// Verdicts that are kept.
@@ -21,6 +24,8 @@ pub(super) const ACCEPTED: Duration = Duration::from_secs(300);
 const REFUSED: Duration = Duration::from_secs(10);
 /// Reviews under way.
 const IN_FLIGHT: usize = 8;
+/// Tokens that wait for their turn, which comes in two seconds at this pace; those of one address leave places to others.
+const WAITING: Size = Size { places: 100, share: 8, enough: PATIENCE, busy: Duration::ZERO };
 /// Reviews a second, and how many of them at once after a quiet time.
 const INTERVAL: Duration = Duration::from_millis(20);
 const BURST: u32 = 50;
@@ -30,9 +35,10 @@ type Slot = Arc<tokio::sync::Mutex<Option<Verdict>>>;
 /// What was said of tokens, and how often one may ask.
 pub(super) struct Reviews {
     verdicts: Mutex<HashMap<blake3::Hash, Slot>>,
-    in_flight: Semaphore,
-    /// When the next one would be on time if all came evenly.
-    next: Mutex<Instant>,
+    waiting: Lobby,
+    in_flight: Arc<Semaphore>,
+    /// When the next one would be on time if all came evenly. Held while waiting for it, first come first served.
+    next: tokio::sync::Mutex<Instant>,
     /// Why the last review that failed did.
     said: Mutex<Option<String>>,
 }
@@ -49,54 +55,73 @@ impl Default for Reviews {
     fn default() -> Self {
         Self {
             verdicts: Mutex::default(),
-            in_flight: Semaphore::new(IN_FLIGHT),
-            next: Mutex::new(Instant::now()),
+            waiting: Lobby::new(WAITING),
+            in_flight: Arc::new(Semaphore::new(IN_FLIGHT)),
+            next: tokio::sync::Mutex::new(Instant::now()),
             said: Mutex::default(),
         }
     }
 }
 
 impl Reviews {
-    /// Whether a token, which expires then, is accepted: by what was said before, or else by `ask`.
+    /// Whether a token from this address, which expires then, is accepted: by what was said before, or else by `ask`.
     pub(super) async fn of(
-        &self,
+        self: &Arc<Self>,
+        address: IpAddr,
         token: &str,
         expires: u64,
-        ask: impl Future<Output = Result<bool, String>>,
+        ask: impl Future<Output = Result<bool, String>> + Send + 'static,
     ) -> Result<(), Refusal> {
         let begun = Instant::now();
         let slot = self.slot(blake3::hash(token.as_bytes()));
         let answer = async {
             // Who shows the same token meanwhile waits here, and shares what is said.
-            let mut verdict = slot.lock().await;
+            let mut verdict = slot.lock_owned().await;
             if let Some(known) = verdict.as_ref().filter(|known| known.until > begun || known.came > begun) {
                 metrics::token_review("known");
                 return known.verdict.clone();
             }
-            let _turn = self.turn().await;
-            let (said, kept) = match ask.await {
-                Ok(true) => {
-                    metrics::token_review("accepted");
-                    (Ok(()), ACCEPTED.min(Duration::from_secs(expires.saturating_sub(now()))))
-                }
-                Ok(false) => {
-                    metrics::token_review("refused");
-                    (Err(Refusal::Reviewed), REFUSED)
-                }
-                Err(trouble) => {
-                    metrics::token_review("failed");
-                    self.say(trouble);
-                    (Err(Refusal::Unverified("there are neither keys nor a review")), Duration::ZERO)
-                }
+            // Whoever gives up before its turn has cost nothing.
+            let place = self.waiting.enter(address).await;
+            let turn = tokio::select! {
+                turn = self.turn() => turn,
+                () = place.ousted() => return Err(Refusal::Unverified("too many tokens of its address wait")),
             };
-            let came = Instant::now();
-            *verdict = Some(Verdict { came, until: came + kept, verdict: said.clone() });
-            said
+            drop(place);
+            let reviews = self.clone();
+            // Once it is asked for, the verdict is kept, whoever gives up.
+            let review = tokio::spawn(async move {
+                let _turn = turn;
+                let said = reviews.ask(expires, ask).await;
+                verdict.insert(said).verdict.clone()
+            });
+            review.await.unwrap_or(Err(Refusal::Unverified("its review ended early")))
         };
         tokio::time::timeout(PATIENCE, answer).await.unwrap_or_else(|_| {
             metrics::token_review("late");
             Err(Refusal::Unverified("no review came in time"))
         })
+    }
+
+    async fn ask(&self, expires: u64, ask: impl Future<Output = Result<bool, String>>) -> Verdict {
+        let asked = tokio::time::timeout(PATIENCE, ask).await;
+        let (verdict, kept) = match asked.unwrap_or_else(|_| Err(format!("no review came for {PATIENCE:?}"))) {
+            Ok(true) => {
+                metrics::token_review("accepted");
+                (Ok(()), ACCEPTED.min(Duration::from_secs(expires.saturating_sub(now()))))
+            }
+            Ok(false) => {
+                metrics::token_review("refused");
+                (Err(Refusal::Reviewed), REFUSED)
+            }
+            Err(trouble) => {
+                metrics::token_review("failed");
+                self.say(trouble);
+                (Err(Refusal::Unverified("there are neither keys nor a review")), Duration::ZERO)
+            }
+        };
+        let came = Instant::now();
+        Verdict { came, until: came + kept, verdict }
     }
 
     /// Once for each reason, not for every token.
@@ -116,19 +141,16 @@ impl Reviews {
         verdicts.entry(token).or_default().clone()
     }
 
-    /// Waits for a place, and for the pace.
-    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+    /// Waits for a place, and for the pace. Only whoever comes through takes something of the pace.
+    async fn turn(&self) -> Option<OwnedSemaphorePermit> {
         // Closed never: an error cannot be.
-        let permit = self.in_flight.acquire().await.ok();
-        let due = {
-            let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-            let due = (*next).max(Instant::now());
-            *next = due + INTERVAL;
-            due.checked_sub(INTERVAL * (BURST - 1))
-        };
-        if let Some(due) = due {
-            tokio::time::sleep_until(due).await;
+        let permit = self.in_flight.clone().acquire_owned().await.ok();
+        let mut next = self.next.lock().await;
+        let due = (*next).max(Instant::now());
+        if let Some(at) = due.checked_sub(INTERVAL * (BURST - 1)) {
+            tokio::time::sleep_until(at).await;
         }
+        *next = due + INTERVAL;
         permit
     }
 

@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 use super::reviews::{ACCEPTED, KEPT};
 use super::*;
 
+const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+const THERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
 const ISSUER: &str = "https://issuer";
 
 struct Signer {
@@ -161,7 +163,7 @@ async fn a_token_is_proven_by_keys_that_are_read_once() {
     let (fake, tokens) = Fake::new(jwks(&[&key]));
     let all = (0..10).map(|_| {
         let (tokens, token) = (tokens.clone(), key.good());
-        tokio::spawn(async move { tokens.verify(&token).await })
+        tokio::spawn(async move { tokens.verify(HERE, &token).await })
     });
     for one in all.collect::<Vec<_>>() {
         assert_eq!(one.await.unwrap(), Ok("shop/envoy".into()));
@@ -174,32 +176,43 @@ async fn a_token_is_proven_by_keys_that_are_read_once() {
         (json!({"iss": "https://elsewhere"}), "issuer"),
         (json!({"sub": "envoy"}), "subject"),
     ] {
-        assert_eq!(tokens.verify(&key.token(change)).await.unwrap_err().reason(), reason);
+        assert_eq!(tokens.verify(HERE, &key.token(change)).await.unwrap_err().reason(), reason);
     }
     let forged = Signer::new("one").good();
-    assert_eq!(tokens.verify(&forged).await, Err(Refusal::Signature));
+    assert_eq!(tokens.verify(HERE, &forged).await, Err(Refusal::Signature));
     let (signed, _) = forged.rsplit_once('.').unwrap();
-    assert_eq!(tokens.verify(&format!("{signed}.")).await, Err(Refusal::Signature), "none at all");
+    assert_eq!(tokens.verify(HERE, &format!("{signed}.")).await, Err(Refusal::Signature), "none at all");
     assert_eq!(fake.asked(), (1, 0), "none of these is worth a question");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_without_a_name_proves_tokens_that_name_one() {
+    let key = Signer::new("one");
+    let mut nameless = key.jwk();
+    nameless.as_object_mut().unwrap().remove("kid");
+    let (_, tokens) = Fake::new(Ok(json!({"keys": [nameless]}).to_string().into()));
+    assert_eq!(tokens.verify(HERE, &key.good()).await, Ok("shop/envoy".into()));
+    let another = tokens.verify(HERE, &Signer::new("two").good()).await;
+    assert_eq!(another, Err(Refusal::UnknownKey), "it may be of a key that is still to come");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_new_key_is_found_at_once_and_unknown_ones_mean_few_questions() {
     let (old, new) = (Signer::new("old"), Signer::new("new"));
     let (fake, tokens) = Fake::new(jwks(&[&old]));
-    assert!(tokens.verify(&old.good()).await.is_ok());
+    assert!(tokens.verify(HERE, &old.good()).await.is_ok());
     tokio::time::sleep(AGAIN).await;
     *fake.0.keys.lock().unwrap() = jwks(&[&old, &new]);
-    assert!(tokens.verify(&new.good()).await.is_ok());
+    assert!(tokens.verify(HERE, &new.good()).await.is_ok());
     for id in ["a", "b", "c"] {
-        assert_eq!(tokens.verify(&Signer::new(id).good()).await, Err(Refusal::UnknownKey));
+        assert_eq!(tokens.verify(HERE, &Signer::new(id).good()).await, Err(Refusal::UnknownKey));
     }
     assert_eq!(fake.asked(), (2, 0), "the keys were read a moment ago");
     // The end of a key is the end of its tokens.
     *fake.0.keys.lock().unwrap() = jwks(&[&new]);
     tokio::spawn(tokens.clone().keep_fresh());
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(tokens.verify(&old.good()).await, Err(Refusal::UnknownKey));
+    assert_eq!(tokens.verify(HERE, &old.good()).await, Err(Refusal::UnknownKey));
 }
 
 #[tokio::test(start_paused = true)]
@@ -212,8 +225,8 @@ async fn doubt_keeps_keys_through_an_outage() {
         *fake.0.keys.lock().unwrap() = bad;
         *fake.0.review.lock().unwrap() = Err("down".to_owned());
         tokio::time::sleep(Duration::from_secs(3600)).await;
-        assert_eq!(tokens.verify(&key.good()).await, Ok("shop/envoy".into()));
-        let refused = tokens.verify(&unknown.good()).await.unwrap_err();
+        assert_eq!(tokens.verify(HERE, &key.good()).await, Ok("shop/envoy".into()));
+        let refused = tokens.verify(HERE, &unknown.good()).await.unwrap_err();
         assert_eq!(Status::from(refused).code(), Code::Unavailable, "nothing bad is known of it");
     }
     let hours = fake.asked().0;
@@ -227,7 +240,7 @@ async fn without_keys_a_token_is_reviewed_once_and_its_verdict_kept() {
     let token = key.good();
     let all = (0..10).map(|_| {
         let (tokens, token) = (tokens.clone(), token.clone());
-        tokio::spawn(async move { tokens.verify(&token).await })
+        tokio::spawn(async move { tokens.verify(HERE, &token).await })
     });
     for one in all.collect::<Vec<_>>() {
         assert_eq!(one.await.unwrap(), Ok("shop/envoy".into()));
@@ -235,12 +248,12 @@ async fn without_keys_a_token_is_reviewed_once_and_its_verdict_kept() {
     assert_eq!(fake.asked(), (1, 1));
     *fake.0.review.lock().unwrap() = Err("down".to_owned());
     tokio::time::sleep(ACCEPTED / 2).await;
-    assert!(tokens.verify(&token).await.is_ok(), "what was said still counts");
+    assert!(tokens.verify(HERE, &token).await.is_ok(), "what was said still counts");
     tokio::time::sleep(ACCEPTED).await;
-    assert!(matches!(tokens.verify(&token).await, Err(Refusal::Unverified(_))), "and not for ever");
+    assert!(matches!(tokens.verify(HERE, &token).await, Err(Refusal::Unverified(_))), "and not for ever");
     // Tokens that cannot be accepted anyway are not asked about.
     let asked = fake.asked().1;
-    assert_eq!(tokens.verify(&key.token(json!({"exp": now() - 100}))).await.unwrap_err().reason(), "expired");
+    assert_eq!(tokens.verify(HERE, &key.token(json!({"exp": now() - 100}))).await.unwrap_err().reason(), "expired");
     assert_eq!(fake.asked().1, asked);
 }
 
@@ -260,7 +273,7 @@ async fn a_review_has_to_be_of_this_account_and_for_us() {
     ] {
         *fake.0.review.lock().unwrap() = Ok(said.clone());
         let fresh = key.token(json!({"jti": format!("{said:?}")}));
-        assert_eq!(tokens.verify(&fresh).await, Err(Refusal::Reviewed), "{said:?}");
+        assert_eq!(tokens.verify(HERE, &fresh).await, Err(Refusal::Reviewed), "{said:?}");
     }
 }
 
@@ -270,23 +283,79 @@ async fn bounded_reviews_keep_their_pace_and_their_number() {
     let (fake, tokens) = Fake::new(Err("forbidden".to_owned()));
     let begun = Instant::now();
     for number in 0..100 {
-        assert!(tokens.verify(&key.token(json!({"jti": number}))).await.is_ok());
+        assert!(tokens.verify(HERE, &key.token(json!({"jti": number}))).await.is_ok());
     }
     assert!(begun.elapsed() >= Duration::from_millis(980), "50 at once, and 50 a second: {:?}", begun.elapsed());
     // Many at once that are not answered: so many wait, and all hear of it.
     *fake.0.takes.lock().unwrap() = Duration::from_secs(3600);
     let all = (0..200).map(|number| {
         let (tokens, token) = (tokens.clone(), key.token(json!({"jti": format!("late {number}")})));
-        tokio::spawn(async move { tokens.verify(&token).await })
+        tokio::spawn(async move { tokens.verify(HERE, &token).await })
     });
     for one in all.collect::<Vec<_>>() {
         assert!(matches!(one.await.unwrap(), Err(Refusal::Unverified(_))));
     }
     assert_eq!(fake.0.most.load(Ordering::Relaxed), 8, "under way");
-    let reviews = Reviews::default();
+    let reviews = Arc::new(Reviews::default());
     for number in 0..KEPT + KEPT / 2 {
         // Failures are not kept for anybody, but their place is.
-        let _ = reviews.of(&number.to_string(), now() + 600, async { Err("down".to_owned()) }).await;
+        let _ = reviews.of(HERE, &number.to_string(), now() + 600, async { Err("down".to_owned()) }).await;
     }
     assert!(reviews.kept() <= KEPT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bounded_a_reading_that_nobody_waits_for_is_one_all_the_same() {
+    let key = Signer::new("one");
+    let (fake, tokens) = Fake::new(jwks(&[&key]));
+    *fake.0.takes.lock().unwrap() = Duration::from_secs(1);
+    for _ in 0..100 {
+        let forged = Signer::new("unknown").good();
+        let _ = tokio::time::timeout(Duration::from_millis(10), tokens.verify(HERE, &forged)).await;
+    }
+    assert_eq!(fake.asked(), (1, 0));
+    assert_eq!(tokens.verify(HERE, &key.good()).await, Ok("shop/envoy".into()), "and it came to its end");
+    assert_eq!(fake.asked(), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn bounded_forged_tokens_that_are_given_up_hold_up_no_others() {
+    let (reviews, asked) = (Arc::new(Reviews::default()), Arc::new(AtomicUsize::new(0)));
+    let of = |token: String, takes: u64| {
+        let (reviews, asked) = (reviews.clone(), asked.clone());
+        let ask = async move {
+            asked.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_millis(takes)).await;
+            Ok(true)
+        };
+        async move { reviews.of(HERE, &token, now() + 600, ask).await }
+    };
+    let mut forged = tokio::task::JoinSet::new();
+    for number in 0..1000 {
+        forged.spawn(tokio::time::timeout(Duration::from_millis(10), of(format!("forged {number}"), 100)));
+    }
+    forged.join_all().await;
+    let (before, since) = (asked.load(Ordering::Relaxed), Instant::now());
+    assert!(before <= 8, "{before} were asked about");
+    assert_eq!(of("good".to_owned(), 5).await, Ok(()));
+    assert!(since.elapsed() < Duration::from_secs(1), "{:?}", since.elapsed());
+    // Of those that were asked about, what was said is known.
+    assert_eq!(of("forged 0".to_owned(), 0).await, Ok(()));
+    assert_eq!(asked.load(Ordering::Relaxed), before + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bounded_forged_tokens_of_one_address_hold_up_few_others() {
+    let reviews = Arc::new(Reviews::default());
+    let of = |address, token: String, verdict| {
+        let reviews = reviews.clone();
+        async move { reviews.of(address, &token, now() + 600, async move { Ok(verdict) }).await }
+    };
+    for number in 0..500 {
+        tokio::spawn(of(HERE, format!("forged {number}"), false));
+    }
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let since = Instant::now();
+    assert_eq!(of(THERE, "good".to_owned(), true).await, Ok(()));
+    assert!(since.elapsed() < Duration::from_secs(3), "{:?}", since.elapsed());
 }

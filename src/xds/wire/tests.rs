@@ -3,11 +3,10 @@ use std::sync::Arc;
 
 use arcstr::ArcStr;
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryResponse, DiscoveryResponse};
-use envoy_types::pb::google::rpc;
 use prost::Message;
 
 use super::*;
-use crate::resource::{Parts, Version};
+use crate::resource::{Parts, ResourceType, Version};
 use crate::snapshot::ResourceSet;
 
 fn cluster(name: &str, size: usize) -> Arc<Resource> {
@@ -24,47 +23,6 @@ fn body(frames: &[Bytes]) -> Vec<u8> {
 
 fn version(resources: &[Arc<Resource>]) -> Version {
     resources.iter().cloned().collect::<ResourceSet>().version()
-}
-
-#[test]
-fn rule_02_a_request_without_a_type_is_invalid_and_one_of_an_unknown_type_is_no_error() {
-    let request = |type_url: &str| DiscoveryRequest { type_url: type_url.into(), ..Default::default() }.into_request();
-    let delta =
-        |type_url: &str| DeltaDiscoveryRequest { type_url: type_url.into(), ..Default::default() }.into_request();
-    for error in [request("").expect_err("no type"), delta("").expect_err("no type")] {
-        assert_eq!(error.code(), tonic::Code::InvalidArgument);
-    }
-    assert_eq!(request("type.googleapis.com/not.Ours").expect("no error"), None);
-    assert_eq!(delta("type.googleapis.com/not.Ours").expect("no error"), None);
-}
-
-#[test]
-fn requests_keep_what_they_say() {
-    let type_url = ResourceType::Cluster.type_url().to_owned();
-    let error_detail = Some(rpc::Status { message: "bad".into(), ..Default::default() });
-    let sotw = DiscoveryRequest {
-        version_info: "v".into(),
-        resource_names: vec!["a".into()],
-        type_url: type_url.clone(),
-        response_nonce: "n".into(),
-        error_detail: error_detail.clone(),
-        ..Default::default()
-    };
-    let ask = Ask::StateOfTheWorld { version: "v".into(), names: vec!["a".into()] };
-    let expected = |ask| Request { kind: ResourceType::Cluster, nonce: "n".into(), error: Some("bad".into()), ask };
-    assert_eq!(sotw.into_request().expect("valid"), Some(expected(ask)));
-    let delta = DeltaDiscoveryRequest {
-        type_url,
-        resource_names_subscribe: vec!["a".into()],
-        resource_names_unsubscribe: vec!["b".into()],
-        initial_resource_versions: [("c".to_owned(), "v".to_owned())].into(),
-        response_nonce: "n".into(),
-        error_detail,
-        ..Default::default()
-    };
-    let held = vec![("c".to_owned(), "v".to_owned())];
-    let ask = Ask::Delta { subscribe: vec!["a".into()], unsubscribe: vec!["b".into()], held };
-    assert_eq!(delta.into_request().expect("valid"), Some(expected(ask)));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     app::{explain::explain, pipeline::Pipeline},
-    model::{Event, Kind, Object, ObjectKey, ObjectRef, ReferenceGrant, Secret, Service, decode::decode},
+    model::{ConfigMap, Event, Kind, Object, ObjectKey, ObjectRef, ReferenceGrant, Secret, Service, decode::decode},
 };
 
 const REASON: &str = "is forbidden to the service account; allow it to `get` this";
@@ -31,7 +31,11 @@ fn world() -> Pipeline {
     let listeners = json!([
         {"name": "http", "port": 80, "protocol": "HTTP"},
         {"name": "https", "port": 443, "protocol": "HTTPS", "tls": {"certificateRefs": [{"name": "crt"}]}},
+        {"name": "clients", "port": 8443, "protocol": "HTTPS", "tls": {"certificateRefs": [{"name": "crt"}]}},
     ]);
+    let refs = json!([{"group": "", "kind": "ConfigMap", "name": "partners"}]);
+    let ports = json!([{"port": 8443, "tls": {"validation": {"caCertificateRefs": refs}}}]);
+    let tls = json!({"frontend": {"default": {}, "perPort": ports}});
     let route = |name: &str, backend: Value| {
         let match_ = json!({"path": {"value": format!("/{name}")}});
         let rules = json!([{"matches": [match_], "backendRefs": [backend]}]);
@@ -41,7 +45,7 @@ fn world() -> Pipeline {
     let mut events = vec![
         put(&json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "GatewayClass",
             "metadata": {"name": "syncgate"}, "spec": {"controllerName": "syncgate.dev/controller"}})),
-        gateway_api("Gateway", "web", &json!({"gatewayClassName": "syncgate", "listeners": listeners})),
+        gateway_api("Gateway", "web", &json!({"gatewayClassName": "syncgate", "listeners": listeners, "tls": tls})),
         put(&json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "good", "namespace": "demo"},
             "spec": {"ports": [{"port": 80}]}})),
         route("good", json!({"name": "good", "port": 80})),
@@ -50,6 +54,8 @@ fn world() -> Pipeline {
     ];
     let secret = Secret { unavailable: unread.clone(), ..Secret::default() };
     events.push(Event::Put(object(Kind::Secret, "demo", "crt"), Object::Secret(Arc::new(secret))));
+    let map = ConfigMap { authorities: Err(REASON.into()) };
+    events.push(Event::Put(object(Kind::ConfigMap, "demo", "partners"), Object::ConfigMap(Arc::new(map))));
     let service = Service { unavailable: unread.clone(), ..Service::default() };
     events.push(Event::Put(object(Kind::Service, "demo", "lost"), Object::Service(Arc::new(service))));
     let grants = ReferenceGrant { unavailable: unread, ..ReferenceGrant::default() };
@@ -72,9 +78,21 @@ fn one_harms_one_a_certificate_that_could_not_be_read_is_a_problem_of_its_listen
     let gateway = object(Kind::Gateway, "demo", "web");
     says(&pipeline, &gateway, &format!("ResolvedRefs: False (InvalidCertificateRef): Secret demo/crt: {REASON}\n"));
     says(&pipeline, &gateway, "problem: spec.listeners[1].tls.certificateRefs[0]: Secret demo/crt: ");
-    says(&pipeline, &gateway, "1 of 2 listeners are served");
+    says(&pipeline, &gateway, "1 of 3 listeners are served");
     says(&pipeline, &gateway, "LDS demo/web/80 of ");
     says(&pipeline, &object(Kind::Secret, "demo", "crt"), &format!("unavailable: {REASON}\n"));
+}
+
+#[test]
+fn one_harms_one_authorities_that_could_not_be_read_are_a_problem_of_their_port() {
+    let pipeline = world();
+    let gateway = object(Kind::Gateway, "demo", "web");
+    let field = "spec.tls.frontend.perPort[0].tls.validation.caCertificateRefs";
+    says(&pipeline, &gateway, &format!("problem: {field}[0]: ConfigMap demo/partners: {REASON}\n"));
+    says(&pipeline, &gateway, &format!("Accepted: False (NoValidCACertificate): nothing in `{field}` leads to"));
+    let map = object(Kind::ConfigMap, "demo", "partners");
+    says(&pipeline, &map, &format!("unavailable: {REASON}\n"));
+    says(&pipeline, &map, "referred to by:\n  Gateway demo/web\n");
 }
 
 #[test]

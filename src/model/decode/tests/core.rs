@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::{check_problem, decoded, object, problems};
 use crate::model::decode::{NotDecoded, decode};
 use crate::model::{
-    EndpointSlice, IpFamilies, Namespace, Object, Pod, Protocol, ReferenceGrant, Secret, Service, ServiceType,
-    TargetPort,
+    ConfigMap, EndpointSlice, IpFamilies, Namespace, Object, Pod, Protocol, ReferenceGrant, Secret, Service,
+    ServiceType, TargetPort,
 };
 
 fn service(spec: Value) -> (Service, Vec<String>) {
@@ -190,6 +190,21 @@ fn secrets_come_from_data_and_string_data_and_print_redacted() {
     let bad = object("v1", "Secret", "s", json!({"data": {"tls.crt": "Y2VydA==", "tls.key": "!geheim!"}}));
     check_problem(&bad, "data[tls.key]", "must be base64");
     assert!(!problems(&bad)[0].contains("geheim"));
+}
+
+#[test]
+fn of_a_config_map_its_authorities_are_kept_if_they_are_not_too_many() {
+    let bundle = |data: serde_json::Value| {
+        let tree = object("v1", "ConfigMap", "c", json!({"data": data}));
+        let Object::ConfigMap(found) = decoded(&tree).object else { panic!() };
+        found.authorities.clone().map_err(|why| why.to_string())
+    };
+    assert_eq!(bundle(json!({"ca.crt": "pem", "other": "big"})).as_deref(), Ok(b"pem".as_slice()));
+    let most = "x".repeat(ConfigMap::LARGEST);
+    assert_eq!(bundle(json!({"ca.crt": most})).map(|kept| kept.len()), Ok(ConfigMap::LARGEST));
+    assert!(bundle(json!({"ca.crt": most + "x"})).is_err_and(|why| why.contains("larger than 512 KiB")));
+    assert!(bundle(json!({"ca.pem": "pem"})).is_err_and(|why| why.contains("has no `ca.crt`")));
+    check_problem(&object("v1", "ConfigMap", "c", json!({"data": {"ca.crt": 7}})), "data[ca.crt]", "must be a string");
 }
 
 #[test]

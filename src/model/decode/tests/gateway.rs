@@ -148,3 +148,82 @@ fn problems_of_the_gateway_itself_stay_with_it() {
         assert_eq!(gateway(&tree).problems.len(), 1);
     }
 }
+
+/// The fields of a frontend with this default and these ports.
+fn with_frontend(default: Value, per_port: Value) -> Value {
+    let listeners = json!([{"name": "https", "port": 443, "protocol": "HTTPS", "tls": {}}]);
+    let frontend = json!({"default": default, "perPort": per_port});
+    tree(json!({"gatewayClassName": "syncgate", "listeners": listeners, "tls": {"frontend": frontend}}))
+}
+
+fn trusting(refs: Value) -> Value {
+    json!({"validation": {"caCertificateRefs": refs}})
+}
+
+#[test]
+fn clients_are_validated_by_the_default_or_by_what_their_port_says() {
+    let map = |name: &str| json!({"group": "", "kind": "ConfigMap", "name": name});
+    let mut insecure = trusting(json!([map("b"), {"group": "", "kind": "ConfigMap", "name": "c", "namespace": "x"}]));
+    insecure["validation"]["mode"] = json!("AllowInsecureFallback");
+    let ports = json!([{"port": 8443, "tls": insecure}, {"port": 9443, "tls": {}}]);
+    let tree = with_frontend(trusting(json!([map("a")])), ports);
+    assert_eq!(problems(&tree), Vec::<String>::new());
+    let frontend = gateway(&tree).frontend;
+    let said = |port| {
+        let validation = frontend.of(port).expect("understood")?;
+        let names: Vec<_> = validation.authorities.iter().map(|c| format!("{} {}", c.kind, c.target)).collect();
+        Some((names.join(", "), validation.insecure, validation.field.to_string()))
+    };
+    let field = |at: &str| format!("spec.tls.frontend.{at}.validation.caCertificateRefs");
+    assert_eq!(said(443), Some(("ConfigMap default/a".into(), false, field("default"))));
+    assert_eq!(said(8443), Some(("ConfigMap default/b, ConfigMap x/c".into(), true, field("perPort[0].tls"))));
+    assert_eq!(said(9443), None);
+    assert!(frontend.is_insecure());
+    assert_eq!(gateway(&with_listener(json!({}))).frontend.of(443), Ok(None));
+}
+
+#[test]
+fn a_frontend_that_is_not_understood_stands_for_no_port_that_it_may_be_meant_for() {
+    let good = || trusting(json!([{"group": "", "kind": "ConfigMap", "name": "a"}]));
+    let of_mode = |mode: Value| json!({"validation": {"caCertificateRefs": [], "mode": mode}});
+    let missing = "perPort[0].tls.validation.caCertificateRefs[0].";
+    // What is written, the field below the frontend, and whether ports 443 (the default's) and 8443 are understood.
+    let cases = [
+        (with_frontend(json!(7), json!([{"port": 8443, "tls": good()}])), "default", [false, true]),
+        (with_frontend(Value::Null, json!([{"port": 8443, "tls": good()}])), "default", [false, true]),
+        (with_frontend(trusting(json!([])), json!([])), "default.validation.caCertificateRefs", [false, false]),
+        (with_frontend(json!({"validation": {}}), json!([])), "default.validation.caCertificateRefs", [false, false]),
+        (with_frontend(good(), json!([{"port": 8443}])), "perPort[0].tls", [true, false]),
+        (with_frontend(good(), json!([{"port": 0, "tls": {}}])), "perPort[0].port", [false, false]),
+        (with_frontend(good(), json!({})), "perPort", [false, false]),
+        (
+            with_frontend(good(), json!([{"port": 8443, "tls": {}}, {"port": 8443, "tls": good()}])),
+            "perPort[1].port",
+            [true, false],
+        ),
+        (
+            with_frontend(
+                good(),
+                json!([{"port": 8443, "tls": trusting(json!([{"group": "", "kind": "ConfigMap"}]))}]),
+            ),
+            &format!("{missing}name"),
+            [true, false],
+        ),
+        (
+            with_frontend(
+                good(),
+                json!([{"port": 8443, "tls": trusting(json!([{"kind": "ConfigMap", "name": "a"}]))}]),
+            ),
+            &format!("{missing}group"),
+            [true, false],
+        ),
+    ];
+    for (tree, field, understood) in cases {
+        check_problem(&tree, &format!("spec.tls.frontend.{field}"), "");
+        let frontend = gateway(&tree).frontend;
+        assert_eq!([443, 8443].map(|port| frontend.of(port).is_ok()), understood, "{tree}");
+    }
+    let unknown = with_frontend(of_mode(json!("Never")), json!([]));
+    assert!(problems(&unknown)[0].contains("must be AllowValidOnly or AllowInsecureFallback, is \"Never\""));
+    assert!(!gateway(&unknown).frontend.is_insecure());
+}

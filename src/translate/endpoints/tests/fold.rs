@@ -10,8 +10,9 @@ use crate::render;
 use crate::resource::Resource;
 
 use super::super::assignment::{CHUNKED_ABOVE, LoadAssignment};
-use super::super::{Address, Endpoint, MemberKey, PortFacts, Source};
+use super::super::{Address, Endpoint, MemberKey, Source};
 use crate::translate::keys::{AppProtocol, ClusterKey};
+use crate::translate::led::Led;
 
 fn cluster() -> ClusterKey {
     ClusterKey::new(ObjectKey::new("shop", "cart"), 80, AppProtocol::Http)
@@ -36,7 +37,7 @@ fn zone(name: &str) -> Arc<Endpoint> {
 
 fn with_port() -> LoadAssignment {
     let mut fold = LoadAssignment::default();
-    fold.put(&cluster(), &Arc::new(PortFacts::default()));
+    fold.put(&cluster(), &Arc::new(Led));
     fold
 }
 
@@ -67,7 +68,7 @@ fn a_port_without_endpoints_has_an_empty_load_assignment_and_no_port_has_none() 
     assert_eq!(fold.row(&cluster()), None);
     let mut fold = with_port();
     assert_eq!(endpoints(&row(&mut fold)), Vec::<String>::new());
-    fold.del(&cluster(), &Arc::new(PortFacts::default()));
+    fold.del(&cluster(), &Arc::new(Led));
     assert_eq!(fold.row(&cluster()), None);
 }
 

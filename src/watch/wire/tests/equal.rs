@@ -13,9 +13,9 @@ use serde_json::{Value as Tree, json};
 use super::{json_list_of, json_page, list_of, problems, protobuf_page};
 use crate::model::{FieldProblem, Kind, Object};
 use crate::watch::wire::messages::{
-    Container, ContainerPort, Endpoint, EndpointConditions, EndpointPort, EndpointSlice, Entry, IntOrString, Named,
-    ObjectMeta, Pod, PodCondition, PodIp, PodSpec, PodStatus, Secret, SecretEntry, Service, ServicePort, ServiceSpec,
-    Time,
+    ConfigMap, Container, ContainerPort, Endpoint, EndpointConditions, EndpointPort, EndpointSlice, Entry, IntOrString,
+    Named, ObjectMeta, Pod, PodCondition, PodIp, PodSpec, PodStatus, Secret, SecretEntry, Service, ServicePort,
+    ServiceSpec, Time,
 };
 use crate::watch::wire::{Value, tree};
 
@@ -167,6 +167,18 @@ proptest! {
         let mut tree = tree::named(&Named { metadata: secret.metadata.clone() });
         tree["data"] = values.iter().map(|(key, value)| (key.clone(), BASE64_STANDARD.encode(value))).collect();
         check(Kind::Secret, secret.encode_to_vec(), tree);
+    }
+
+    #[test]
+    fn config_maps_are_equal(
+        metadata in meta(),
+        values in prop::collection::btree_map("ca.crt|other", any::<Vec<u8>>(), 0..3),
+    ) {
+        let entry = |(key, value): (&String, &Vec<u8>)| Entry { key: key.clone().into(), value: value.clone().into() };
+        let map = ConfigMap { metadata: Some(metadata), data: values.iter().map(entry).collect() };
+        let mut tree = tree::named(&Named { metadata: map.metadata.clone() });
+        tree["data"] = values.iter().map(|(key, value)| (key.clone(), tree::text(value))).collect();
+        check(Kind::ConfigMap, map.encode_to_vec(), tree);
     }
 }
 

@@ -13,12 +13,13 @@ use crate::model::Kind;
 use crate::watch::wire::messages::{ObjectMeta, Pod};
 use crate::watch::wire::{Encoding, Frames, Pool, Value, change, page, status};
 
-const FILES: [(Kind, &str); 5] = [
+const FILES: [(Kind, &str); 6] = [
     (Kind::Namespace, "namespaces"),
     (Kind::Service, "services"),
     (Kind::Pod, "pods"),
     (Kind::EndpointSlice, "endpointslices"),
     (Kind::Secret, "secrets"),
+    (Kind::ConfigMap, "configmaps"),
 ];
 
 fn corpus(name: &str) -> Vec<u8> {

@@ -70,3 +70,36 @@ fn what_a_settled_client_costs_does_not_grow_with_the_set() {
         assert!(client.session.making.is_empty() && client.session.departed.is_empty());
     }
 }
+
+/// A request of 60 bytes must not cost the names that are open: there may be 100,000 of them, and 200 such requests a second.
+#[test]
+fn cost_of_change_a_request_costs_its_own_names() {
+    let names = |count: usize| (0..count).map(|at| format!("n{at}")).collect::<Vec<_>>();
+    let request = |kind, nonce: &str, subscribe, held| {
+        let ask = Ask::Delta { subscribe, unsubscribe: vec![], held };
+        Request { kind, nonce: nonce.to_owned(), error: None, ask }
+    };
+    const OPEN: usize = 50_000;
+    for kind in ResourceType::ALL {
+        let mut session = Session::new(Variant::Delta, "s", &snapshot(WORLD), Limits::default(), Doubts::new());
+        let now = Instant::now();
+        let mut say = |subscribe, held| {
+            let before = session.work();
+            session.on_request(request(kind, "", subscribe, held), now).expect("within limits");
+            session.poll_responses();
+            assert!(session.next_deadline(now).is_none_or(|deadline| deadline > now));
+            assert!(!session.progress().is_empty());
+            session.work() - before
+        };
+        // Names that do not exist, said to be absent and asked for again; or held and gone: never answered.
+        let held = names(OPEN).into_iter().map(|name| (name, "v".to_owned())).collect();
+        say(vec!["*".to_owned()], held);
+        for subscribe in [names(OPEN), names(OPEN)] {
+            let cost = say(subscribe, vec![]);
+            assert!((OPEN as u64..20 * OPEN as u64).contains(&cost), "{kind}: {cost}");
+        }
+        let small: u64 = (0..1_000).map(|_| say(vec![], vec![])).sum();
+        let one: u64 = say(vec!["n1".to_owned()], vec![]);
+        assert!(small < 20_000 && one < 20, "{kind}: {small} for 1,000 requests that say nothing, {one} for a name");
+    }
+}

@@ -190,5 +190,72 @@ fn bounded() {
     };
     assert_eq!(ask("EDS", &["a"]), Ok(()));
     assert_eq!(ask("RDS", &["a"]), Ok(()));
-    assert_eq!(ask("RDS", &["b"]), Err(TooManyNames { names: 3, limit: 2 }));
+    assert_eq!(ask("RDS", &["b"]), Err(TooManyNames::Wanted { names: 3, limit: 2 }));
+}
+
+#[test]
+fn bounded_a_request_with_twice_the_names_is_the_longest_that_is_looked_at() {
+    let limits = Limits { names: 2, ..Limits::default() };
+    let list = |count: usize| (0..count).map(|at| format!("n{at}")).collect::<Vec<_>>();
+    let held = |count| list(count).into_iter().map(|name| (name, "v".to_owned())).collect::<Vec<_>>();
+    let delta = |subscribe, unsubscribe, of| Ask::Delta {
+        subscribe: list(subscribe),
+        unsubscribe: list(unsubscribe),
+        held: held(of),
+    };
+    let sotw = |count| Ask::StateOfTheWorld { version: String::new(), names: vec!["n".to_owned(); count] };
+    let say = |variant, ask| {
+        let mut session = Session::new(variant, "s", &snapshot(WORLD), limits, Doubts::new());
+        let request = Request { kind: ResourceType::Secret, nonce: String::new(), error: None, ask };
+        session.on_request(request, Instant::now())
+    };
+    for ask in [delta(2, 2, 0), delta(2, 0, 2), delta(1, 1, 2)] {
+        assert_eq!(say(Variant::Delta, ask), Ok(()));
+    }
+    assert_eq!(say(Variant::StateOfTheWorld, sotw(4)), Ok(()));
+    let refused = Err(TooManyNames::InRequest { names: 5, limit: 4 });
+    for ask in [delta(2, 2, 1), delta(0, 5, 0), delta(0, 0, 5)] {
+        assert_eq!(say(Variant::Delta, ask), refused);
+    }
+    assert_eq!(say(Variant::StateOfTheWorld, sotw(5)), refused);
+}
+
+/// Each of them compared with each of the others would take minutes.
+#[test]
+fn bounded_names_that_come_and_go_at_once_are_looked_at_once() {
+    let names: Vec<String> = (0..200_000).map(|at| format!("n{at}")).collect();
+    let limits = Limits { names: names.len(), ..Limits::default() };
+    let mut session = Session::new(Variant::Delta, "s", &snapshot(WORLD), limits, Doubts::new());
+    let start = Instant::now();
+    for _ in 0..2 {
+        let ask = Ask::Delta { subscribe: names.clone(), unsubscribe: names.clone(), held: vec![] };
+        let request = Request { kind: ResourceType::Secret, nonce: String::new(), error: None, ask };
+        session.on_request(request, start).expect("as many as allowed");
+    }
+    assert!(session.holdings().is_empty());
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
+}
+
+#[test]
+fn bounded_a_long_name_counts_as_several() {
+    let limits = Limits { names: 10, ..Limits::default() };
+    let long = |first: char| format!("{first}{}", "x".repeat(4 * subscription::USUAL_NAME - 1));
+    for variant in BOTH {
+        let mut session = Session::new(variant, "s", &snapshot(""), limits, Doubts::new());
+        let mut wanted: Vec<String> = vec![];
+        let mut say = |subscribe: Vec<String>, unsubscribe: Vec<String>| {
+            wanted.retain(|name| !unsubscribe.contains(name));
+            wanted.extend(subscribe.clone());
+            let ask = match variant {
+                Variant::Delta => Ask::Delta { subscribe, unsubscribe, held: vec![] },
+                Variant::StateOfTheWorld => Ask::StateOfTheWorld { version: String::new(), names: wanted.clone() },
+            };
+            let request = Request { kind: ResourceType::Secret, nonce: String::new(), error: None, ask };
+            session.on_request(request, Instant::now())
+        };
+        assert_eq!(say(vec![long('a'), long('b')], vec![]), Ok(()));
+        assert_eq!(say(vec!["d".into()], vec![long('b')]), Ok(()));
+        assert_eq!(say(vec![long('b'), "e".into()], vec![]), Ok(()));
+        assert_eq!(say(vec!["f".into()], vec![]), Err(TooManyNames::Wanted { names: 11, limit: 10 }));
+    }
 }

@@ -375,3 +375,94 @@ fn endpoints_that_are_never_acknowledged_do_not_hold_the_routes_for_ever() {
         assert_eq!(moved_during_churn(variant).after(5_000), "EDS a=2 b=2 | RDS web=2");
     }
 }
+
+/// gRPC clients accept 4 MiB unless they are told otherwise.
+const ACCEPTED: usize = 4_000_000;
+
+pub(super) fn size(response: &Response) -> usize {
+    crate::xds::wire::encode(response).expect("fits").iter().map(bytes::Bytes::len).sum()
+}
+
+#[test]
+fn bounded_a_large_delta_comes_in_parts_and_then_what_needs_it() {
+    let filling = "x".repeat(2_000);
+    let world = |version: u8, clusters: std::ops::Range<usize>| {
+        let cluster = |at: usize| format!("c:service/demo/app-{at:05}/80/http={version}{filling} e:a{at}=1");
+        let clusters: Vec<String> = clusters.map(cluster).collect();
+        format!("{} l:web=1>web r:web={version}>service/demo/app-04999/80/http", clusters.join(" "))
+    };
+    let mut client = Client::settled(Variant::Delta, "l:web=0>web r:web=0>");
+    client.received.clear();
+    client.snapshot(&world(1, 0..5_000));
+    client.ack_all();
+    let kinds: Vec<ResourceType> = client.received.iter().map(|response| response.kind).collect();
+    use ResourceType::{Cluster as C, Listener as L, RouteConfiguration as R};
+    assert_eq!(kinds, [C, C, C, C, L, R], "10 MB of clusters, then the routes to them");
+    assert!(client.received.iter().all(|response| size(response) < ACCEPTED));
+    let named: BTreeSet<&ArcStr> =
+        client.received.iter().flat_map(|response| response.resources()).map(|resource| &resource.name).collect();
+    assert_eq!(named.len(), 5_001);
+    // And all of them go, in parts too: names alone are as large if there are more of them.
+    client.session.limits.response = 400_000;
+    client.received.clear();
+    client.snapshot("l:web=1>web r:web=2>");
+    client.ack_all();
+    client.after(1_000);
+    client.ack_all();
+    let removed: Vec<usize> = client
+        .received
+        .iter()
+        .filter_map(|response| match &response.body {
+            Body::Delta { removed, .. } if !removed.is_empty() => Some(removed.len()),
+            _ => None,
+        })
+        .collect();
+    assert!(removed.len() > 1 && removed.iter().sum::<usize>() == 5_000, "{removed:?}");
+    assert!(client.received.iter().all(|response| size(response) <= 400_000));
+}
+
+#[test]
+fn bounded_a_resource_that_is_too_large_goes_alone() {
+    let mut client = Client::new(Variant::Delta, "c:a=1 c:b=1 c:d=1");
+    client.session.limits.response = 10;
+    assert_eq!(client.subscribe("CDS", ""), "CDS a=1");
+    assert_eq!(client.ack("CDS"), "CDS b=1");
+    // What changes meanwhile has its turn, after those that were not sent yet.
+    assert_eq!(client.snapshot("c:a=2 c:b=1 c:d=1"), "");
+    assert_eq!(client.ack("CDS"), "CDS d=1");
+    assert_eq!(client.ack("CDS"), "CDS a=2");
+    assert_eq!(client.ack("CDS"), "");
+}
+
+/// A removal that is never answered, since a cluster is not warm, must not keep away what would make it warm.
+#[test]
+fn a_part_that_makes_way_for_a_removal_has_its_turn_after_it() {
+    let mut client = Client::new(Variant::Delta, "c:a=1 c:d=1");
+    client.session.limits.response = 10;
+    assert_eq!(client.subscribe("CDS", ""), "CDS a=1");
+    assert_eq!(client.ack("CDS"), "CDS d=1");
+    assert_eq!(client.ack("CDS"), "");
+    // The new `a` does not become warm. Then there is a better one, and another cluster before its turn.
+    assert_eq!(client.snapshot("c:a=2 c:b=1"), "CDS a=2");
+    assert_eq!(client.snapshot("c:a=3 c:b=1"), "");
+    let texts = client.after(60_000);
+    assert!(texts.contains("CDS -d") && texts.contains("CDS a=3") && texts.contains("CDS b=1"), "{texts}");
+    let rest = texts.split_once("CDS -d").map(|(_, rest)| rest);
+    assert!(rest.is_some_and(|rest| rest.contains("CDS a=3")), "{texts}");
+}
+
+#[test]
+fn a_part_that_is_never_answered_holds_up_the_others_for_a_while() {
+    let mut client = Client::new(Variant::Delta, "c:a=1 c:b=1");
+    client.session.limits.response = 10;
+    assert_eq!(client.subscribe("CDS", ""), "CDS a=1");
+    assert_eq!(client.after(4_999), "");
+    assert_eq!(client.after(1), "CDS b=1");
+    // A client that is slow is given more time.
+    assert_eq!(client.after(9_999), "");
+    assert_eq!(client.after(1), "CDS a=1");
+    assert_eq!(client.after(19_999), "");
+    assert_eq!(client.ack("CDS"), "CDS b=1");
+    assert_eq!(client.ack("CDS"), "");
+    assert_eq!(client.after(60_000), "");
+}

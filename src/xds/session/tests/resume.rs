@@ -148,6 +148,22 @@ fn rule_32_a_client_that_waits_for_endpoints_that_are_gone_is_told_that_there_ar
     }
 }
 
+#[test]
+fn rule_27_vanished_clusters_linger_after_routes_that_are_resumed_later() {
+    let mut client = Client::new(Variant::Delta, "c:a=1 e:a=1 l:web=1>web r:web=1>a");
+    assert_eq!(client.reconnect("CDS", "", "b=1"), "CDS a=1");
+    assert_eq!(client.subscribe("EDS", "a"), "EDS a=1");
+    assert_eq!(client.ack("EDS"), "");
+    assert_eq!(client.ack("CDS"), "");
+    assert_eq!(client.reconnect("LDS", "", "web=0>web"), "LDS web=1");
+    assert_eq!(client.reconnect("RDS", "web", "web=0>b"), "");
+    assert_eq!(client.after(1_500), "");
+    assert_eq!(client.ack("LDS"), "RDS web=1");
+    assert_eq!(client.ack("RDS"), "");
+    assert_eq!(client.after(999), "");
+    assert_eq!(client.after(1), "CDS -b");
+}
+
 /// What the first response of a stream held may be in use already: it stays until the routes have left it.
 #[test]
 fn rule_27_a_response_that_is_given_up_takes_nothing_away() {

@@ -1,5 +1,6 @@
 //! Rules of the types beside those of clusters, endpoints, listeners, routes and secrets, which share the session.
 
+use super::order::size;
 use super::*;
 
 #[test]
@@ -61,6 +62,35 @@ fn rule_24_aliases_resume_what_is_held_under_its_name() {
     assert_eq!(client.reconnect("VHDS", "web/a", "web/shop=1@web/a"), "VHDS ?web/a");
     assert_eq!(client.ack("VHDS"), "VHDS -web/shop");
     assert_eq!(client.ack("VHDS"), "");
+}
+
+/// Also what is held and not wanted by any name is removed, whatever becomes of it meanwhile.
+#[test]
+fn rule_24_a_host_that_is_held_may_come_and_go_under_names_that_nobody_asks_for() {
+    let mut client = Client::new(Variant::Delta, "");
+    assert_eq!(client.reconnect("VHDS", "web/a", "web/shop=1"), "VHDS ?web/a");
+    assert_eq!(client.snapshot("v:web/shop=1@web/b"), "");
+    assert_eq!(client.snapshot(""), "");
+    assert_eq!(client.ack("VHDS"), "VHDS -web/shop");
+    assert_eq!(client.ack("VHDS"), "");
+    assert_eq!(client.snapshot("v:web/shop=2@web/b"), "");
+    assert_eq!(client.snapshot("v:web/shop=2@web/a"), "VHDS web/shop=2");
+}
+
+#[test]
+fn bounded_the_names_that_a_virtual_host_goes_by_count_for_the_size_of_a_response() {
+    let aliases =
+        |host: usize| (0..100).map(move |at| format!("web/host-{host}-{at}.shop.example")).collect::<Vec<_>>();
+    let hosts: Vec<String> = (0..100).map(|at| format!("v:web/{at:02}=1@{}", aliases(at).join(","))).collect();
+    let mut client = Client::new(Variant::Delta, &hosts.join(" "));
+    client.session.limits.response = 100_000;
+    client.subscribe("VHDS", "*");
+    client.ack_all();
+    assert!(client.received.len() > 2, "{} responses", client.received.len());
+    assert!(client.received.iter().all(|response| size(response) <= 100_000));
+    let sent: BTreeSet<&ArcStr> =
+        client.received.iter().flat_map(|response| response.resources()).map(|resource| &resource.name).collect();
+    assert_eq!(sent.len(), hosts.len());
 }
 
 #[test]

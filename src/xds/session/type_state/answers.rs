@@ -26,38 +26,42 @@ impl TypeState {
         if !self.wants(name) {
             return;
         }
-        match self.todo.get_mut(name) {
+        match self.todo.get(name) {
             Some(todo) if todo.why == Why::Asked => {}
-            Some(todo) => {
+            Some(_) => self.todo.change(name, |todo| {
                 todo.why = Why::Again;
                 todo.held.known = false;
-            }
+            }),
             None => {
                 let last = self.target.get(name).cloned();
-                self.todo.insert(name.clone(), Todo { why: Why::Again, held: Held { last, known: false } });
+                self.put(name.clone(), Todo { why: Why::Again, held: Held { last, known: false } });
             }
         }
     }
 
-    /// What is asked for and gone is answered with what it was, where `last` knows that.
-    pub(in crate::xds::session) fn recall(&mut self, last: impl Fn(&str) -> Option<Arc<Resource>>) {
-        let target = &self.target;
-        let gone = self.todo.iter_mut().filter(|(name, todo)| todo.why == Why::Asked && !target.contains(name));
-        for (name, todo) in gone {
-            if let Some(last) = last(name) {
-                *todo = Todo { why: Why::Again, held: Held { last: Some(last), known: false } };
+    /// Of these, which are gone, those that are asked for are answered with what they were.
+    pub(in crate::xds::session) fn recall<'a>(&mut self, gone: impl Iterator<Item = &'a Arc<Resource>>) {
+        if self.todo.count(Why::Asked, false) == 0 {
+            return;
+        }
+        for last in gone.filter(|last| !self.target.contains(&last.name)) {
+            if self.todo.get(&last.name).is_some_and(|todo| todo.why == Why::Asked) {
+                let held = Held { last: Some(last.clone()), known: false };
+                self.todo.change(&last.name, |todo| *todo = Todo { why: Why::Again, held });
             }
         }
     }
 
     /// Names that are wanted and that nothing is known of are answered with a resource that says so, once.
     pub(in crate::xds::session) fn substitute(&mut self, nothing: impl Fn(ArcStr) -> Resource) {
-        let is_known = |name: &ArcStr| self.target.contains(name) || self.todo.contains_key(name);
-        let names = self.subscription.names().iter();
-        let missing: Vec<ArcStr> = names.filter(|name| !is_known(name) && !self.is_in_flight(name)).cloned().collect();
+        let is_known = |name: &ArcStr| self.target.contains(name) || self.todo.get(name).is_some();
+        let names = self.subscription.names();
+        self.todo.visit(names.len());
+        let missing: Vec<ArcStr> =
+            names.iter().filter(|name| !is_known(name) && !self.is_in_flight(name)).cloned().collect();
         for name in missing {
             let held = Held { last: Some(Arc::new(nothing(name.clone()))), known: false };
-            self.todo.insert(name, Todo { why: Why::Again, held });
+            self.put(name, Todo { why: Why::Again, held });
         }
     }
 
@@ -74,24 +78,28 @@ impl TypeState {
 
     /// When the response in flight is given up, so that what is newer, or was held back, does not wait for its answer
     /// for ever. Envoy answers nothing as long as one of the clusters in a response is not warm. If nothing else is to
-    /// be sent, the answer is waited for.
+    /// be sent, the answer is waited for; if the rest of what was cut is, longer each time, in case that the client is slow.
     pub(in crate::xds::session) fn patience_ends(&self, hold: Duration) -> Option<Instant> {
         let sent = self.in_flight.as_ref().filter(|_| !mutant::is(Mutant::NeverGivesUp))?;
         let is_newest = sent.changes == self.changes && sent.releases == self.releases;
-        (!is_newest || sent.withholds).then(|| sent.at + hold)
+        if !is_newest || sent.withholds {
+            return Some(sent.at + hold);
+        }
+        sent.is_cut.then(|| sent.at + hold * 2_u32.pow(self.cuts_given_up.min(4)))
     }
 
     /// Gives the response in flight up: its names are unknown and are sent again with what is new. Says whether it held
     /// removals: then all go together.
     pub(in crate::xds::session) fn give_up(&mut self) -> bool {
-        let Some(sent) = self.in_flight.take() else { return false };
+        let Some(sent) = self.land() else { return false };
+        self.cuts_given_up += u32::from(sent.is_cut);
         self.mark_unknown(&sent, Why::Changed);
         if self.sends_full_sets() {
             self.keep_what_was_sent(&sent);
         }
         // Unless that was just tried.
         self.removals_first = sent.has_upserts;
-        self.newer_waits = sent.changes != self.changes;
+        self.newer_waits = sent.changes != self.changes || sent.is_cut;
         sent.lingers || (self.variant == Variant::Delta && !sent.has_upserts && !sent.sent.is_empty())
     }
 
@@ -99,10 +107,16 @@ impl TypeState {
     /// interim set holds it.
     fn keep_what_was_sent(&mut self, sent: &InFlight) {
         for Sent { name, now, .. } in sent.sent.iter().filter(|sent| sent.was_unheard_of) {
-            if let Some(todo) = self.todo.get_mut(name) {
-                todo.held.last = todo.held.last.take().or_else(|| now.clone());
-            }
+            self.todo.change(name, |todo| todo.held.last = todo.held.last.take().or_else(|| now.clone()));
         }
+    }
+
+    /// Takes the response in flight, which is answered or given up.
+    fn land(&mut self) -> Option<InFlight> {
+        let landed = *self.in_flight.take()?;
+        landed.sent.iter().for_each(|sent| self.todo.touch(sent.name.clone()));
+        self.sayable = None;
+        Some(landed)
     }
 
     /// Whether the client still wants what was sent. Of what is gone the aliases are known by what it was.
@@ -114,8 +128,8 @@ impl TypeState {
     fn mark_unknown(&mut self, sent: &InFlight, why: Why) {
         for sent in &sent.sent {
             if self.wants_sent(sent) {
-                let todo = self.todo.entry(sent.name.clone()).or_insert(Todo::unknown(why));
-                todo.held = Held { last: sent.before.clone(), known: false };
+                let why = self.todo.get(&sent.name).map_or(why, |todo| todo.why);
+                self.put(sent.name.clone(), Todo { why, held: Held { last: sent.before.clone(), known: false } });
             }
         }
     }
@@ -136,16 +150,19 @@ impl TypeState {
 
     /// The response in flight was accepted. Returns when it was made.
     pub(in crate::xds::session) fn accept(&mut self) -> Option<Instant> {
-        let InFlight { sent, completes, at, .. } = *self.in_flight.take()?;
+        let InFlight { sent, completes, at, .. } = self.land()?;
+        self.cuts_given_up = 0;
         for sent in sent {
             if !self.wants_sent(&sent) {
                 continue;
             }
             let Sent { name, now, .. } = sent;
-            let todo = self.todo.entry(name.clone()).or_insert(Todo::unknown(Why::Changed));
-            todo.held = Held { last: now, known: todo.why == Why::Changed };
-            if todo.held.is(self.target.get(&name)) {
+            let why = self.todo.get(&name).map_or(Why::Changed, |todo| todo.why);
+            let held = Held { last: now, known: why == Why::Changed };
+            if held.is(self.target.get(&name)) {
                 self.todo.remove(&name);
+            } else {
+                self.put(name, Todo { why, held });
             }
         }
         if let Some(generation) = completes {
@@ -161,7 +178,8 @@ impl TypeState {
         if mutant::is(Mutant::RefusedIsKnown) {
             self.accept();
         }
-        let Some(sent) = self.in_flight.take() else { return };
+        let Some(sent) = self.land() else { return };
+        self.cuts_given_up = 0;
         // Also what is gone may have been sent, to a client that had asked for it.
         let is_old = |sent: &Sent| !Held::known(sent.now.clone()).is(self.target.get(&sent.name));
         let has_changed =

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::Sent;
 use crate::resource::Resource;
+use crate::xds::words::plain;
 
 /// The most resources that are blamed: nobody reads more.
 const MOST: usize = 20;
@@ -17,15 +18,14 @@ const LONGEST: usize = 4 << 10;
 /// What stands around a name in a sentence and in no name.
 const AROUND: &[char] = &[':', ',', ';', '.', '\'', '"', '`', '(', ')', '[', ']', '<', '>', '{', '}', '='];
 
-/// A client says as much as it likes; the beginning of it is kept.
+/// A client says what it likes; the beginning of it is kept, as one line.
 pub(super) fn shortened(mut message: String) -> String {
     if message.len() > LONGEST {
         let end = (0..=LONGEST).rev().find(|end| message.is_char_boundary(*end)).unwrap_or(0);
         message.truncate(end);
         message.push('…');
     }
-    message.shrink_to_fit();
-    message
+    plain(&message)
 }
 
 /// The resources that the words name, otherwise the first of the response. `sent` is sorted by name.
@@ -75,5 +75,6 @@ mod tests {
         assert_eq!(names(&many.join(" "), &of), of[..MOST]);
         let long = shortened("ä".repeat(LONGEST));
         assert!(long.len() <= LONGEST + '…'.len_utf8() && long.ends_with("ä…"));
+        assert_eq!(shortened("bad\n2026 INFO\x1b[2J".to_owned()), "bad 2026 INFO [2J");
     }
 }

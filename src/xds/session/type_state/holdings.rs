@@ -45,7 +45,7 @@ impl TypeState {
     pub(in crate::xds::session) fn holdings(&self) -> Vec<Holding> {
         let wanted = self.subscription.names().iter();
         let wanted = wanted.map(|name| self.target.resolve(name).map_or(name, |resource| &resource.name));
-        let mut names: BTreeSet<&ArcStr> = wanted.chain(self.todo.keys()).collect();
+        let mut names: BTreeSet<&ArcStr> = wanted.chain(self.todo.iter().map(|(name, _)| name)).collect();
         names.extend(self.in_flight.iter().flat_map(|sent| &sent.sent).map(|sent| &sent.name));
         if self.subscription.is_wildcard() {
             names.extend(self.target.iter().map(|resource| &resource.name));

@@ -20,6 +20,9 @@ pub(in crate::xds::session) fn goes_first(kind: ResourceType) -> bool {
     matches!(kind, Listener | ScopedRouteConfiguration | VirtualHost | Runtime)
 }
 
+/// The most that a resource or a name takes in a response beside its content and its name: type, version and lengths.
+const ENVELOPE: usize = 160;
+
 /// What can be sent now.
 #[derive(Debug, Default)]
 pub(in crate::xds::session) struct Selection {
@@ -43,7 +46,7 @@ impl TypeState {
         may_answer: impl Fn(Option<&Resource>) -> bool,
     ) -> Selection {
         let mut selection = Selection::default();
-        for (name, todo) in &self.todo {
+        for (name, todo) in self.todo.iter() {
             match (todo.why, self.target.get(name)) {
                 (Why::Refused, _) => {}
                 (Why::Asked, Some(resource)) if !may_answer(Some(resource)) => {
@@ -82,8 +85,7 @@ impl TypeState {
         if !selection.withheld.iter().any(is_unknown) {
             return;
         }
-        let asked = self.todo.values().any(|todo| todo.why == Why::Asked);
-        if asked {
+        if self.todo.has(Why::Asked) {
             let withheld = std::mem::take(&mut selection.withheld);
             selection.upserts.extend(withheld.iter().filter_map(|name| self.target.get(name).cloned()));
         } else {
@@ -96,36 +98,39 @@ impl TypeState {
     /// Drops what was asked for and cannot be answered: that it does not exist (rule 14). When it comes to be, that is
     /// a change. What is in flight may have to be sent again.
     pub(in crate::xds::session) fn drop_unsayable(&mut self) {
-        if !self.can_remove() {
-            let mut todo = std::mem::take(&mut self.todo);
-            todo.retain(|name, todo| self.target.contains(name) || todo.held.last.is_some() || self.is_in_flight(name));
-            let gone = todo.iter_mut().filter(|(name, todo)| todo.why == Why::Asked && !self.target.contains(name));
-            gone.for_each(|(_, todo)| todo.why = Why::Changed);
-            self.todo = todo;
+        if self.can_remove() || self.sayable == Some(self.todo.revision()) {
+            return;
         }
+        let mut todo = std::mem::take(&mut self.todo);
+        todo.retain(|name, todo| self.target.contains(name) || todo.held.last.is_some() || self.is_in_flight(name));
+        todo.turn(Why::Asked, Why::Changed, |name| !self.target.contains(name));
+        self.sayable = Some(todo.revision());
+        self.todo = todo;
     }
 
-    /// Makes the response for a selection, if there is one to make. Upserts go before removals, and never together.
+    /// Makes the response for a selection, if there is one to make. Upserts go before removals, and never together. What
+    /// does not fit leaves the selection and stays to be sent.
     pub(in crate::xds::session) fn respond(
         &mut self,
-        selection: &Selection,
+        selection: &mut Selection,
+        limit: usize,
         nonce: impl FnOnce() -> String,
-        generation: u64,
-        now: Instant,
+        (generation, now): (u64, Instant),
     ) -> Option<Response> {
         let has_upserts = !selection.upserts.is_empty();
-        let removals: &[ArcStr] = if self.removals_wait(selection) { &[] } else { &selection.removals };
+        let mut removals = if self.removals_wait(selection) { Vec::new() } else { selection.removals.clone() };
         let nothing = !has_upserts && removals.is_empty();
         if nothing && (!self.answer_due || !selection.withheld.is_empty()) {
             return None;
         }
+        let is_cut = self.variant == Variant::Delta && self.cut(&mut selection.upserts, &mut removals, limit);
         let body = match self.variant {
-            Variant::Delta => Body::Delta { resources: selection.upserts.clone(), removed: removals.to_vec() },
-            Variant::StateOfTheWorld => self.state_of_the_world(selection, removals),
+            Variant::Delta => Body::Delta { resources: selection.upserts.clone(), removed: removals.clone() },
+            Variant::StateOfTheWorld => self.state_of_the_world(selection, &removals),
         };
         let refused = self.is_refused() && !self.sends_full_sets();
-        let sent = self.take_sent(selection, removals);
-        let is_whole = selection.withheld.is_empty() && !refused && !self.has_open_removals();
+        let sent = self.take_sent(selection, &removals);
+        let is_whole = selection.withheld.is_empty() && !is_cut && !refused && !self.has_open_removals();
         // What makes way for a removal was sent before, and is only to be repeated.
         let waits = !selection.withheld.is_empty() && (!self.removals_first || self.newer_waits);
         // A cluster that never warms, and is to be removed later, may be why a removal is not answered.
@@ -139,11 +144,30 @@ impl TypeState {
             completes: is_whole.then_some(generation),
             withholds: waits || lingers,
             lingers,
+            is_cut,
             changes: self.changes,
             releases: self.releases,
             at: now,
         }));
         Some(Response { kind: self.kind, nonce: self.nonce.clone(), body })
+    }
+
+    /// Whether more could be sent than there is in the last response.
+    pub(in crate::xds::session) fn is_cut(&self) -> bool {
+        self.in_flight.as_ref().is_some_and(|sent| sent.is_cut)
+    }
+
+    /// Cuts a delta response at its size. Says whether something is left.
+    fn cut(&mut self, upserts: &mut Vec<Arc<Resource>>, removals: &mut Vec<ArcStr>, limit: usize) -> bool {
+        let [after_upsert, after_removal] = &mut self.cut_after;
+        if upserts.is_empty() {
+            *after_removal = cut(removals, after_removal.as_ref(), limit, |name| (name, ENVELOPE));
+            after_removal.is_some()
+        } else {
+            let size = |upsert: &Arc<Resource>| upsert.body.len() + aliases_len(upsert) + ENVELOPE;
+            *after_upsert = cut(upserts, after_upsert.as_ref(), limit, |upsert| (&upsert.name, size(upsert)));
+            after_upsert.is_some()
+        }
     }
 
     /// Removals go after upserts, those that have to wait included, unless a request asked for the name. In a full
@@ -171,7 +195,7 @@ impl TypeState {
     fn take_sent(&mut self, selection: &Selection, removals: &[ArcStr]) -> Vec<Sent> {
         let mut names: Vec<ArcStr> = selection.upserts.iter().map(|resource| resource.name.clone()).collect();
         names.extend_from_slice(removals);
-        if self.sends_full_sets() {
+        if self.sends_full_sets() && self.is_refused() {
             let refused = self.todo.iter().filter(|(_, todo)| todo.why == Why::Refused);
             names.extend(refused.map(|(name, _)| name.clone()));
         }
@@ -227,4 +251,40 @@ impl TypeState {
             self.settled = generation;
         }
     }
+}
+
+/// What the other names of a resource take in a response.
+fn aliases_len(resource: &Resource) -> usize {
+    // Each with its tag and a length of up to five bytes.
+    resource.aliases.iter().map(|alias| alias.len() + 6).sum()
+}
+
+/// Takes from a list in the order of names what fits, and one at least, beginning behind `after`. Returns the last name
+/// if something is left.
+fn cut<T>(
+    all: &mut Vec<T>,
+    after: Option<&ArcStr>,
+    limit: usize,
+    name_and_size: impl Fn(&T) -> (&ArcStr, usize),
+) -> Option<ArcStr> {
+    let len = |of: &T| {
+        let (name, size) = name_and_size(of);
+        name.len() + size
+    };
+    if all.iter().map(len).sum::<usize>() <= limit || all.len() < 2 {
+        return None;
+    }
+    if let Some(after) = after {
+        let start = all.partition_point(|of| name_and_size(of).0 <= after);
+        all.rotate_left(start);
+    }
+    let mut taken = 0;
+    let fits = |of: &&T| {
+        taken += len(of);
+        taken <= limit
+    };
+    let fitting = all.iter().take_while(fits).count().max(1);
+    let left = fitting < all.len();
+    all.truncate(fitting);
+    all.last().filter(|_| left).map(|last| name_and_size(last).0.clone())
 }

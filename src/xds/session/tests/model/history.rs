@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 use super::envoy::{Envoy, Habits};
 use super::network::Wire;
 use super::random::Random;
-use super::watch::{Published, Watch};
+use super::watch::{Published, Watch, parts};
 use super::world::{Mix, World};
 use crate::resource::{Ref, Resource, ResourceType};
 use crate::snapshot::ResourceSet;
 use crate::xds::message::{Request, Response, Variant};
 use crate::xds::session::{Doubts, Limits, Session};
 
-/// The longest that everything may take to become quiet when nothing happens any more.
+/// The longest that everything may take to become quiet when nothing happens any more, if no response is cut.
 const QUIET: Duration = Duration::from_secs(120);
 
 #[derive(Debug, Clone)]
@@ -43,6 +43,7 @@ pub(super) struct History {
     mix: Mix,
     /// The longest that a message is under way, in milliseconds.
     lag: u64,
+    limits: Limits,
     first: Rc<Published>,
     pub(super) steps: Vec<Step>,
     last: Rc<Published>,
@@ -69,7 +70,15 @@ impl History {
         let mut worlds = vec![first.clone()];
         let steps = (0..6 + random.below(14)).map(|_| Step::random(&mut random, mix, &mut worlds)).collect();
         let last = published(worlds[worlds.len() - 1].world.mended(&mut random));
-        History { seed, variant, habits, mix, lag, first, steps, last }
+        History { seed, variant, habits, mix, lag, limits: Limits::default(), first, steps, last }
+    }
+
+    /// With responses that hold so many resources at most.
+    pub(super) fn cut_at(mut self, resources: usize) -> History {
+        // Each of them is larger than that; two of them are not as large as four of these.
+        const RESOURCE: usize = 160;
+        self.limits.response = RESOURCE * resources + RESOURCE / 2;
+        self
     }
 
     /// Plays it.
@@ -162,7 +171,7 @@ impl<'h> Play<'h> {
             streams: 0,
             connected: start,
             current: history.first.clone(),
-            watch: Watch::new(&history.first, Limits::default().hold),
+            watch: Watch::new(&history.first, history.limits),
             log: logs.then(Vec::new),
         }
     }
@@ -192,7 +201,7 @@ impl<'h> Play<'h> {
         self.publish(&history.last)?;
         // The stream was lost while a cluster was warming that never becomes warm: Envoy asks for no others on the next.
         let is_lost = |envoy: &Envoy| envoy.asks_for_no_clusters() && envoy.holdings.never_warms();
-        if self.settle(QUIET)? || is_lost(&self.envoy) {
+        if self.settle(QUIET * parts(history.limits))? || is_lost(&self.envoy) {
             return Ok(());
         }
         Err(format!("it does not become quiet: {}", self.unrest()))
@@ -240,7 +249,7 @@ impl<'h> Play<'h> {
         self.connected = self.now;
         let prefix = self.streams.to_string();
         let snapshot = &self.current.snapshot;
-        self.session = Some(Session::new(self.history.variant, prefix, snapshot, Limits::default(), doubts));
+        self.session = Some(Session::new(self.history.variant, prefix, snapshot, self.history.limits, doubts));
         self.watch.connected();
         let requests = self.envoy.connect();
         self.send(requests);
@@ -368,6 +377,7 @@ impl<'h> Play<'h> {
     }
 
     fn collect(&mut self) -> Result<(), String> {
+        self.session.iter().for_each(Session::check_counts);
         let responses = self.session.as_mut().map(Session::poll_responses).unwrap_or_default();
         for response in responses {
             self.say(|| format!("      → {}", super::log::response(&response)));

@@ -10,7 +10,7 @@ use crate::resource::ResourceType::{Cluster, Listener};
 use crate::resource::{Ref, Resource, ResourceType};
 use crate::snapshot::Snapshot;
 use crate::xds::message::{Ask, Body, Request, Response};
-use crate::xds::session::Session;
+use crate::xds::session::{Limits, Session};
 
 /// How many responses an event may bring on average: a change of everything needs one for each type and some for what is
 /// sent in two steps or again.
@@ -18,6 +18,11 @@ const RESPONSES_PER_CHANGE: i64 = 20;
 
 /// A request that names something new brings one answer, and what is sent again for it.
 const RESPONSES_PER_ASKING: i64 = 4;
+
+/// A response that is cut comes in so many parts at most: there are no more names of a type.
+pub(super) fn parts(limits: Limits) -> u32 {
+    if limits.response < Limits::default().response { 5 } else { 1 }
+}
 
 /// A world and what the session sees of it.
 #[derive(Debug)]
@@ -29,6 +34,8 @@ pub(super) struct Published {
 #[derive(Debug)]
 pub(super) struct Watch {
     hold: Duration,
+    /// How many responses may take the place of one.
+    parts: i64,
     /// Listeners that are good in every world since things were quiet, whichever of these worlds' routes they have,
     /// with all that they need in any of them.
     steady: BTreeMap<Ref, BTreeSet<Ref>>,
@@ -42,20 +49,22 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(first: &Published, hold: Duration) -> Watch {
+    pub(super) fn new(first: &Published, limits: Limits) -> Watch {
+        let parts = i64::from(parts(limits));
         Watch {
-            hold,
+            hold: limits.hold,
+            parts,
             steady: steady(&first.world),
             live: BTreeSet::new(),
             outstanding: Default::default(),
             nonces: BTreeSet::new(),
-            credit: RESPONSES_PER_CHANGE,
+            credit: parts * RESPONSES_PER_CHANGE,
             names: Default::default(),
         }
     }
 
     pub(super) fn published(&mut self, next: &Published) {
-        self.credit += RESPONSES_PER_CHANGE;
+        self.credit += self.parts * RESPONSES_PER_CHANGE;
         self.steady.retain(|listener, needs| {
             let still_good = |needed: &Ref| !next.world.contains(needed) || next.world.is_good(needed);
             let is_steady = next.world.is_good(listener) && needs.iter().all(still_good);
@@ -66,7 +75,7 @@ impl Watch {
     }
 
     pub(super) fn connected(&mut self) {
-        self.credit += RESPONSES_PER_CHANGE;
+        self.credit += self.parts * RESPONSES_PER_CHANGE;
         self.outstanding = Default::default();
         self.names = Default::default();
     }
@@ -86,7 +95,7 @@ impl Watch {
             }
         }
         if names.len() > before {
-            self.credit += RESPONSES_PER_ASKING;
+            self.credit += self.parts * RESPONSES_PER_ASKING;
         }
     }
 

@@ -1,4 +1,6 @@
-//! Answers of an API server, made by the thousand: lists in Kubernetes' protobuf, as long as real ones.
+//! Answers of an API server, made by the thousand: lists and events in Kubernetes' protobuf, as long as real ones.
+
+#![allow(dead_code, reason = "each benchmark uses its part")]
 
 use bytes::Bytes;
 
@@ -9,9 +11,12 @@ const UNREAD_OF_OTHERS: usize = 700;
 /// Pods of each Service.
 pub(crate) const PODS_OF_SERVICE: usize = 15;
 /// Services of each namespace.
-const SERVICES_OF_NAMESPACE: usize = 50;
+pub(crate) const SERVICES_OF_NAMESPACE: usize = 50;
 /// Kubernetes' own controller puts so many endpoints in a slice at most.
 const ENDPOINTS_OF_SLICE: usize = 100;
+
+/// Of every object and event.
+pub(crate) const REVISION: &str = "123456789";
 
 /// How many Services so many pods have.
 pub(crate) fn services(pods: usize) -> usize {
@@ -25,7 +30,7 @@ pub(crate) fn namespace(service: usize) -> String {
 
 /// A page of pods, by their numbers.
 pub(crate) fn pods(numbers: std::ops::Range<usize>) -> Bytes {
-    list("v1", "PodList", numbers.map(pod))
+    list("v1", "PodList", numbers.map(|number| pod(number, number / PODS_OF_SERVICE, true)))
 }
 
 /// A page of Services.
@@ -45,7 +50,7 @@ pub(crate) fn slices(services: std::ops::Range<usize>, pods: usize) -> Bytes {
 
 /// A message under construction.
 #[derive(Debug, Default)]
-struct Message(Vec<u8>);
+pub(crate) struct Message(Vec<u8>);
 
 impl Message {
     fn varint(&mut self, mut number: u64) {
@@ -77,13 +82,30 @@ impl Message {
 fn list(api_version: &str, kind: &str, items: impl Iterator<Item = Message>) -> Bytes {
     let list = Message::default().message(1, Message::default().bytes(2, "1000"));
     let list = items.fold(list, |list, item| list.message(2, item));
+    typed(api_version, kind, list).0.into()
+}
+
+fn typed(api_version: &str, kind: &str, object: Message) -> Message {
     let types = Message::default().bytes(1, api_version).bytes(2, kind);
-    let unknown = Message(b"k8s\0".to_vec()).message(1, types).message(2, list);
-    unknown.0.into()
+    Message(b"k8s\0".to_vec()).message(1, types).message(2, object)
+}
+
+/// An event of a watch of Kubernetes' own kinds in `v1`, with its length before it.
+pub(crate) fn event(change: &str, kind: &str, object: Message) -> Vec<u8> {
+    let raw = Message::default().message(1, typed("v1", kind, object));
+    let Message(event) = Message::default().bytes(1, change).message(2, raw);
+    let length = u32::try_from(event.len()).expect("a small event");
+    [length.to_be_bytes().as_slice(), &event].concat()
+}
+
+/// What the bookmark at the end of the first objects of a watch is about.
+pub(crate) fn end_of_list() -> Message {
+    let end = Message::default().bytes(1, "k8s.io/initial-events-end").bytes(2, "true");
+    Message::default().message(1, Message::default().bytes(6, REVISION).message(12, end))
 }
 
 fn metadata(namespace: &str, name: &str, labels: &[(&str, &str)], unread: usize) -> Message {
-    let meta = Message::default().bytes(1, name).bytes(3, namespace).bytes(5, [b'a'; 36]).bytes(6, "123456789");
+    let meta = Message::default().bytes(1, name).bytes(3, namespace).bytes(5, [b'a'; 36]).bytes(6, REVISION);
     let entry = |(key, value): &(&str, &str)| Message::default().bytes(1, key).bytes(2, value);
     let meta = labels.iter().fold(meta, |meta, pair| meta.message(11, entry(pair)));
     meta.message(12, Message::default().bytes(1, "unread").bytes(2, vec![b'x'; unread]))
@@ -95,8 +117,7 @@ pub(crate) fn name_of_app(service: usize) -> String {
 }
 
 /// As long as a Deployment's pods are called.
-fn name_of_pod(number: usize) -> String {
-    let service = number / PODS_OF_SERVICE;
+fn name_of_pod(number: usize, service: usize) -> String {
     format!("{}-6d5f8c{:04x}-{:05x}", name_of_app(service), service % 0xffff, number)
 }
 
@@ -105,8 +126,8 @@ fn address(number: usize) -> String {
     format!("10.{b}.{c}.{d}")
 }
 
-fn pod(number: usize) -> Message {
-    let service = number / PODS_OF_SERVICE;
+/// A pod of that Service.
+pub(crate) fn pod(number: usize, service: usize, ready: bool) -> Message {
     let (app, hash) = (name_of_app(service), format!("6d5f8c{:04x}", service % 0xffff));
     let labels = [
         ("app.kubernetes.io/instance", app.as_str()),
@@ -117,7 +138,7 @@ fn pod(number: usize) -> Message {
     ];
     let port = |name: &str, port| Message::default().bytes(1, name).number(3, port).bytes(4, "TCP");
     let container = Message::default().bytes(1, "web").message(6, port("http", 8080));
-    let condition = |kind: &str| Message::default().bytes(1, kind).bytes(2, "True");
+    let condition = |kind: &str| Message::default().bytes(1, kind).bytes(2, if ready { "True" } else { "False" });
     let status = Message::default()
         .bytes(1, "Running")
         .message(2, condition("ContainersReady"))
@@ -125,12 +146,13 @@ fn pod(number: usize) -> Message {
         .bytes(6, address(number))
         .message(12, Message::default().bytes(1, address(number)));
     Message::default()
-        .message(1, metadata(&namespace(service), &name_of_pod(number), &labels, UNREAD_OF_POD))
+        .message(1, metadata(&namespace(service), &name_of_pod(number, service), &labels, UNREAD_OF_POD))
         .message(2, Message::default().message(2, container))
         .message(3, status)
 }
 
-fn service(number: usize) -> Message {
+/// A Service.
+pub(crate) fn service(number: usize) -> Message {
     let app = name_of_app(number);
     let target = Message::default().number(1, 1).number(2, 0).bytes(3, "http");
     let port = Message::default().bytes(1, "http").bytes(2, "TCP").number(3, 80).message(4, target);
@@ -148,8 +170,9 @@ fn slice(service: usize, pods: &[usize]) -> Message {
     let name = format!("{app}-{:05x}", pods.first().copied().unwrap_or_default());
     let slice = Message::default().message(1, metadata(&namespace, &name, &labels, UNREAD_OF_OTHERS));
     let conditions = || Message::default().number(1, 1).number(2, 1).number(3, 0);
-    let target =
-        |pod| Message::default().bytes(1, "Pod").bytes(2, &namespace).bytes(3, name_of_pod(pod)).bytes(4, [b'a'; 36]);
+    let target = |pod| {
+        Message::default().bytes(1, "Pod").bytes(2, &namespace).bytes(3, name_of_pod(pod, service)).bytes(4, [b'a'; 36])
+    };
     let endpoint = |pod: usize| {
         Message::default()
             .bytes(1, address(pod))

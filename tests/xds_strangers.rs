@@ -1,0 +1,95 @@
+//! Peers that connect and say nothing: they keep nobody out.
+
+mod xds_support;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
+
+use syncgate::xds::{Access, Bounds, Settings};
+use tokio::net::TcpStream;
+use tonic::{Code, Status};
+
+use xds_support::off_loopback;
+use xds_support::secure::{Client, PATIENCE, Secure, handshake, secure};
+use xds_support::tokens::{Signer, Told};
+
+/// As many connections and handshakes as are held, and some more.
+const CONNECTIONS: usize = 256 + 300;
+const HANDSHAKES: usize = 1_024 + 100;
+
+#[tokio::test]
+async fn bounded_unfinished_handshakes_take_no_place_of_a_connection() {
+    let settings = Settings { connection: Bounds { connections: 4, ..Bounds::default() }, ..Settings::default() };
+    let server = Secure::bounded((Ipv4Addr::LOCALHOST, 0).into(), Access::default(), None, settings).await;
+    let mut silent = Vec::new();
+    for _ in 0..50 {
+        silent.push(TcpStream::connect(server.served.address).await.expect("connects"));
+    }
+    let start = Instant::now();
+    let mut client = server.with("spiffe://cluster.local/ns/ns/sa/envoy").await.expect("opens");
+    client.next().await.expect("served");
+    assert!(start.elapsed() < Duration::from_secs(1), "it took {:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn bounded_unfinished_handshakes_make_room_for_others() {
+    let server = Secure::start(Access::default()).await;
+    let mut silent = Vec::new();
+    for _ in 0..HANDSHAKES {
+        silent.push(TcpStream::connect(server.served.address).await.expect("connects"));
+    }
+    let start = Instant::now();
+    let mut client = server.with("spiffe://cluster.local/ns/ns/sa/envoy").await.expect("opens");
+    client.next().await.expect("served");
+    assert!(start.elapsed() < Duration::from_secs(5), "it took {:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn bounded_connections_of_one_account_by_token() {
+    let Some(own) = off_loopback() else { return };
+    let key = Signer::new("one");
+    let tokens = Told::new(Ok(key.jwks())).tokens();
+    let settings = Settings { connection: Bounds { per_identity: 2, ..Bounds::default() }, ..Settings::default() };
+    let access = Access { fleets: ["other/envoy".into()].into(), ..Access::default() };
+    let server = Secure::bounded((own, 0).into(), access, Some(tokens), settings).await;
+    let open = async |namespace: &str| {
+        let channel = secure(server.served.address, server.authority.trust(None)).await.expect("connects");
+        let mut client = Client::open_as(channel, Some(&format!("Bearer {}", key.of(namespace)))).await?;
+        client.next().await.map(|_| client) as Result<Client, Status>
+    };
+    let first = open("ns").await.expect("opens");
+    let _second = server.with("spiffe://cluster.local/ns/ns/sa/envoy").await.expect("opens");
+    let refused = open("ns").await.err().expect("two are there");
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert!(refused.message().contains("ServiceAccount ns/envoy has 2 of them"), "{refused}");
+    let _other = open("other").await.expect("another one has its own");
+    drop(first);
+    let start = Instant::now();
+    while let Err(refused) = open("ns").await {
+        assert!(start.elapsed() < PATIENCE, "the place is not free: {refused}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn with_silent_connections(own: IpAddr) -> (Signer, Secure, Vec<impl Sized>) {
+    let key = Signer::new("one");
+    let tokens = Told::new(Ok(key.jwks())).tokens();
+    let server = Secure::at((own, 0).into(), Access::default(), Some(tokens)).await;
+    let (config, mut silent) = (server.authority.trust(None), Vec::new());
+    for _ in 0..CONNECTIONS {
+        silent.push(handshake(server.served.address, config.clone()).await.expect("connects"));
+    }
+    (key, server, silent)
+}
+
+#[tokio::test]
+async fn bounded_silent_connections_keep_no_token_out() {
+    let Some(own) = off_loopback() else { return };
+    let (key, server, _silent) = with_silent_connections(own).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let start = Instant::now();
+    let channel = secure(server.served.address, server.authority.trust(None)).await.expect("connects");
+    let mut client = Client::open_as(channel, Some(&format!("Bearer {}", key.of("ns")))).await.expect("opens");
+    client.next().await.expect("served");
+    assert!(start.elapsed() < Duration::from_secs(2), "it took {:?}", start.elapsed());
+}
