@@ -188,7 +188,7 @@ pub fn published(gateways: usize, changed: usize) {
     counter!(name::GATEWAYS_CHANGED).increment(changed as u64);
 }
 
-// ---- streams. `kind` is the short name of a resource type: CDS, EDS, LDS, RDS, SDS
+// ---- streams. `kind` is the short name of a resource type: CDS, EDS, LDS and so on, nine in all
 
 /// A stream opened; `variant` is `sotw` or `delta`.
 pub fn stream_opened(variant: &'static str) {

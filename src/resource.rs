@@ -13,6 +13,7 @@ pub mod encode;
 mod frames;
 mod kind;
 mod parts;
+mod per_type;
 mod version;
 
 use std::fmt;
@@ -24,6 +25,7 @@ pub use chunks::Chunks;
 pub use frames::FrameBuffer;
 pub use kind::ResourceType;
 pub use parts::{Frames, Parts, PartsBuilder};
+pub use per_type::PerType;
 pub(crate) use version::{Domain, VersionHasher};
 pub use version::{ParseVersionError, Version};
 
@@ -34,7 +36,9 @@ pub struct Resource {
     pub kind: ResourceType,
     /// Its name, unique among its type in one Gateway. It is what clients subscribe to.
     pub name: ArcStr,
-    /// The hash of `body`; a client that holds this version holds these bytes.
+    /// Other names that clients may subscribe to it by (rule 24): a virtual host goes by each of its hosts.
+    pub aliases: Box<[ArcStr]>,
+    /// The hash of `body` and `aliases`; a client that holds this version holds these bytes.
     pub version: Version,
     /// The encoded message, without the `Any` around it.
     pub body: Parts,
@@ -55,7 +59,40 @@ impl Resource {
         let mut refs: Vec<Ref> = refs.into_iter().collect();
         refs.sort_unstable();
         refs.dedup();
-        Resource { kind, name: name.into(), version: body.version(), body, refs: refs.into() }
+        Resource { kind, name: name.into(), aliases: [].into(), version: body.version(), body, refs: refs.into() }
+    }
+
+    /// That there is no virtual host that goes by this name: a resource without a message, by which Envoy ends the wait of
+    /// the request that asked for it.
+    #[must_use]
+    pub fn unresolved(name: ArcStr) -> Resource {
+        Resource::new(ResourceType::VirtualHost, name.clone(), Parts::empty(), []).with_aliases([name])
+    }
+
+    /// That a load assignment has no endpoints, in the shortest message that says so.
+    #[must_use]
+    pub fn without_endpoints(name: ArcStr) -> Resource {
+        const CLUSTER_NAME: u32 = 1;
+        let body = Parts::nested(CLUSTER_NAME, Parts::leaf(name.as_bytes().to_vec()));
+        Resource::new(ResourceType::ClusterLoadAssignment, name, body, [])
+    }
+
+    /// Whether this says that there is no such resource; a virtual host that is one has a name at least.
+    #[must_use]
+    pub fn is_unresolved(&self) -> bool {
+        self.kind == ResourceType::VirtualHost && self.body.is_empty()
+    }
+
+    /// This resource with other names that it goes by, in any order.
+    #[must_use]
+    pub fn with_aliases(self, aliases: impl IntoIterator<Item = ArcStr>) -> Resource {
+        let mut aliases: Vec<ArcStr> = aliases.into_iter().collect();
+        aliases.sort_unstable();
+        aliases.dedup();
+        let mut hasher = VersionHasher::new(Domain::Aliases);
+        hasher.version(self.body.version());
+        aliases.iter().for_each(|alias| hasher.sized(alias.as_bytes()));
+        Resource { version: hasher.finish(), aliases: aliases.into(), ..self }
     }
 
     /// The names of one type that this resource refers to, sorted.

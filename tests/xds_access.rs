@@ -45,6 +45,57 @@ async fn own_only_a_fleet_has_every_gateway() {
     assert_eq!(client.next().await.expect("served").resources.len(), 1);
 }
 
+/// A server on loopback, where a certificate counts like elsewhere.
+async fn secure_with(settings: Settings) -> Secure {
+    Secure::bounded(([127, 0, 0, 1], 0).into(), Access::default(), None, settings).await
+}
+
+const OWN: &str = "spiffe://cluster.local/ns/ns/sa/envoy";
+/// Those who are somebody else, and may have the same Gateway.
+const OTHERS: [&str; 2] = ["spiffe://cluster.local/ns/ns/sa/other", "spiffe://cluster.local/gateway/ns/gw"];
+
+#[tokio::test]
+async fn bounded_an_identity_has_so_many_streams_whatever_certificates_it_shows() {
+    let server = secure_with(Settings { streams_per_identity: 2, ..Settings::default() }).await;
+    let open = async |uri: &str| {
+        // Each with a certificate of its own.
+        let mut client = server.with(uri).await?;
+        client.next().await.map(|_| client).map_err(|status| status.to_string())
+    };
+    let (one, two) = (open(OWN).await.expect("opens"), open(OWN).await.expect("opens"));
+    let refused = open(OWN).await.err().expect("two are open");
+    let reason = "too many streams: ServiceAccount ns/envoy has 2 of them";
+    assert!(refused.contains(reason) && refused.contains("--xds-max-streams-per-identity"), "{refused}");
+    for other in OTHERS {
+        open(other).await.expect(other);
+    }
+    drop(one);
+    let since = std::time::Instant::now();
+    while let Err(refused) = open(OWN).await {
+        assert!(since.elapsed() < PATIENCE, "the place is not free: {refused}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    drop(two);
+}
+
+#[tokio::test]
+async fn bounded_an_identity_has_so_many_connections_whatever_certificates_it_shows() {
+    let connection = Bounds { per_identity: 1, ..Bounds::default() };
+    let server = secure_with(Settings { connection, ..Settings::default() }).await;
+    let mut first = server.with(OWN).await.expect("opens");
+    assert!(first.next().await.is_ok());
+    // With TLS 1.3 a client may have finished its own part of the handshake before it is closed.
+    let config = server.authority.trust(Some(server.authority.client(OWN)));
+    if let Ok(channel) = secure(server.served.address, config).await {
+        assert!(Client::open(channel).await.is_err(), "a second connection");
+    }
+    for other in OTHERS {
+        assert!(server.with(other).await.expect(other).next().await.is_ok());
+    }
+    server.served.publish([word("a", "2")]).await;
+    assert!(first.next().await.is_ok(), "the first one goes on");
+}
+
 #[tokio::test]
 async fn certificates_of_others_and_expired_ones_do_not_even_connect() {
     let server = Secure::start(Access::default()).await;

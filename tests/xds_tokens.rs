@@ -9,7 +9,7 @@ use clap::Parser;
 use serde_json::json;
 use syncgate::app;
 use syncgate::cli::{Cli, Command};
-use syncgate::xds::Access;
+use syncgate::xds::{Access, Settings};
 use tonic::{Code, Status};
 
 use xds_support::secure::{Client, PATIENCE, Secure, plain, secure, word};
@@ -137,6 +137,31 @@ async fn bounded_strangers_with_tokens_take_turns() {
     for _ in 0..300 {
         clients.push(accepted(&server, &key.of("ns")).await);
     }
+}
+
+#[tokio::test]
+async fn bounded_a_service_account_has_so_many_streams_whatever_tokens_it_shows() {
+    let key = Signer::new("one");
+    let tokens = Told::new(Ok(key.jwks())).tokens();
+    let settings = Settings { streams_per_identity: 2, ..Settings::default() };
+    let server = Secure::bounded(LOOPBACK, Access::default(), Some(tokens), settings).await;
+    let of = |account: &str, number: u32| {
+        key.with(json!({"sub": format!("system:serviceaccount:ns:{account}"), "jti": number.to_string()}))
+    };
+    let (one, two) = (accepted(&server, &of("envoy", 1)).await, accepted(&server, &of("envoy", 2)).await);
+    let mut third = open(&server, &of("envoy", 3)).await.expect("the token is good");
+    let refused = third.next().await.expect_err("two are open");
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    let reason = "too many streams: ServiceAccount ns/envoy has 2 of them";
+    assert!(refused.message().starts_with(reason), "{refused}");
+    accepted(&server, &of("other", 4)).await;
+    drop(one);
+    let since = std::time::Instant::now();
+    while open(&server, &of("envoy", 5)).await.expect("the token is good").next().await.is_err() {
+        assert!(since.elapsed() < PATIENCE, "the place is not free");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    drop(two);
 }
 
 #[tokio::test]

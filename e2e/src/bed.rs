@@ -176,7 +176,7 @@ impl Bed {
         settled.map_err(|reason| self.with_logs(reason))
     }
 
-    /// Waits until Envoy runs exactly the clusters, listeners and route configurations that the folder stands for.
+    /// Waits until Envoy runs exactly the clusters, endpoints, listeners and route configurations that the folder stands for.
     pub async fn converged(&self) -> Result<()> {
         let envoy = self.envoy.as_ref().context("Envoy was not started")?;
         let translated = syncgate::translated(&self.setup.syncgate, self.folder.path(), GATEWAY).await?;

@@ -83,7 +83,7 @@ impl Envoy {
         Ok(serde_json::from_slice(&self.admin_get("/config_dump?include_eds").await?)?)
     }
 
-    /// The clusters, listeners and route configurations that it runs, by type and name.
+    /// The clusters, endpoints, listeners and route configurations that it runs, by type and name.
     pub async fn running(&self) -> Result<BTreeMap<(String, String), Value>> {
         let dump = self.config_dump().await?;
         let sections = dump["configs"].as_array().context("no configs in the dump")?.iter();
@@ -95,11 +95,10 @@ impl Envoy {
             let clusters =
                 of("dynamic_active_clusters", "/cluster").into_iter().chain(of("dynamic_warming_clusters", "/cluster"));
             let listeners = of("dynamic_listeners", "/active_state/listener");
-            clusters.chain(listeners).chain(of("dynamic_route_configs", "/route_config"))
+            let endpoints = of("dynamic_endpoint_configs", "/endpoint_config");
+            clusters.chain(endpoints).chain(listeners).chain(of("dynamic_route_configs", "/route_config"))
         });
-        let key =
-            |resource: &Value| Some((resource["@type"].as_str()?.to_owned(), resource["name"].as_str()?.to_owned()));
-        Ok(entries.filter_map(|resource| Some((key(resource)?, resource.clone()))).collect())
+        Ok(by_type_and_name(entries.cloned()))
     }
 
     async fn admin_get(&self, path: &str) -> Result<bytes::Bytes> {
@@ -121,4 +120,13 @@ impl Envoy {
     pub fn log_tail(&self) -> String {
         self.process.log_tail()
     }
+}
+
+/// Resources by type and name; those that have none of them are left out.
+pub(crate) fn by_type_and_name(resources: impl IntoIterator<Item = Value>) -> BTreeMap<(String, String), Value> {
+    let key = |resource: &Value| {
+        let name = resource["name"].as_str().or(resource["cluster_name"].as_str());
+        Some((resource["@type"].as_str()?.to_owned(), name?.to_owned()))
+    };
+    resources.into_iter().filter_map(|resource| Some((key(&resource)?, resource))).collect()
 }

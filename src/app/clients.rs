@@ -65,7 +65,8 @@ pub fn page_json(hub: &Hub, request: Request<'_>) -> Value {
 fn of_client(client: &ClientView, snapshot: Option<&Snapshot>, now: Instant) -> Client {
     let of_type = |progress: &Progress| {
         let kind = progress.kind;
-        (kind.short().to_owned(), of_type(progress, &client.marks[kind.index()], snapshot, now))
+        let marks = client.marks.get(kind).cloned().unwrap_or_default();
+        (kind.short().to_owned(), of_type(progress, &marks, snapshot, now))
     };
     let types: BTreeMap<String, ClientType> = client.progress.iter().map(of_type).collect();
     Client {
@@ -125,7 +126,7 @@ pub fn refusals(hub: &Hub, most: usize) -> Vec<Refusal> {
         after = last.stream;
         for client in &page {
             for refusal in client.progress.iter().filter_map(|progress| progress.refusal.as_ref()) {
-                let blamed = client.marks[refusal.kind.index()].blamed.clone();
+                let blamed = client.marks.get(refusal.kind).map(|marks| marks.blamed.clone()).unwrap_or_default();
                 let same = (client.name.gateway.clone(), refusal.kind, refusal.message.clone(), blamed);
                 let (clients, since) = grouped.entry(same).or_insert((0, refusal.at));
                 *clients += 1;

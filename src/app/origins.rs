@@ -34,6 +34,11 @@ pub fn objects(refusal: &Refusal) -> Vec<ArcStr> {
             ResourceType::Listener => found.extend(of_port(&resource.name)),
             ResourceType::Cluster | ResourceType::ClusterLoadAssignment => found.extend(of_cluster(&resource.name)),
             ResourceType::Secret => found.extend(of_secret(&resource.name).or_else(|| of_clients(&resource.name))),
+            // Derived from nothing yet.
+            ResourceType::ScopedRouteConfiguration
+            | ResourceType::VirtualHost
+            | ResourceType::TypedExtensionConfig
+            | ResourceType::Runtime => {}
         }
     }
     let mut seen = BTreeSet::new();

@@ -87,18 +87,18 @@ fn text(clients: &[Client], connected: u64) -> String {
     if clients.is_empty() {
         return format!("no such Envoy is connected ({connected} in all)\n");
     }
-    const TYPES: [&str; 5] = ["LDS", "RDS", "CDS", "EDS", "SDS"];
+    let types = columns(clients);
     let row = |client: &Client| {
         let mut row = vec![client.node_id.clone(), client.gateway.clone(), shown(&client.envoy_version)];
         row.push(client.variant.clone());
-        row.extend(TYPES.map(|kind| state(client.types.get(kind))));
+        row.extend(types.iter().map(|kind| state(client.types.get(*kind))));
         row.push(client.behind_seconds.map_or_else(|| "-".to_owned(), seconds));
         row.push(client.responses.to_string());
         row.push(bytes(client.bytes));
         row.extend([seconds(client.connected_seconds), client.peer.clone(), client.identity.clone()]);
         row
     };
-    let header = [&["NODE", "GATEWAY", "ENVOY", "VARIANT"][..], &TYPES, &LAST].concat();
+    let header = [&["NODE", "GATEWAY", "ENVOY", "VARIANT"][..], &types, &LAST].concat();
     let mut out = table(&header, clients.iter().map(row));
     for client in clients {
         for (kind, of_type) in &client.types {
@@ -115,6 +115,14 @@ fn text(clients: &[Client], connected: u64) -> String {
         let _ = writeln!(out, "\n{} of {connected} Envoys", clients.len());
     }
     out
+}
+
+/// The columns of types: those that every Envoy asks for, and those that one of these does.
+fn columns(clients: &[Client]) -> Vec<&'static str> {
+    const ALWAYS: [&str; 5] = ["LDS", "RDS", "CDS", "EDS", "SDS"];
+    const SELDOM: [&str; 4] = ["SRDS", "VHDS", "ECDS", "RTDS"];
+    let is_asked_for = |kind: &&str| clients.iter().any(|client| client.types.contains_key(*kind));
+    ALWAYS.into_iter().chain(SELDOM.into_iter().filter(is_asked_for)).collect()
 }
 
 /// The columns behind those of the types.
@@ -181,6 +189,11 @@ mod tests {
         assert!(line.contains("12 kB"), "{text}");
         assert!(text.contains("envoy-1 refused LDS 12.0s ago: no such filter\n  from Gateway demo/web\n"), "{text}");
         assert!(text.ends_with("\n1 of 2 Envoys\n"), "{text}");
+        assert!(!text.contains("ECDS"), "nobody asks for it: {text}");
+        let mut other = client();
+        other.types.insert("ECDS".to_owned(), ClientType { not_acknowledged: 7, ..Default::default() });
+        let text = super::text(&[other], 1);
+        assert!(text.contains("ECDS") && text.contains("7 open") && !text.contains("VHDS"), "{text}");
         assert_eq!(super::text(&[], 2), "no such Envoy is connected (2 in all)\n");
     }
 

@@ -31,6 +31,23 @@ fn the_version_is_that_of_the_body() {
 }
 
 #[test]
+fn aliases_are_part_of_the_version_whatever_their_order() {
+    let resource = |aliases: &[&str]| cluster("c", []).with_aliases(aliases.iter().map(|alias| ArcStr::from(*alias)));
+    assert_eq!(resource(&["b", "a", "b"]), resource(&["a", "b"]));
+    let versions = [cluster("c", []), resource(&["a"]), resource(&["a", "b"]), resource(&["ab"])].map(|of| of.version);
+    assert_eq!(versions.iter().collect::<std::collections::BTreeSet<_>>().len(), versions.len());
+}
+
+#[test]
+fn a_load_assignment_without_endpoints_decodes_as_one() {
+    use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
+    use prost::Message;
+    let body = Resource::without_endpoints("a".into()).body.to_bytes();
+    let expected = ClusterLoadAssignment { cluster_name: "a".to_owned(), ..Default::default() };
+    assert_eq!(ClusterLoadAssignment::decode(&body[..]), Ok(expected));
+}
+
+#[test]
 fn debug_output_shows_no_bytes() {
     let key = Resource::new(ResourceType::Secret, "s", Parts::leaf("PRIVATE KEY"), []);
     let shown = format!("{key:?}");

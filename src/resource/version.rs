@@ -65,6 +65,8 @@ pub(crate) enum Domain {
     Snapshot = 3,
     /// A key of [`Chunks`](super::Chunks), for boundaries only.
     Boundary = 4,
+    /// The version of a resource's message and the other names it goes by.
+    Aliases = 5,
 }
 
 /// A running hash that ends in a [`Version`].

@@ -3,8 +3,8 @@
 use std::sync::{Arc, OnceLock, Weak};
 
 use arcstr::ArcStr;
-use imbl::OrdMap;
 use imbl::ordmap::DiffItem;
+use imbl::{OrdMap, OrdSet};
 
 use crate::resource::{Domain, Resource, Version, VersionHasher};
 
@@ -15,9 +15,12 @@ pub struct ResourceSet {
     derived: Arc<Derived>,
 }
 
-/// What is computed at most once for all clones; a set that is changed gets one of its own, so it tells sets apart too.
+/// What follows from the resources, once for all clones; a set that is changed gets one of its own, so it tells sets apart
+/// too.
 #[derive(Debug, Default)]
 struct Derived {
+    /// Each alias with the name of a resource that goes by it; kept up to date, not computed.
+    aliases: OrdSet<(ArcStr, ArcStr)>,
     version: OnceLock<Version>,
     /// The difference that was asked for first, and from which set: all clients come from the same one, mostly.
     since: OnceLock<(Weak<Derived>, Arc<Difference>)>,
@@ -28,6 +31,15 @@ impl ResourceSet {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Arc<Resource>> {
         self.resources.get(name)
+    }
+
+    /// The resource of this name; if there is none, the one that goes by it (rule 24). Of several that do, the first.
+    #[must_use]
+    pub fn resolve(&self, name: &ArcStr) -> Option<&Arc<Resource>> {
+        self.get(name).or_else(|| {
+            let first = self.derived.aliases.range((name.clone(), ArcStr::new())..).next();
+            first.filter(|(alias, _)| alias == name).and_then(|(_, of)| self.get(of))
+        })
     }
 
     /// Whether there is a resource of this name.
@@ -115,8 +127,9 @@ impl ResourceSet {
         if self.resources.get(&resource.name).is_some_and(|there| *there == resource) {
             return false;
         }
-        self.resources.insert(resource.name.clone(), resource);
-        self.derived = Arc::default();
+        let name = resource.name.clone();
+        let before = self.resources.insert(name.clone(), resource.clone());
+        self.derive(&name, before.as_deref(), Some(&resource));
         true
     }
 
@@ -126,9 +139,20 @@ impl ResourceSet {
         if !self.contains(name) {
             return false;
         }
-        self.resources.remove(name);
-        self.derived = Arc::default();
+        let before = self.resources.remove(name);
+        before.iter().for_each(|before| self.derive(&before.name, Some(before), None));
         true
+    }
+
+    /// Forgets what followed from the set as it was. Aliases are few, so the work is that of the change.
+    fn derive(&mut self, name: &ArcStr, before: Option<&Resource>, now: Option<&Resource>) {
+        let mut aliases = self.derived.aliases.clone();
+        let of = |resource: Option<&Resource>| resource.map(|resource| resource.aliases.clone()).unwrap_or_default();
+        for alias in of(before) {
+            aliases.remove(&(alias, name.clone()));
+        }
+        aliases.extend(of(now).into_iter().map(|alias| (alias, name.clone())));
+        self.derived = Arc::new(Derived { aliases, ..Derived::default() });
     }
 }
 
@@ -143,8 +167,14 @@ impl Eq for ResourceSet {}
 impl FromIterator<Arc<Resource>> for ResourceSet {
     /// A set of these; of several with one name the last counts.
     fn from_iter<I: IntoIterator<Item = Arc<Resource>>>(resources: I) -> Self {
-        let resources = resources.into_iter().map(|resource| (resource.name.clone(), resource)).collect();
-        ResourceSet { resources, derived: Arc::default() }
+        let resources: OrdMap<ArcStr, Arc<Resource>> =
+            resources.into_iter().map(|resource| (resource.name.clone(), resource)).collect();
+        let of = |resource: &Arc<Resource>| {
+            let name = resource.name.clone();
+            resource.aliases.clone().into_iter().map(move |alias| (alias, name.clone()))
+        };
+        let aliases = resources.values().flat_map(of).collect();
+        ResourceSet { resources, derived: Arc::new(Derived { aliases, ..Derived::default() }) }
     }
 }
 

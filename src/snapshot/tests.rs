@@ -63,6 +63,27 @@ fn a_resource_of_the_same_version_is_no_difference() {
 }
 
 #[test]
+fn a_resource_is_found_by_any_name_it_goes_by_as_long_as_it_does() {
+    let host = |name: &str, aliases: &[&str]| {
+        let host = Resource::new(ResourceType::VirtualHost, name, Parts::leaf(name.to_owned()), []);
+        Arc::new(host.with_aliases(aliases.iter().map(|alias| ArcStr::from(*alias))))
+    };
+    let found = |set: &ResourceSet, name: &str| set.resolve(&name.into()).map(|resource| resource.name.to_string());
+    let mut set = ResourceSet::from_iter([host("b", &["x", "y"])]);
+    assert_eq!(["b", "x", "y", "z"].map(|name| found(&set, name).is_some()), [true, true, true, false]);
+    set.insert(host("a", &["x", "b"]));
+    assert_eq!(
+        ["x", "b"].map(|name| found(&set, name).expect("there")),
+        ["a", "b"],
+        "the first; a name before an alias"
+    );
+    set.insert(host("b", &["z"]));
+    assert_eq!(["y", "z"].map(|name| found(&set, name)), [None, Some("b".to_owned())]);
+    set.remove("b");
+    assert_eq!(["b", "z"].map(|name| found(&set, name)), [Some("a".to_owned()), None]);
+}
+
+#[test]
 fn union_adds_what_only_the_other_has() {
     let old = set([("a", 1), ("b", 1)]);
     let new = set([("b", 2), ("c", 2)]);

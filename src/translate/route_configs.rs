@@ -92,7 +92,7 @@ impl Fold<TableKey> for TableFold {
         let large = self.large.values().cloned();
         let body = Parts::concat([Parts::leaf(head), self.small.parts()].into_iter().chain(large));
         let (kind, version, refs) = (ResourceType::RouteConfiguration, body.version(), self.refs());
-        Some(Resource { kind, name, version, body, refs })
+        Some(Resource { kind, name, aliases: [].into(), version, body, refs })
     }
 }
 

@@ -181,7 +181,7 @@ const VERSION_LEN: usize = 2 * Version::LEN;
 enum Wrap {
     /// `Any { type_url, value }`.
     Any,
-    /// `Resource { version, name, resource: Any }`.
+    /// `Resource { version, name, aliases, resource: Any }`; of what there is none of, without the last.
     Resource,
 }
 
@@ -190,7 +190,11 @@ impl Wrap {
         let any = delimited_len(resource.kind.type_url().len()) + delimited_len(resource.body.len());
         match self {
             Wrap::Any => any,
-            Wrap::Resource => delimited_len(VERSION_LEN) + delimited_len(resource.name.len()) + delimited_len(any),
+            Wrap::Resource => {
+                let aliases: usize = resource.aliases.iter().map(|alias| delimited_len(alias.len())).sum();
+                let any = if resource.is_unresolved() { 0 } else { delimited_len(any) };
+                delimited_len(VERSION_LEN) + delimited_len(resource.name.len()) + aliases + any
+            }
         }
     }
 
@@ -199,6 +203,10 @@ impl Wrap {
         if let Wrap::Resource = self {
             put_field(out, 1, resource.version.to_string().as_bytes());
             put_field(out, 3, resource.name.as_bytes());
+            resource.aliases.iter().for_each(|alias| put_field(out, 4, alias.as_bytes()));
+            if resource.is_unresolved() {
+                return;
+            }
             put_header(out, 2, Wrap::Any.len(resource));
         }
         put_field(out, 1, resource.kind.type_url().as_bytes());

@@ -219,6 +219,7 @@ fn own_only() {
                 ResourceType::Secret => named(ResourceType::Listener),
                 ResourceType::Cluster => named(ResourceType::RouteConfiguration),
                 ResourceType::ClusterLoadAssignment => named(ResourceType::Cluster),
+                _ => panic!("nothing is translated into {}", key.kind),
             };
             assert!(justified, "seed {seed}: {key:?}");
             // And nothing is named that its Gateway does not have.

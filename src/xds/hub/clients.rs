@@ -14,7 +14,7 @@ use arcstr::ArcStr;
 use tokio::sync::{Notify, oneshot};
 
 use super::{Hub, State, lock};
-use crate::resource::ResourceType;
+use crate::resource::{PerType, ResourceType};
 use crate::snapshot::ResourceSet;
 use crate::xds::client::ClientName;
 use crate::xds::message::Variant;
@@ -48,7 +48,7 @@ pub struct ClientView {
     /// What it wants and has of each type, and the last NACK.
     pub progress: Vec<Progress>,
     /// What it had before, and said.
-    pub marks: [Marks; ResourceType::COUNT],
+    pub marks: PerType<Marks>,
 }
 
 /// What is remembered of one type of one client beside its [progress](Progress).
@@ -99,7 +99,7 @@ pub(in crate::xds) struct Client {
 #[derive(Debug, Default)]
 struct Shown {
     progress: Vec<Progress>,
-    marks: [Marks; ResourceType::COUNT],
+    marks: PerType<Marks>,
 }
 
 /// What a client says of itself and is known by when its stream opens.
@@ -139,7 +139,7 @@ impl Client {
     pub(super) fn show(&self, progress: Vec<Progress>, now: Instant) {
         let mut shown = lock(&self.shown);
         for of_type in &progress {
-            let marks = &mut shown.marks[of_type.kind.index()];
+            let marks = shown.marks.get_or_insert_with(of_type.kind, Marks::default);
             match &of_type.settled {
                 Some(set) => {
                     marks.held = Some(set.clone());
@@ -152,13 +152,15 @@ impl Client {
     }
 
     pub(super) fn accepted(&self, kind: ResourceType, now: Instant) {
-        let marks = &mut lock(&self.shown).marks[kind.index()];
+        let mut shown = lock(&self.shown);
+        let marks = shown.marks.get_or_insert_with(kind, Marks::default);
         marks.acks += 1;
         marks.last_ack = Some(now);
     }
 
     pub(super) fn refused(&self, kind: ResourceType, blamed: Arc<[ArcStr]>) {
-        let marks = &mut lock(&self.shown).marks[kind.index()];
+        let mut shown = lock(&self.shown);
+        let marks = shown.marks.get_or_insert_with(kind, Marks::default);
         marks.nacks += 1;
         marks.blamed = blamed;
     }

@@ -252,7 +252,7 @@ async fn what_is_written_and_acknowledged_is_shown() {
         settled: settled.then(|| set.clone()),
         refusal: None,
     };
-    let marks = || hub.clients()[0].marks[ResourceType::Cluster.index()].clone();
+    let marks = || hub.clients()[0].marks.get(ResourceType::Cluster).expect("asked for").clone();
     seat.wrote(10);
     seat.wrote(20);
     seat.show(vec![progress(false)]);
@@ -298,6 +298,7 @@ async fn refusals_of_a_fleet_are_traced_back_once() {
     }
     seats[1].refused(&refusal("a"));
     assert_eq!(TRACED.load(Ordering::Relaxed), 102);
-    let marks = &hub.clients()[0].marks[ResourceType::Cluster.index()];
+    let clients = hub.clients();
+    let marks = clients[0].marks.get(ResourceType::Cluster).expect("asked for");
     assert_eq!((marks.nacks, marks.blamed[0].as_str()), (101, "object of 99"));
 }

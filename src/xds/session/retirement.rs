@@ -18,7 +18,7 @@ use crate::resource::ResourceType;
 /// What a round needs to know about the client's listeners and routes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Routing {
-    /// They are as in the round's generation.
+    /// They are as in the round's generation, apart from what is newer.
     pub(super) has_reached: bool,
     /// Some of them are not sent yet, since the clusters they name are being made.
     pub(super) is_held_back: bool,
@@ -121,7 +121,13 @@ impl Retirement {
         if routing.is_held_back {
             round.since = now;
         }
-        let may_go = !routing.is_refused && (routing.has_reached || now >= round.end(hold));
+        let is_over = now >= round.end(hold);
+        let has_reached = routing.has_reached && !routing.is_held_back;
+        let may_go = !routing.is_refused && (has_reached || is_over);
+        if matches!(round.stage, Stage::Lingering(_)) && !routing.has_reached && !is_over {
+            // The client had not told of its listeners or routes when the linger began.
+            round.stage = Stage::InUse;
+        }
         if round.stage == Stage::InUse && may_go {
             round.stage = Stage::Lingering(now + linger);
         }

@@ -1,8 +1,10 @@
 //! The rules, one test for each, on a client that is played in a short notation.
 //!
 //! A snapshot is written `c:a=1 e:a=1 l:web=1>web r:web=1>a,b s:cert=1`: a type, a name, a content, and after `>`
-//! what it names. A cluster always names the load assignment of its own name; what follows `>` are its secrets.
-//! Responses are written likewise: `CDS a=1 b=1 | EDS a=1`, and `-a` for a name in `removed_resources`.
+//! what it names. A cluster always names a load assignment, of its own name or of that after `@`; what follows `>` are its
+//! secrets. The other types are `o` (SRDS), `v` (VHDS, with its aliases after `@`), `x` (ECDS) and `t` (RTDS).
+//! Responses are written likewise: `CDS a=1 b=1 | EDS a=1`, `-a` for a name in `removed_resources`, and `?a` for a virtual
+//! host that there is none of.
 
 mod holdings;
 mod invariants;
@@ -13,12 +15,13 @@ mod order;
 mod peers;
 mod resume;
 mod stream;
+mod types;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::resource::{Parts, Ref};
+use crate::resource::{Parts, Ref, Resource};
 use crate::snapshot::{Change, World};
 use crate::xds::message::{Ask, Body};
 
@@ -28,24 +31,47 @@ const BOTH: [Variant; 2] = [Variant::StateOfTheWorld, Variant::Delta];
 const WORLD: &str = "c:a=1 e:a=1 l:web=1>web r:web=1>a";
 
 fn kind_of(short: &str) -> ResourceType {
-    ResourceType::ALL.into_iter().find(|kind| kind.short() == short).expect("CDS, EDS, LDS, RDS or SDS")
+    ResourceType::ALL.into_iter().find(|kind| kind.short() == short).expect("CDS, EDS and the like")
+}
+
+fn letter_of(kind: ResourceType) -> char {
+    match kind {
+        ResourceType::Cluster => 'c',
+        ResourceType::ClusterLoadAssignment => 'e',
+        ResourceType::Listener => 'l',
+        ResourceType::ScopedRouteConfiguration => 'o',
+        ResourceType::RouteConfiguration => 'r',
+        ResourceType::VirtualHost => 'v',
+        ResourceType::Secret => 's',
+        ResourceType::TypedExtensionConfig => 'x',
+        ResourceType::Runtime => 't',
+    }
 }
 
 fn resource(text: &str) -> Resource {
-    let (kind, rest) = text.split_once(':').expect("type:name=content");
-    let (head, names) = rest.split_once('>').unwrap_or((rest, ""));
-    let (name, content) = head.split_once('=').expect("name=content");
-    let named = |kind| names.split(',').filter(|n| !n.is_empty()).map(move |n| Ref::new(kind, n));
     use ResourceType as T;
-    let (kind, refs): (T, Vec<Ref>) = match kind {
-        "c" => (T::Cluster, named(T::Secret).chain([Ref::new(T::ClusterLoadAssignment, name)]).collect()),
-        "e" => (T::ClusterLoadAssignment, vec![]),
-        "l" => (T::Listener, named(T::RouteConfiguration).collect()),
-        "r" => (T::RouteConfiguration, named(T::Cluster).collect()),
-        "s" => (T::Secret, vec![]),
-        other => panic!("no type {other}"),
+    let (letter, rest) = text.split_once(':').expect("type:name=content");
+    let kind = T::ALL.into_iter().find(|kind| letter == letter_of(*kind).to_string()).expect("a letter of a type");
+    let (head, names) = rest.split_once('>').unwrap_or((rest, ""));
+    let (head, others) = head.split_once('@').unwrap_or((head, ""));
+    let (name, content) = head.split_once('=').expect("name=content");
+    let split =
+        |names: &str| -> Vec<ArcStr> { names.split(',').filter(|name| !name.is_empty()).map(ArcStr::from).collect() };
+    let named = |kind| split(names).into_iter().map(move |name| Ref::new(kind, name));
+    let refs: Vec<Ref> = match kind {
+        T::Cluster => {
+            let assignment = if others.is_empty() { name } else { others };
+            named(T::Secret).chain([Ref::new(T::ClusterLoadAssignment, assignment)]).collect()
+        }
+        T::Listener | T::ScopedRouteConfiguration => named(T::RouteConfiguration).collect(),
+        T::RouteConfiguration | T::VirtualHost | T::TypedExtensionConfig => named(T::Cluster).collect(),
+        T::ClusterLoadAssignment | T::Secret | T::Runtime => vec![],
     };
-    Resource::new(kind, name, Parts::leaf(content.to_owned()), refs)
+    let resource = Resource::new(kind, name, Parts::leaf(content.to_owned()), refs);
+    match kind {
+        T::VirtualHost => resource.with_aliases(split(others)),
+        _ => resource,
+    }
 }
 
 fn snapshot(text: &str) -> Arc<Snapshot> {
@@ -61,6 +87,10 @@ fn snapshot(text: &str) -> Arc<Snapshot> {
 fn written(response: &Response) -> String {
     let mut text = response.kind.short().to_owned();
     for resource in response.resources() {
+        if resource.is_unresolved() {
+            text.push_str(&format!(" ?{}", resource.name));
+            continue;
+        }
         let content = String::from_utf8(resource.body.to_bytes().to_vec()).expect("text");
         text.push_str(&format!(" {}={content}", resource.name));
     }
@@ -70,15 +100,24 @@ fn written(response: &Response) -> String {
     text
 }
 
+impl Session {
+    /// Every to-do list counts what there is.
+    fn check_counts(&self) {
+        for state in self.types.values() {
+            assert!(state.todo.counts_right(|name| state.target.contains(name)), "{}: {:?}", state.kind, state.todo);
+        }
+    }
+}
+
 /// A client of either variant. Every method returns the responses that follow.
 struct Client {
     session: Session,
     now: Instant,
     /// For each type: the last nonce, the last accepted version, the version in the last response, the names.
-    nonce: [String; 5],
-    accepted: [String; 5],
-    offered: [String; 5],
-    names: [Vec<String>; 5],
+    nonce: [String; ResourceType::COUNT],
+    accepted: [String; ResourceType::COUNT],
+    offered: [String; ResourceType::COUNT],
+    names: [Vec<String>; ResourceType::COUNT],
     received: Vec<Response>,
 }
 
@@ -103,11 +142,11 @@ impl Client {
     fn settled(variant: Variant, world: &str) -> Client {
         let mut client = Client::new(variant, world);
         let at = snapshot(world);
-        for kind in ["CDS", "EDS", "LDS", "RDS", "SDS"] {
-            let names: Vec<&str> = at.set(kind_of(kind)).iter().map(|resource| resource.name.as_str()).collect();
-            let names = if matches!(kind, "CDS" | "LDS") { String::new() } else { names.join(" ") };
-            if !client.subscribe(kind, &names).is_empty() {
-                client.ack(kind);
+        for kind in ResourceType::ALL {
+            let names: Vec<&str> = at.set(kind).iter().map(|resource| resource.name.as_str()).collect();
+            let names = if matches!(kind.short(), "CDS" | "LDS") { String::new() } else { names.join(" ") };
+            if !client.subscribe(kind.short(), &names).is_empty() {
+                client.ack(kind.short());
             }
         }
         client
@@ -148,9 +187,9 @@ impl Client {
 
     /// The first message of a reconnect: `held` is `name=content`, as in snapshots.
     fn reconnect(&mut self, kind: &str, names: &str, held: &str) -> String {
-        let (kind, short) = (kind_of(kind), kind);
-        let prefix = &short[..1].to_lowercase();
-        let held: Vec<Resource> = held.split_whitespace().map(|text| resource(&format!("{prefix}:{text}"))).collect();
+        let kind = kind_of(kind);
+        let letter = letter_of(kind);
+        let held: Vec<Resource> = held.split_whitespace().map(|text| resource(&format!("{letter}:{text}"))).collect();
         let names: Vec<String> = names.split_whitespace().map(str::to_owned).collect();
         self.names[kind.index()] = names.clone();
         let ask = match self.session.variant() {
@@ -210,12 +249,12 @@ impl Client {
         let mut texts = vec![];
         let mut open: VecDeque<String> = ResourceType::ALL
             .into_iter()
-            .filter(|kind| self.session.state(*kind).in_flight.is_some())
+            .filter(|kind| self.session.is(*kind, |state| state.in_flight.is_some()))
             .map(|kind| kind.short().to_owned())
             .collect();
         while let Some(kind) = open.pop_front() {
             let text = self.ack(&kind);
-            open.extend(text.split(" | ").filter(|t| !t.is_empty()).map(|t| t[..3].to_owned()));
+            open.extend(text.split(" | ").filter_map(|text| text.split_whitespace().next()).map(str::to_owned));
             texts.push(text);
         }
         texts.retain(|text| !text.is_empty());
@@ -223,6 +262,7 @@ impl Client {
     }
 
     fn receive(&mut self) -> String {
+        self.session.check_counts();
         let responses = self.session.poll_responses();
         for response in &responses {
             let at = response.kind.index();

@@ -23,6 +23,7 @@ use crate::snapshot::ResourceSet;
 use crate::xds::message::Variant;
 
 pub use self::holdings::{Holding, State};
+pub(super) use self::sending::goes_first;
 use self::todo::TodoList;
 
 /// A refused response (NACK), as operators see it.
@@ -135,13 +136,15 @@ pub(super) struct Sent {
 pub(super) struct TypeState {
     pub(super) kind: ResourceType,
     pub(super) variant: Variant,
-    /// None before the type's first request.
-    pub(super) subscription: Option<Subscription>,
+    pub(super) subscription: Subscription,
+    /// The first request told of an earlier stream.
+    pub(super) resumes: bool,
     pub(super) target: ResourceSet,
     pub(super) todo: TodoList,
-    pub(super) in_flight: Option<InFlight>,
-    /// The to-do list of which it is known that all of it can be said.
-    sayable: u64,
+    /// Boxed, since there is none most of the time.
+    pub(super) in_flight: Option<Box<InFlight>>,
+    /// The to-do list of which it is known that all of it can be said, with what is in flight.
+    sayable: Option<u64>,
     /// Of the last response; empty before the first.
     nonce: String,
     /// A request waits for a response even if there is nothing to say (rule 21).
@@ -149,10 +152,11 @@ pub(super) struct TypeState {
     /// How often something that this client wants changed.
     changes: u64,
     /// How often removals were released.
-    pub(super) releases: u64,
+    releases: u64,
     /// A response was given up: what is still to be removed may be why it was not answered, so that goes first.
     removals_first: bool,
-    /// The response that was given up was not the newest: what makes way for a removal is not only to be repeated.
+    /// The response that was given up was not the newest, or not all: what makes way for a removal is not only to be
+    /// repeated.
     newer_waits: bool,
     /// The last name that was upserted, and the last that was removed, in a response that was cut: the next one goes on
     /// behind it. So each has its turn, even if one before it is never answered.
@@ -163,26 +167,21 @@ pub(super) struct TypeState {
     settled: u64,
     /// The last NACK, until everything is acknowledged again.
     pub(super) refusal: Option<Arc<Refusal>>,
-    /// Names that an earlier stream of this client left unknown; used by the type's first request.
-    pub(super) doubts: BTreeSet<ArcStr>,
 }
 
 impl TypeState {
-    pub(super) fn new(
-        kind: ResourceType,
-        variant: Variant,
-        target: ResourceSet,
-        doubts: BTreeSet<ArcStr>,
-    ) -> TypeState {
+    /// Of a client that wants nothing yet.
+    pub(super) fn new(kind: ResourceType, variant: Variant, target: ResourceSet) -> TypeState {
         TypeState {
             kind,
             variant,
-            subscription: None,
+            subscription: Subscription::default(),
+            resumes: false,
             target,
             // Routes wait for clusters that are to be sent.
             todo: if kind == ResourceType::Cluster { TodoList::following() } else { TodoList::default() },
             in_flight: None,
-            sayable: 0,
+            sayable: None,
             nonce: String::new(),
             answer_due: false,
             changes: 0,
@@ -193,12 +192,26 @@ impl TypeState {
             cuts_given_up: 0,
             settled: 0,
             refusal: None,
-            doubts: if mutant::is(Mutant::ForgetsDoubts) { BTreeSet::new() } else { doubts },
         }
     }
 
+    /// Whether the name is wanted, or the resource of this name by another one that it goes by.
     pub(super) fn wants(&self, name: &str) -> bool {
-        self.subscription.as_ref().is_some_and(|subscription| subscription.wants(name))
+        self.subscription.wants(name) || self.target.get(name).is_some_and(|resource| self.wants_by_alias(resource))
+    }
+
+    /// Names and aliases both match (rule 24).
+    fn wants_resource(&self, resource: &Resource) -> bool {
+        self.subscription.wants(&resource.name) || self.wants_by_alias(resource)
+    }
+
+    fn wants_by_alias(&self, resource: &Resource) -> bool {
+        resource.aliases.iter().any(|alias| self.subscription.wants(alias))
+    }
+
+    /// The name under which an answer is due for what the client calls `name`.
+    pub(super) fn resolved(&self, name: &ArcStr) -> ArcStr {
+        self.target.resolve(name).map_or_else(|| name.clone(), |resource| resource.name.clone())
     }
 
     /// Whether the client is known to hold what the target says under `name`, or knows that there is nothing.
@@ -224,9 +237,9 @@ impl TypeState {
         self.has_unsent_changes() && self.target.contains(name) && self.todo.get(name).is_some_and(is_change)
     }
 
-    /// Whether everything of `generation` is acknowledged, or this type is of no interest.
+    /// Whether everything of `generation` is acknowledged.
     pub(super) fn has_reached(&self, generation: u64) -> bool {
-        self.subscription.is_none() || self.settled >= generation
+        self.settled >= generation
     }
 
     /// Whether something is refused and waits for a change.
@@ -254,9 +267,9 @@ impl TypeState {
         self.todo.has(Why::Asked) || self.todo.has(Why::Changed)
     }
 
-    /// Whether a change, and not only a removal, waits to be sent.
-    pub(super) fn has_unsent_changes_of_content(&self) -> bool {
-        self.todo.count(Why::Changed, true) > 0
+    /// Whether a change waits to be sent, and not only a removal that is a step of its own.
+    pub(super) fn has_changes_in_turn(&self) -> bool {
+        self.todo.count(Why::Changed, true) > 0 || (goes_first(self.kind) && self.todo.has(Why::Changed))
     }
 
     /// Whether a name is gone from the target and still to be removed, or its removal is not acknowledged.
@@ -295,25 +308,31 @@ impl TypeState {
 
     /// Takes a new target over and notes what of it this client wants. Returns what is new or different of that.
     pub(super) fn retarget(&mut self, target: &ResourceSet) -> Vec<Arc<Resource>> {
-        if self.subscription.is_none() || self.target.ptr_eq(target) {
+        if self.target.ptr_eq(target) {
             self.target = target.clone();
             return Vec::new();
         }
         let difference = target.difference(&self.target);
-        let wanted = |name: &ArcStr| self.wants(name);
-        let upserts: Vec<_> = difference.upserts.iter().filter(|resource| wanted(&resource.name)).cloned().collect();
-        let removed: Vec<_> = difference.removed.iter().filter(|name| wanted(name)).collect();
+        // By what it is now, and by what it was: a client that knew it by an alias learns that this is none any more.
+        let wanted = |resource: &&Arc<Resource>| self.wants_resource(resource) || self.wants(&resource.name);
+        let upserts: Vec<_> = difference.upserts.iter().filter(wanted).cloned().collect();
+        let removed: Vec<_> = difference.removed.iter().filter(|name| self.wants(name)).collect();
         for resource in &upserts {
             self.note_change(&resource.name, Some(resource));
+            self.answer_by(resource);
         }
         for name in removed.iter().copied() {
             self.note_change(name, None);
+            self.ask_by_alias(name, target);
         }
         for resource in &difference.upserts {
+            // Also what is not wanted any more may be to be removed.
+            self.todo.exists(&resource.name, true);
             if self.is_in_flight(&resource.name) {
                 self.todo.touch(resource.name.clone());
             }
         }
+        difference.removed.iter().for_each(|name| self.todo.exists(name, false));
         self.target = target.clone();
         if !(upserts.is_empty() && removed.is_empty()) {
             self.changes += 1;
@@ -340,9 +359,37 @@ impl TypeState {
         }
     }
 
+    /// What was asked for by an alias, and was not there, is answered by this resource.
+    fn answer_by(&mut self, resource: &Resource) {
+        for alias in resource.aliases.iter().filter(|alias| !self.target.contains(alias)) {
+            if self.todo.get(alias).is_some_and(|todo| todo.why == Why::Asked) {
+                self.todo.remove(alias);
+            }
+        }
+    }
+
+    /// What goes before it was the answer to an alias is no answer any more.
+    fn ask_by_alias(&mut self, name: &ArcStr, now: &ResourceSet) {
+        let Some(gone) = self.target.get(name).filter(|_| !self.subscription.wants(name)) else { return };
+        if self.todo.get(name).is_some_and(|todo| todo.why == Why::Asked) {
+            self.todo.change(name, |todo| todo.why = Why::Changed);
+            for alias in gone.aliases.iter().filter(|alias| self.subscription.wants(alias)) {
+                self.todo.insert(alias.clone(), Todo::unknown(Why::Asked), now.contains(alias));
+            }
+        }
+    }
+
     /// Content changed: what was refused has its chance again, and whatever it now is, it is sent (rule 25).
     fn retry_refused(&mut self) {
         self.todo.turn(Why::Refused, Why::Changed, |_| true);
+    }
+
+    /// Removals can be sent. A full set held what goes, which may be why it was refused: without that it is another set.
+    pub(super) fn release(&mut self) {
+        self.releases += 1;
+        if self.sends_full_sets() {
+            self.retry_refused();
+        }
     }
 
     /// Follows a change of the subscription after the first request.
@@ -351,8 +398,9 @@ impl TypeState {
             self.forget_unwanted();
         }
         for name in &update.dropped {
-            if !self.wants(name) {
-                self.todo.remove(name);
+            let name = self.resolved(name);
+            if !self.wants(&name) {
+                self.todo.remove(&name);
             }
         }
         if update.all_asked {
@@ -364,6 +412,7 @@ impl TypeState {
     }
 
     fn ask(&mut self, name: ArcStr) {
+        let name = self.resolved(&name);
         let held = self.todo.remove(&name).map(|todo| todo.held.last);
         let last = held.unwrap_or_else(|| self.target.get(&name).cloned());
         self.put(name, Todo { why: Why::Asked, held: Held { last, known: false } });
@@ -376,8 +425,9 @@ impl TypeState {
     }
 
     fn forget_unwanted(&mut self) {
-        let subscription = &self.subscription;
-        self.todo.retain(|name, _| subscription.as_ref().is_some_and(|subscription| subscription.wants(name)));
+        let mut todo = std::mem::take(&mut self.todo);
+        todo.retain(|name, _| self.wants(name));
+        self.todo = todo;
     }
 
     // ---- views
@@ -386,21 +436,20 @@ impl TypeState {
     pub(super) fn unknown_names(&self) -> BTreeSet<ArcStr> {
         let unknown = self.todo.iter().filter(|(_, todo)| !todo.held.known).map(|(name, _)| name);
         let sent = self.in_flight.iter().flat_map(|sent| &sent.sent).map(|sent| &sent.name);
-        unknown.chain(sent).chain(&self.doubts).cloned().collect()
+        unknown.chain(sent).cloned().collect()
     }
 
     /// For views.
-    pub(super) fn progress(&self) -> Option<Progress> {
-        let subscription = self.subscription.as_ref()?;
+    pub(super) fn progress(&self) -> Progress {
         let unsayable = if self.can_remove() { 0 } else { self.todo.gone().len() };
         let open = self.todo.len() - unsayable + self.in_flight.as_ref().map_or(0, |sent| sent.sent.len());
-        Some(Progress {
+        Progress {
             kind: self.kind,
-            wildcard: subscription.is_wildcard(),
-            names: subscription.names().len(),
+            wildcard: self.subscription.is_wildcard(),
+            names: self.subscription.names().len(),
             open,
             settled: (open == 0 && self.in_flight.is_none()).then(|| self.target.clone()),
             refusal: self.refusal.clone(),
-        })
+        }
     }
 }

@@ -66,6 +66,21 @@ fn rule_05_a_delta_response_decodes_and_names_its_control_plane() {
 }
 
 #[test]
+fn rule_24_a_resource_tells_its_aliases_and_one_that_there_is_none_of_has_no_message() {
+    let host = Resource::new(ResourceType::VirtualHost, "web/shop", Parts::leaf(vec![7; 300]), []);
+    let host = Arc::new(host.with_aliases(["web/b".into(), "web/a".into()]));
+    let none = Arc::new(Resource::unresolved("web/none".into()));
+    let body_of = Body::Delta { resources: vec![host.clone(), none], removed: vec![] };
+    let response = Response { kind: ResourceType::VirtualHost, nonce: "s-3".into(), body: body_of };
+    let decoded = DeltaDiscoveryResponse::decode(&body(&encode(&response).expect("fits"))[..]).expect("valid");
+    let [shop, none] = &decoded.resources[..] else { panic!("two resources: {decoded:?}") };
+    assert_eq!((shop.name.as_str(), &shop.aliases[..]), ("web/shop", &["web/a".to_owned(), "web/b".to_owned()][..]));
+    assert_eq!(shop.resource.as_ref().expect("present").value, host.body.to_bytes());
+    assert_eq!((none.name.as_str(), &none.aliases[..]), ("web/none", &["web/none".to_owned()][..]));
+    assert_eq!(none.resource, None);
+}
+
+#[test]
 fn the_bytes_of_large_resources_are_shared_and_not_copied() {
     let resource = cluster("a", 10_000);
     let pointer = resource.body.frames().next().expect("a frame").as_ptr();

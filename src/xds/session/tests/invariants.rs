@@ -66,8 +66,8 @@ fn what_a_settled_client_costs_does_not_grow_with_the_set() {
     for variant in BOTH {
         let world: Vec<String> = (0..50).map(|i| format!("c:c{i}=1 e:c{i}=1 l:l{i}=1")).collect();
         let client = Client::settled(variant, &world.join(" "));
-        assert!(client.session.types.iter().all(|state| state.todo.is_empty() && state.in_flight.is_none()));
-        assert!(client.session.making.is_empty());
+        assert!(client.session.types.values().all(|state| state.todo.is_empty() && state.in_flight.is_none()));
+        assert!(client.session.making.is_empty() && client.session.departed.is_empty());
     }
 }
 

@@ -44,6 +44,35 @@ fn rule_09_a_newer_version_that_exists_already_is_sent_at_once() {
     }
 }
 
+/// The cluster that it belongs to has to stay until the routes have left it.
+#[test]
+fn rule_09_what_was_refused_together_with_what_is_gone_is_sent_at_once() {
+    for variant in BOTH {
+        let mut client = Client::settled(variant, WORLD);
+        client.snapshot("c:a=1 c:b=1 e:a=1 e:b=bad l:web=1>web r:web=1>a");
+        assert_eq!(client.snapshot(WORLD), "");
+        assert_eq!(client.unsubscribe("EDS", "a"), "");
+        assert_eq!(client.subscribe("EDS", "a b"), "EDS a=1 b=bad");
+        assert_eq!(client.nack("EDS"), "EDS a=1");
+        assert_eq!(client.ack("EDS"), "");
+    }
+}
+
+#[test]
+fn rule_09_a_full_set_that_was_refused_is_another_one_without_what_goes() {
+    let mut client = Client::new(Variant::StateOfTheWorld, "c:old=bad l:web=1");
+    assert_eq!(client.subscribe("LDS", ""), "LDS web=1");
+    assert_eq!(client.ack("LDS"), "");
+    assert_eq!(client.reconnect("CDS", "", "old=1"), "CDS old=bad");
+    assert_eq!(client.snapshot("c:a=1 l:web=2"), "LDS web=2");
+    // The client may have the old cluster, so it stays as long as the old listener does.
+    assert_eq!(client.after(5_000), "CDS a=1 old=bad");
+    assert_eq!(client.nack("CDS"), "");
+    assert_eq!(client.after(1_000), "CDS a=1");
+    assert_eq!(client.nack("CDS"), "");
+    assert_eq!(client.after(60_000), "", "once");
+}
+
 #[test]
 fn rule_25_everything_in_a_refused_response_is_sent_at_the_next_change() {
     let mut client = Client::settled(Variant::Delta, "l:a=1 l:b=1 l:d=1");

@@ -129,6 +129,39 @@ fn rule_29_a_load_assignment_that_is_asked_for_meanwhile_is_sent_once() {
 }
 
 #[test]
+fn rule_29_a_cluster_that_has_to_stay_gets_the_load_assignment_that_is_gone() {
+    for variant in BOTH {
+        let mut client = Client::settled(variant, WORLD);
+        client.snapshot(NEXT);
+        // The client got `b` and asks for its endpoints, when it is gone already.
+        assert_eq!(client.snapshot(WORLD), "");
+        assert_eq!(client.subscribe("EDS", "b"), "EDS b=1");
+        assert_eq!(client.ack("EDS"), "");
+        assert_eq!(client.ack("CDS"), "");
+        let removal = if variant == Variant::Delta { "CDS -b" } else { "CDS a=1" };
+        assert_eq!(client.after(1_000), removal);
+        assert_eq!(client.ack("CDS"), "");
+        // Then it is gone for this client too, whether that can be said or not.
+        let gone = if variant == Variant::Delta { "EDS -b" } else { "" };
+        assert_eq!(client.after(1_000), gone);
+        client.ack_all();
+        assert_eq!(client.subscribe("EDS", "b b"), gone);
+    }
+}
+
+#[test]
+fn rule_29_a_load_assignment_that_goes_while_an_older_one_is_in_flight_is_sent_again() {
+    for variant in BOTH {
+        let mut client = Client::settled(variant, WORLD);
+        assert_eq!(client.snapshot(&WORLD.replace("e:a=1", "e:a=2")), "EDS a=2");
+        // The changed cluster waits for endpoints, and all of it is gone before it can get them.
+        assert_eq!(client.snapshot(&WORLD.replace("c:a=1 e:a=1", "c:a=2 e:a=3")), "CDS a=2");
+        assert_eq!(client.snapshot("c:b=1 e:b=1 l:web=1>web r:web=2>b"), "");
+        assert_eq!(client.ack("EDS"), "EDS a=2");
+    }
+}
+
+#[test]
 fn rule_29_listeners_bring_no_unchanged_routes() {
     for variant in BOTH {
         let mut client = Client::settled(variant, WORLD);
@@ -346,7 +379,7 @@ fn endpoints_that_are_never_acknowledged_do_not_hold_the_routes_for_ever() {
 /// gRPC clients accept 4 MiB unless they are told otherwise.
 const ACCEPTED: usize = 4_000_000;
 
-fn size(response: &Response) -> usize {
+pub(super) fn size(response: &Response) -> usize {
     crate::xds::wire::encode(response).expect("fits").iter().map(bytes::Bytes::len).sum()
 }
 
@@ -399,6 +432,23 @@ fn bounded_a_resource_that_is_too_large_goes_alone() {
     assert_eq!(client.ack("CDS"), "CDS d=1");
     assert_eq!(client.ack("CDS"), "CDS a=2");
     assert_eq!(client.ack("CDS"), "");
+}
+
+/// A removal that is never answered, since a cluster is not warm, must not keep away what would make it warm.
+#[test]
+fn a_part_that_makes_way_for_a_removal_has_its_turn_after_it() {
+    let mut client = Client::new(Variant::Delta, "c:a=1 c:d=1");
+    client.session.limits.response = 10;
+    assert_eq!(client.subscribe("CDS", ""), "CDS a=1");
+    assert_eq!(client.ack("CDS"), "CDS d=1");
+    assert_eq!(client.ack("CDS"), "");
+    // The new `a` does not become warm. Then there is a better one, and another cluster before its turn.
+    assert_eq!(client.snapshot("c:a=2 c:b=1"), "CDS a=2");
+    assert_eq!(client.snapshot("c:a=3 c:b=1"), "");
+    let texts = client.after(60_000);
+    assert!(texts.contains("CDS -d") && texts.contains("CDS a=3") && texts.contains("CDS b=1"), "{texts}");
+    let rest = texts.split_once("CDS -d").map(|(_, rest)| rest);
+    assert!(rest.is_some_and(|rest| rest.contains("CDS a=3")), "{texts}");
 }
 
 #[test]

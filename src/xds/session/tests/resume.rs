@@ -121,6 +121,49 @@ fn rule_32_resumed_routes_wait_for_the_first_request_for_clusters() {
     assert_eq!(client.after(1), "RDS web=2");
 }
 
+/// Its last stream was lost while a cluster was warming, whose load assignment is gone since.
+#[test]
+fn rule_32_a_client_that_waits_for_endpoints_that_are_gone_is_told_that_there_are_none() {
+    for variant in BOTH {
+        let mut client = Client::new(variant, WORLD);
+        let gone = client.reconnect("EDS", "a gone", "a=1");
+        client.reconnect("LDS", "", "web=1>web");
+        client.reconnect("RDS", "web", "web=1>a");
+        client.ack_all();
+        match variant {
+            Variant::Delta => assert_eq!(gone, "EDS a=1", "and behind it, that the other one is gone"),
+            Variant::StateOfTheWorld => assert_eq!(client.after(4_999), ""),
+        }
+        let late = client.after(1);
+        match variant {
+            Variant::Delta => assert_eq!(written(client.received.last().expect("some")), "EDS -gone"),
+            // A message with its name alone; and the routes have waited long enough.
+            Variant::StateOfTheWorld => assert_eq!(late, "EDS gone=\n\u{4}gone | RDS web=1"),
+        }
+        client.ack_all();
+        assert_eq!(client.after(60_000), "", "once");
+        client.reconnect("CDS", "", "a=1");
+        client.ack_all();
+        assert_eq!(client.snapshot(&format!("{WORLD} e:gone=2")), "EDS gone=2");
+    }
+}
+
+#[test]
+fn rule_27_vanished_clusters_linger_after_routes_that_are_resumed_later() {
+    let mut client = Client::new(Variant::Delta, "c:a=1 e:a=1 l:web=1>web r:web=1>a");
+    assert_eq!(client.reconnect("CDS", "", "b=1"), "CDS a=1");
+    assert_eq!(client.subscribe("EDS", "a"), "EDS a=1");
+    assert_eq!(client.ack("EDS"), "");
+    assert_eq!(client.ack("CDS"), "");
+    assert_eq!(client.reconnect("LDS", "", "web=0>web"), "LDS web=1");
+    assert_eq!(client.reconnect("RDS", "web", "web=0>b"), "");
+    assert_eq!(client.after(1_500), "");
+    assert_eq!(client.ack("LDS"), "RDS web=1");
+    assert_eq!(client.ack("RDS"), "");
+    assert_eq!(client.after(999), "");
+    assert_eq!(client.after(1), "CDS -b");
+}
+
 /// What the first response of a stream held may be in use already: it stays until the routes have left it.
 #[test]
 fn rule_27_a_response_that_is_given_up_takes_nothing_away() {

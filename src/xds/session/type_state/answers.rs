@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use arcstr::ArcStr;
 
+use super::super::Answer;
 use super::super::mutant::{self, Mutant};
 use super::blame;
 use super::sending::Selection;
@@ -35,6 +36,32 @@ impl TypeState {
                 let last = self.target.get(name).cloned();
                 self.put(name.clone(), Todo { why: Why::Again, held: Held { last, known: false } });
             }
+        }
+    }
+
+    /// Of these, which are gone, those that are asked for are answered with what they were.
+    pub(in crate::xds::session) fn recall<'a>(&mut self, gone: impl Iterator<Item = &'a Arc<Resource>>) {
+        if self.todo.count(Why::Asked, false) == 0 {
+            return;
+        }
+        for last in gone.filter(|last| !self.target.contains(&last.name)) {
+            if self.todo.get(&last.name).is_some_and(|todo| todo.why == Why::Asked) {
+                let held = Held { last: Some(last.clone()), known: false };
+                self.todo.change(&last.name, |todo| *todo = Todo { why: Why::Again, held });
+            }
+        }
+    }
+
+    /// Names that are wanted and that nothing is known of are answered with a resource that says so, once.
+    pub(in crate::xds::session) fn substitute(&mut self, nothing: impl Fn(ArcStr) -> Resource) {
+        let is_known = |name: &ArcStr| self.target.contains(name) || self.todo.get(name).is_some();
+        let names = self.subscription.names();
+        self.todo.visit(names.len());
+        let missing: Vec<ArcStr> =
+            names.iter().filter(|name| !is_known(name) && !self.is_in_flight(name)).cloned().collect();
+        for name in missing {
+            let held = Held { last: Some(Arc::new(nothing(name.clone()))), known: false };
+            self.put(name, Todo { why: Why::Again, held });
         }
     }
 
@@ -72,7 +99,7 @@ impl TypeState {
         }
         // Unless that was just tried.
         self.removals_first = sent.has_upserts;
-        self.newer_waits = sent.changes != self.changes;
+        self.newer_waits = sent.changes != self.changes || sent.is_cut;
         sent.lingers || (self.variant == Variant::Delta && !sent.has_upserts && !sent.sent.is_empty())
     }
 
@@ -84,29 +111,52 @@ impl TypeState {
         }
     }
 
+    /// Takes the response in flight, which is answered or given up.
     fn land(&mut self) -> Option<InFlight> {
-        let landed = self.in_flight.take()?;
+        let landed = *self.in_flight.take()?;
         landed.sent.iter().for_each(|sent| self.todo.touch(sent.name.clone()));
+        self.sayable = None;
         Some(landed)
     }
 
+    /// Whether the client still wants what was sent. Of what is gone the aliases are known by what it was.
+    fn wants_sent(&self, sent: &Sent) -> bool {
+        let by_alias = |resource: &Arc<Resource>| self.wants_by_alias(resource);
+        self.subscription.wants(&sent.name) || sent.now.iter().chain(&sent.before).any(by_alias)
+    }
+
     fn mark_unknown(&mut self, sent: &InFlight, why: Why) {
-        for Sent { name, before, .. } in &sent.sent {
-            if self.wants(name) {
-                let why = self.todo.get(name).map_or(why, |todo| todo.why);
-                self.put(name.clone(), Todo { why, held: Held { last: before.clone(), known: false } });
+        for sent in &sent.sent {
+            if self.wants_sent(sent) {
+                let why = self.todo.get(&sent.name).map_or(why, |todo| todo.why);
+                self.put(sent.name.clone(), Todo { why, held: Held { last: sent.before.clone(), known: false } });
+            }
+        }
+    }
+
+    /// The response in flight was answered. Returns what that says, for views.
+    pub(in crate::xds::session) fn answer(&mut self, error: Option<String>, now: Instant) -> Option<Answer> {
+        match error {
+            None => {
+                let sent = self.accept()?;
+                Some(Answer::Accepted(self.kind, now.saturating_duration_since(sent)))
+            }
+            Some(message) => {
+                self.refuse(message, now);
+                self.refusal.clone().map(Answer::Refused)
             }
         }
     }
 
     /// The response in flight was accepted. Returns when it was made.
     pub(in crate::xds::session) fn accept(&mut self) -> Option<Instant> {
-        let sent = self.land()?;
+        let InFlight { sent, completes, at, .. } = self.land()?;
         self.cuts_given_up = 0;
-        for Sent { name, now, .. } in sent.sent {
-            if !self.wants(&name) {
+        for sent in sent {
+            if !self.wants_sent(&sent) {
                 continue;
             }
+            let Sent { name, now, .. } = sent;
             let why = self.todo.get(&name).map_or(Why::Changed, |todo| todo.why);
             let held = Held { last: now, known: why == Why::Changed };
             if held.is(self.target.get(&name)) {
@@ -115,22 +165,25 @@ impl TypeState {
                 self.put(name, Todo { why, held });
             }
         }
-        if let Some(generation) = sent.completes {
+        if let Some(generation) = completes {
             self.settled = self.settled.max(generation);
             self.refusal = None;
         }
-        Some(sent.at)
+        Some(at)
     }
 
     /// The response in flight was refused: everything in it is unknown, and waits for a change of content, which may
     /// have come already (rules 9 and 25).
-    pub(in crate::xds::session) fn refuse(&mut self, message: String, now: Instant) {
+    fn refuse(&mut self, message: String, now: Instant) {
         if mutant::is(Mutant::RefusedIsKnown) {
             self.accept();
         }
         let Some(sent) = self.land() else { return };
         self.cuts_given_up = 0;
-        let has_changed = self.changes != sent.changes || mutant::is(Mutant::RefusedIsSentAgain);
+        // Also what is gone may have been sent, to a client that had asked for it.
+        let is_old = |sent: &Sent| !Held::known(sent.now.clone()).is(self.target.get(&sent.name));
+        let has_changed =
+            self.changes != sent.changes || sent.sent.iter().any(is_old) || mutant::is(Mutant::RefusedIsSentAgain);
         let why = if has_changed { Why::Changed } else { Why::Refused };
         self.mark_unknown(&sent, why);
         let names = sent.sent.iter().map(|sent| sent.name.clone()).collect();

@@ -43,11 +43,11 @@ pub enum State {
 impl TypeState {
     /// Every name that the client wants or has, sorted.
     pub(in crate::xds::session) fn holdings(&self) -> Vec<Holding> {
-        let Some(subscription) = &self.subscription else { return Vec::new() };
-        let mut names: BTreeSet<&ArcStr> =
-            subscription.names().iter().chain(self.todo.iter().map(|(name, _)| name)).collect();
+        let wanted = self.subscription.names().iter();
+        let wanted = wanted.map(|name| self.target.resolve(name).map_or(name, |resource| &resource.name));
+        let mut names: BTreeSet<&ArcStr> = wanted.chain(self.todo.iter().map(|(name, _)| name)).collect();
         names.extend(self.in_flight.iter().flat_map(|sent| &sent.sent).map(|sent| &sent.name));
-        if subscription.is_wildcard() {
+        if self.subscription.is_wildcard() {
             names.extend(self.target.iter().map(|resource| &resource.name));
         }
         names.into_iter().map(|name| self.holding(name)).collect()

@@ -9,10 +9,16 @@ use std::time::Instant;
 use arcstr::ArcStr;
 
 use super::super::mutant::{self, Mutant};
-use super::{InFlight, Sent, Subscription, TypeState, Why};
+use super::{InFlight, Sent, TypeState, Why};
 use crate::resource::{Resource, ResourceType};
 use crate::snapshot::ResourceSet;
 use crate::xds::message::{Body, Response, Variant};
+
+/// Whether what is gone of a type is removed in its turn, like a change. All else is removed when nothing names it any more.
+pub(in crate::xds::session) fn goes_first(kind: ResourceType) -> bool {
+    use ResourceType::{Listener, Runtime, ScopedRouteConfiguration, VirtualHost};
+    matches!(kind, Listener | ScopedRouteConfiguration | VirtualHost | Runtime)
+}
 
 /// The most that a resource or a name takes in a response beside its content and its name: type, version and lengths.
 const ENVELOPE: usize = 160;
@@ -49,6 +55,9 @@ impl TypeState {
                 (Why::Asked | Why::Again, Some(resource)) => selection.upserts.push(resource.clone()),
                 (Why::Again, None) if todo.held.last.is_some() => selection.upserts.extend(todo.held.last.clone()),
                 (Why::Asked | Why::Again, None) if !may_answer(None) => {}
+                (Why::Asked, None) if self.kind == ResourceType::VirtualHost => {
+                    selection.upserts.push(Arc::new(Resource::unresolved(name.clone())));
+                }
                 (Why::Asked | Why::Again, None) => {
                     selection.answers = true;
                     selection.removals.push(name.clone());
@@ -87,15 +96,16 @@ impl TypeState {
     }
 
     /// Drops what was asked for and cannot be answered: that it does not exist (rule 14). When it comes to be, that is
-    /// a change.
+    /// a change. What is in flight may have to be sent again.
     pub(in crate::xds::session) fn drop_unsayable(&mut self) {
-        if self.can_remove() || self.sayable == self.todo.revision() {
+        if self.can_remove() || self.sayable == Some(self.todo.revision()) {
             return;
         }
-        let target = &self.target;
-        self.todo.retain(|name, todo| target.contains(name) || todo.held.last.is_some());
-        self.todo.turn(Why::Asked, Why::Changed, |name| !target.contains(name));
-        self.sayable = self.todo.revision();
+        let mut todo = std::mem::take(&mut self.todo);
+        todo.retain(|name, todo| self.target.contains(name) || todo.held.last.is_some() || self.is_in_flight(name));
+        todo.turn(Why::Asked, Why::Changed, |name| !self.target.contains(name));
+        self.sayable = Some(todo.revision());
+        self.todo = todo;
     }
 
     /// Makes the response for a selection, if there is one to make. Upserts go before removals, and never together. What
@@ -128,7 +138,7 @@ impl TypeState {
         self.answer_due = false;
         self.removals_first = false;
         self.nonce = nonce();
-        self.in_flight = Some(InFlight {
+        self.in_flight = Some(Box::new(InFlight {
             sent,
             has_upserts,
             completes: is_whole.then_some(generation),
@@ -138,7 +148,7 @@ impl TypeState {
             changes: self.changes,
             releases: self.releases,
             at: now,
-        });
+        }));
         Some(Response { kind: self.kind, nonce: self.nonce.clone(), body })
     }
 
@@ -154,7 +164,7 @@ impl TypeState {
             *after_removal = cut(removals, after_removal.as_ref(), limit, |name| (name, ENVELOPE));
             after_removal.is_some()
         } else {
-            let size = |upsert: &Arc<Resource>| upsert.body.len() + ENVELOPE;
+            let size = |upsert: &Arc<Resource>| upsert.body.len() + aliases_len(upsert) + ENVELOPE;
             *after_upsert = cut(upserts, after_upsert.as_ref(), limit, |upsert| (&upsert.name, size(upsert)));
             after_upsert.is_some()
         }
@@ -175,9 +185,10 @@ impl TypeState {
         !(selection.upserts.is_empty() || go_along) || !(in_turn || selection.answers)
     }
 
-    /// Listeners are removed by this type alone; other removals are steps of their own, later than the routes.
+    /// What leads to others is removed with its type's other changes; other removals are steps of their own, later than
+    /// the routes.
     fn has_open_removals(&self) -> bool {
-        self.kind == ResourceType::Listener && self.stale().next().is_some()
+        goes_first(self.kind) && self.stale().next().is_some()
     }
 
     /// Moves what is sent out of the to-do list.
@@ -205,7 +216,7 @@ impl TypeState {
             let set: ResourceSet = selection.upserts.iter().cloned().collect();
             return Body::StateOfTheWorld { version: set.version(), resources: selection.upserts.clone() };
         }
-        if self.todo_is_sent(selection, removals) && self.subscription.as_ref().is_some_and(Subscription::is_wildcard) {
+        if self.todo_is_sent(selection, removals) && self.subscription.is_wildcard() {
             let resources = self.target.iter().cloned().collect();
             return Body::StateOfTheWorld { version: self.target.version(), resources };
         }
@@ -240,6 +251,12 @@ impl TypeState {
             self.settled = generation;
         }
     }
+}
+
+/// What the other names of a resource take in a response.
+fn aliases_len(resource: &Resource) -> usize {
+    // Each with its tag and a length of up to five bytes.
+    resource.aliases.iter().map(|alias| alias.len() + 6).sum()
 }
 
 /// Takes from a list in the order of names what fits, and one at least, beginning behind `after`. Returns the last name

@@ -94,8 +94,13 @@ impl TodoList {
 
     /// All of it, sorted. Costs the number of names.
     pub(in crate::xds::session) fn iter(&self) -> impl Iterator<Item = (&ArcStr, &Todo)> {
-        self.visited.set(self.visited.get() + self.names.len() as u64);
+        self.visit(self.names.len());
         self.names.iter().map(|(name, entry)| (name, &entry.todo))
+    }
+
+    /// So many names were looked at that are not noted here.
+    pub(in crate::xds::session) fn visit(&self, names: usize) {
+        self.visited.set(self.visited.get() + names as u64);
     }
 
     /// Adds or replaces; `exists` says whether the target has the name.
@@ -124,7 +129,7 @@ impl TodoList {
 
     /// The target has this name now, or has it no more.
     pub(in crate::xds::session) fn exists(&mut self, name: &ArcStr, exists: bool) {
-        let Some(entry) = self.names.get_mut(name) else { return };
+        let Some(entry) = self.names.get_mut(name).filter(|entry| entry.exists != exists) else { return };
         let (why, before) = (entry.todo.why, std::mem::replace(&mut entry.exists, exists));
         self.note(name, why, before, false);
         self.note(name, why, exists, true);
@@ -149,6 +154,20 @@ impl TodoList {
         for name in names {
             self.change(&name, |todo| todo.why = to);
         }
+    }
+
+    /// Whether it counts what there is, and as existing just what `exists`.
+    #[cfg(test)]
+    pub(in crate::xds::session) fn counts_right(&self, exists: impl Fn(&str) -> bool) -> bool {
+        let mut counts = [[0; 2]; Why::COUNT];
+        let mut gone = BTreeSet::new();
+        for (name, entry) in &self.names {
+            counts[entry.todo.why as usize][usize::from(exists(name))] += 1;
+            if entry.todo.why == Why::Changed && !exists(name) {
+                gone.insert(name.clone());
+            }
+        }
+        counts == self.counts && gone == self.gone
     }
 
     fn note(&mut self, name: &ArcStr, why: Why, exists: bool, comes: bool) {

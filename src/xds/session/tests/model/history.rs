@@ -199,7 +199,9 @@ impl<'h> Play<'h> {
             self.check()?;
         }
         self.publish(&history.last)?;
-        if self.settle(QUIET * parts(history.limits))? || self.envoy.asks_for_no_clusters() {
+        // The stream was lost while a cluster was warming that never becomes warm: Envoy asks for no others on the next.
+        let is_lost = |envoy: &Envoy| envoy.asks_for_no_clusters() && envoy.holdings.never_warms();
+        if self.settle(QUIET * parts(history.limits))? || is_lost(&self.envoy) {
             return Ok(());
         }
         Err(format!("it does not become quiet: {}", self.unrest()))
@@ -375,6 +377,7 @@ impl<'h> Play<'h> {
     }
 
     fn collect(&mut self) -> Result<(), String> {
+        self.session.iter().for_each(Session::check_counts);
         let responses = self.session.as_mut().map(Session::poll_responses).unwrap_or_default();
         for response in responses {
             self.say(|| format!("      → {}", super::log::response(&response)));
@@ -402,7 +405,7 @@ impl<'h> Play<'h> {
     }
 
     /// Whether the stream was lost while a cluster was warming that waits for what does not exist any more: Envoy asks for
-    /// no clusters on the next one, and nobody can tell it.
+    /// no clusters on the next one before it is told that there are no endpoints.
     fn is_stranded(&self) -> bool {
         self.envoy.asks_for_no_clusters() && self.now >= self.connected + Limits::default().hold
     }

@@ -111,6 +111,10 @@ impl Holdings {
     pub(super) fn give(&mut self, resource: &Arc<Resource>) {
         let key = key(resource);
         self.forgive(&key);
+        if Nature::of(resource) == Nature::Gone {
+            // Which of those that are gone was waited for is not known: one in use is harmed too.
+            self.harmed.insert(key.clone());
+        }
         if let Some(provider) = self.providers.get_mut(&key) {
             provider.resource = Some(resource.clone());
             provider.ready = true;
@@ -218,6 +222,16 @@ impl Holdings {
         self.pairs.iter().filter(|(_, pair)| pair.warming.is_some()).map(|(key, _)| key)
     }
 
+    /// Whether a cluster is warming that never becomes warm, or waits for a secret: state of the world says of no secret
+    /// that it is gone.
+    pub(super) fn never_warms(&self) -> bool {
+        let mut next =
+            self.pairs.iter().filter(|(key, _)| key.kind == Cluster).filter_map(|(_, pair)| pair.warming.as_ref());
+        let is_missing = |to: &Ref| self.providers.get(to).is_some_and(|provider| !provider.ready);
+        let waits = |config: &Resource| Nature::of(config) == Nature::Stuck || config.refs.iter().any(is_missing);
+        next.any(|instance| waits(&instance.config))
+    }
+
     /// Whether a cluster is warming: CDS is not answered meanwhile.
     pub(super) fn has_warming_clusters(&self) -> bool {
         self.warming().any(|key| key.kind == Cluster)
@@ -251,7 +265,9 @@ impl Holdings {
         let active = self.active(cluster)?;
         match &active.endpoints {
             None => Err((cluster.clone(), "has no load assignment")),
-            Some(endpoints) if Nature::of(endpoints) == Nature::Empty => Err((cluster.clone(), "has no endpoints")),
+            Some(endpoints) if matches!(Nature::of(endpoints), Nature::Empty | Nature::Gone) => {
+                Err((cluster.clone(), "has no endpoints"))
+            }
             Some(_) => self.has_secrets(active),
         }
     }

@@ -189,9 +189,11 @@ fn left_over(envoy: &Envoy, snapshot: &Snapshot, kind: ResourceType) -> Option<R
 fn is_honest(envoy: &Envoy, session: &Session) -> Result<(), String> {
     for progress in session.progress() {
         let Some(settled) = progress.settled else { continue };
-        let (kind, state) = (progress.kind, session.state(progress.kind));
+        let kind = progress.kind;
         let asked = |name: &str| envoy.mux(kind).is_wildcard() || envoy.mux(kind).wanted.contains(name);
-        let known = settled.iter().filter(|resource| state.wants(&resource.name) && asked(&resource.name));
+        let known = settled
+            .iter()
+            .filter(|resource| session.is(kind, |state| state.wants(&resource.name)) && asked(&resource.name));
         if let Some(difference) = known.into_iter().find_map(|resource| differs(envoy, resource)) {
             return Err(format!("{kind} counts as acknowledged, but {difference}"));
         }

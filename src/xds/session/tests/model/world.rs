@@ -25,13 +25,15 @@ pub(super) enum Nature {
     Stuck = b'~' as isize,
     /// Takes it, and no request can be answered with it. A load assignment without endpoints.
     Empty = b'0' as isize,
+    /// The same, of a load assignment that is gone: a message with a name alone, which the session itself writes.
+    Gone = b'\n' as isize,
 }
 
 impl Nature {
     pub(super) fn of(resource: &Resource) -> Nature {
         let first = resource.body.frames().next().and_then(|frame| frame.first().copied());
-        let all = [Nature::Good, Nature::Refused, Nature::Stuck, Nature::Empty];
-        all.into_iter().find(|nature| Some(*nature as u8) == first).expect("written by a world")
+        let all = [Nature::Good, Nature::Refused, Nature::Stuck, Nature::Empty, Nature::Gone];
+        all.into_iter().find(|nature| Some(*nature as u8) == first).expect("written by a world, or gone")
     }
 }
 
@@ -69,12 +71,15 @@ fn named(kind: ResourceType, number: u64) -> Ref {
 /// gone would be in use without it for a moment.
 const LASTING: u64 = 4;
 
+/// The types that a world is made of.
+const KINDS: [ResourceType; 5] = [Cluster, ClusterLoadAssignment, Listener, RouteConfiguration, Secret];
+
 /// How many names of a type there are.
 fn names_of(kind: ResourceType) -> u64 {
     match kind {
         Cluster | ClusterLoadAssignment => 5,
         RouteConfiguration => 3,
-        Listener | Secret => 2,
+        _ => 2,
     }
 }
 
@@ -155,7 +160,7 @@ impl World {
                 }
             }),
             17 if mix.refused => {
-                let kind = ResourceType::ALL[random.below(5) as usize];
+                let kind = KINDS[random.below(5) as usize];
                 self.on(random, kind, |row, _| row.nature = Nature::Refused);
             }
             17 if mix.stuck => self.on(random, Cluster, |row, _| row.nature = Nature::Stuck),
