@@ -283,6 +283,13 @@ impl Session {
         self.types.values().all(|state| state.in_flight.is_none())
     }
 
+    /// Whether nothing waits to be sent, or only what has its own time: the client has been told of every change so far. It may not
+    /// have answered yet.
+    #[must_use]
+    pub fn has_told_all(&self) -> bool {
+        self.is_idle() || !self.types.values().any(TypeState::has_unsent)
+    }
+
     /// What this stream leaves unknown; to be passed to the client's next session.
     #[must_use]
     pub fn doubts(&self) -> Doubts {

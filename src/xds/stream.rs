@@ -260,7 +260,7 @@ impl Live {
             Status::resource_exhausted(error.to_string())
         })?;
         self.write(self.cause).await?;
-        if self.session.is_idle() {
+        if self.session.has_told_all() {
             self.cause = None;
         }
         self.seat.show(self.session.progress());
@@ -274,7 +274,7 @@ impl Live {
         self.gateway = snapshot;
         self.session.on_snapshot(&self.gateway, now());
         self.write(self.cause).await?;
-        if self.session.is_idle() {
+        if self.session.has_told_all() {
             self.cause = None;
         }
         self.seat.show(self.session.progress());

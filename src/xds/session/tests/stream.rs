@@ -124,3 +124,21 @@ fn rule_33_a_change_that_is_taken_back_before_its_turn_is_not_sent() {
         assert_eq!(client.ack("EDS"), "");
     }
 }
+
+/// With changes all the time something is always unanswered, and yet each is told.
+#[test]
+fn what_is_told_and_what_is_answered_are_two_things() {
+    for variant in BOTH {
+        let mut client = Client::settled(variant, "e:a=1 e:b=1");
+        let told = |client: &Client| (client.session.has_told_all(), client.session.is_idle());
+        assert_eq!(told(&client), (true, true));
+        client.snapshot("e:a=2 e:b=1");
+        assert_eq!(told(&client), (true, false));
+        client.snapshot("e:a=2 e:b=2");
+        assert_eq!(told(&client), (false, false));
+        assert_eq!(client.ack("EDS"), "EDS b=2");
+        assert_eq!(told(&client), (true, false));
+        client.ack("EDS");
+        assert_eq!(told(&client), (true, true));
+    }
+}
