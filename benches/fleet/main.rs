@@ -1,5 +1,5 @@
 //! Thousands of Envoys on one server: how long until all hold everything, until one change has reached all, until all are back after
-//! they reconnected; what a client costs in memory and a resource in CPU. Beside it go-control-plane's own server with the same resources.
+//! they reconnected, and until a change in the midst of that has reached half of all (at 10,000 those that stayed); what a client costs in memory and a resource in CPU. Beside it go-control-plane's own server with the same resources.
 //!
 //! The clients run in this process, on the same cores as the server. `SYNCGATE_BENCH_STREAMS` limits their number; the peer is left out
 //! unless `SYNCGATE_PEER` names its program, as `make` does.
@@ -49,7 +49,7 @@ async fn run() -> Result<()> {
     println!("{} clusters and as many load assignments; server and clients share the cores", world::CLUSTERS);
     println!("budgets: a change at all 10,000 < 1 s; a client on a connection of its own <= 64 KiB");
     println!(
-        "{:<17} {:<5} {:>7} | {:>9} {:>11} {:>10} | {:>28} | {:>20}",
+        "{:<17} {:<5} {:>7} | {:>9} {:>11} {:>10} | {:>28} | {:>33}",
         "server",
         "",
         "streams",
@@ -57,7 +57,7 @@ async fn run() -> Result<()> {
         "CPU s/mio",
         "KiB each",
         "change at all: p50 p99 last",
-        "reconnected: s, MiB"
+        "reconnected: first last MiB, ms"
     );
     for streams in SIZES.into_iter().filter(|streams| *streams <= most) {
         for (kind, variant) in CASES {
@@ -78,8 +78,10 @@ struct Row {
     memory: f64,
     /// The median of several changes.
     change: Spread,
-    storm: Duration,
+    storm: Spread,
     storm_bytes: u64,
+    /// In the midst of the storm.
+    meanwhile: Duration,
 }
 
 async fn measure(place: &Place, kind: Kind, variant: Variant, streams: usize) -> Result<Row> {
@@ -99,16 +101,17 @@ async fn measure(place: &Place, kind: Kind, variant: Variant, streams: usize) ->
     }
     changes.sort_by_key(Spread::last);
     let before = fleet.figures().bytes;
-    let storm = fleet.reconnect(STORM).await?.last();
+    let (storm, told) = fleet.reconnect_during(STORM, async || server.change().await).await?;
+    let meanwhile = told.at(0.5);
     let storm_bytes = fleet.figures().bytes - before;
-    Ok(Row { whole, processor, memory, change: changes.swap_remove(CHANGES / 2), storm, storm_bytes })
+    Ok(Row { whole, processor, memory, change: changes.swap_remove(CHANGES / 2), storm, storm_bytes, meanwhile })
 }
 
 impl Row {
     fn print(&self, kind: Kind, variant: Variant, streams: usize) {
         let ms = |share| self.change.at(share).as_secs_f64() * 1e3;
         println!(
-            "{:<17} {:<5} {streams:>7} | {:>9.2} {:>11.2} {:>10.1} | {:>9.1} {:>8.1} {:>6.1} ms | {:>10.2} {:>9.2}",
+            "{:<17} {:<5} {streams:>7} | {:>9.2} {:>11.2} {:>10.1} | {:>9.1} {:>8.1} {:>6.1} ms | {:>6.2} {:>7.2} {:>8.2} {:>9.0}",
             kind.name(),
             variant.as_str(),
             self.whole.as_secs_f64(),
@@ -117,8 +120,10 @@ impl Row {
             ms(0.5),
             ms(0.99),
             ms(1.0),
-            self.storm.as_secs_f64(),
+            self.storm.first().as_secs_f64(),
+            self.storm.last().as_secs_f64(),
             self.storm_bytes as f64 / f64::from(1 << 20),
+            self.meanwhile.as_secs_f64() * 1e3,
         );
     }
 }

@@ -41,6 +41,8 @@ use crate::syncgate::Variant;
 const OPENING: usize = 500;
 /// How long a fleet may take for anything.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// A storm has begun, and is not over.
+const IN_THE_MIDDLE: Duration = Duration::from_millis(300);
 
 /// What a fleet is.
 #[derive(Debug, Clone, clap::Args)]
@@ -165,6 +167,23 @@ impl Fleet {
         let below = count.min(self.honest);
         self.orders.send_replace(Order { below, at: Instant::now() });
         self.with_progress(self.shared.tally.all_whole(below, PATIENCE)).await
+    }
+
+    /// The same, and in the middle of it a change of one load assignment: how long until every honest client was told of that, those
+    /// that stayed mostly first.
+    pub async fn reconnect_during(
+        &self,
+        count: usize,
+        change: impl AsyncFnOnce() -> Result<()>,
+    ) -> Result<(Spread, Spread)> {
+        let told = async {
+            tokio::time::sleep(IN_THE_MIDDLE).await;
+            let since = Instant::now();
+            change().await?;
+            self.shared.tally.all_told(self.honest, since, PATIENCE).await
+        };
+        let (storm, told) = tokio::try_join!(self.reconnect(count), told)?;
+        Ok((storm, Spread::of(told)))
     }
 
     /// For each new version of a load assignment that all honest clients were told of since the last change or storm: how long after the
