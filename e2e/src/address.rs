@@ -2,11 +2,17 @@
 //! the same well-known ports, and a port written into a manifest is never taken by somebody else between its choice and its use.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use anyhow::{Result, bail};
 
 /// Held open on host 254 for as long as a network is claimed.
 const CLAIM_PORT: u16 = 41999;
+/// Networks are 127.64.0.0/24 to 127.127.255.0/24.
+const FIRST: u8 = 64;
+const NETWORKS: u16 = 64 * 256;
+/// Where this process looks next.
+static NEXT: AtomicU16 = AtomicU16::new(0);
 
 /// A claimed network.
 #[derive(Debug)]
@@ -16,13 +22,14 @@ pub struct Loopback {
 }
 
 impl Loopback {
-    /// Claims a free network.
+    /// Claims a free network: another one than the last, whose sockets the kernel may be about to close still.
     pub fn claim() -> Result<Self> {
-        for second in 64..=127 {
-            for third in 0..=255 {
-                if let Ok(claim) = TcpListener::bind((Ipv4Addr::new(127, second, third, 254), CLAIM_PORT)) {
-                    return Ok(Self { network: [second, third], _claim: claim });
-                }
+        let first = NEXT.fetch_add(1, Ordering::Relaxed);
+        for number in (0..NETWORKS).map(|at| first.wrapping_add(at) % NETWORKS) {
+            let [high, third] = number.to_be_bytes();
+            let second = FIRST + high;
+            if let Ok(claim) = TcpListener::bind((Ipv4Addr::new(127, second, third, 254), CLAIM_PORT)) {
+                return Ok(Self { network: [second, third], _claim: claim });
             }
         }
         bail!("no free loopback network: port {CLAIM_PORT} is taken on 127.64.0.254 to 127.127.255.254")
@@ -73,5 +80,8 @@ mod tests {
     fn two_claims_share_no_address() {
         let (one, two) = (Loopback::claim().unwrap(), Loopback::claim().unwrap());
         assert_ne!(one.gateway(), two.gateway());
+        let last = two.gateway();
+        drop(two);
+        assert_ne!(last, Loopback::claim().unwrap().gateway(), "not at once again");
     }
 }
