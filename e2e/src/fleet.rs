@@ -169,8 +169,7 @@ impl Fleet {
         self.with_progress(self.shared.tally.all_whole(below, PATIENCE)).await
     }
 
-    /// The same, and in the middle of it a change of one load assignment: how long until every honest client was told of that, those
-    /// that stayed mostly first.
+    /// The same, and in the middle of it a change of one load assignment: how long until as many clients were told of that as stayed.
     pub async fn reconnect_during(
         &self,
         count: usize,
@@ -180,7 +179,7 @@ impl Fleet {
             tokio::time::sleep(IN_THE_MIDDLE).await;
             let since = Instant::now();
             change().await?;
-            self.shared.tally.all_told(self.honest, since, PATIENCE).await
+            self.shared.tally.all_told(self.honest.saturating_sub(count), since, PATIENCE).await
         };
         let (storm, told) = tokio::try_join!(self.reconnect(count), told)?;
         Ok((storm, Spread::of(told)))
