@@ -9,10 +9,10 @@
 //!  routes ──────┴► attached routes ─┐     ├► tables, bases
 //!      │                            ▼     ▼      │
 //!      └► compiled routes ──────► entries ─► host routes ─► virtual hosts ─► route configurations
-//!           ▲  (services' ports, grants)                                             │
-//!           │
-//!           └► led ports ─► clusters, load assignments ──────────► resources ◄──────┴── what each Gateway needs
-//!     (services, pods, slices)
+//!      │    ▲  (services' ports, grants)                                             │
+//!      └► led ports ─► clusters, load assignments ───────────────► resources ◄───────┴── what each Gateway needs
+//!              ▲  (services, pods, slices)
+//!              └─ what waits at the door
 //!                              statuses ◄─ everything that was judged on the way
 //! ```
 //!

@@ -210,8 +210,7 @@ impl OwnerThread {
     fn let_in(&mut self, began: Instant) -> bool {
         let awaited = self.door.newly_awaited();
         if !awaited.is_empty() {
-            let applied = self.pipeline.await_ports(&awaited);
-            self.door.back(applied.backings);
+            self.door.back(self.pipeline.await_ports(&awaited));
         }
         let let_in = self.door.ready(Instant::now());
         // Ahead of the epoch: the sources read while it runs.

@@ -60,9 +60,12 @@ impl Pipeline {
         Self { graph: builder.build(), outputs, inputs, world: World::new(), troubled: Troubled::new(), epochs: 0 }
     }
 
-    /// Derives endpoints where changes lead that wait at the door, in an epoch of its own; nothing that is served changes by it.
-    pub fn await_ports(&mut self, ports: &[(PortRef, bool)]) -> Applied {
-        self.epoch(&[], ports)
+    /// Derives endpoints where changes lead that wait at the door, in an epoch of its own. Whether there are any is all that changes
+    /// by it: what is served is led to by a route that was let in.
+    pub fn await_ports(&mut self, ports: &[(PortRef, bool)]) -> Vec<Backing> {
+        let Applied { changed, judged, backings, .. } = self.epoch(&[], ports);
+        debug_assert!(changed.is_empty() && !judged, "{changed:?}");
+        backings
     }
 
     /// Lets the events in as one epoch.

@@ -6,9 +6,12 @@
 use crate::{
     app::pipeline::Pipeline,
     model::{EndpointSlice, Kind, Labels, ObjectKey, ObjectRef, Pod, Protocol, Service, ServicePort, ServiceType},
-    translate::endpoints::{
-        judge::{self, NotEndpoint},
-        usable_ports,
+    translate::{
+        endpoints::{
+            judge::{self, NotEndpoint},
+            usable_ports,
+        },
+        keys::ClusterKey,
     },
 };
 
@@ -23,7 +26,7 @@ pub(super) fn pod(out: &mut String, pipeline: &Pipeline, key: &ObjectKey, pod: &
     let selecting = services.filter(|(_, service)| judge::selects(service, pod) != Err(NotEndpoint::NotSelected));
     let entries = selecting.flat_map(|(service_key, service)| {
         let verdicts: Vec<String> = usable_ports(service_key, service)
-            .map(|(cluster, port)| verdict(&cluster, of_pod(service, port, pod)))
+            .map(|(cluster, port)| verdict(pipeline, &cluster, of_pod(service, port, pod)))
             .collect();
         match verdicts.is_empty() {
             true => vec![format!("Service {service_key}: none of its ports can be routed to")],
@@ -48,7 +51,8 @@ pub(super) fn service(out: &mut String, pipeline: &Pipeline, key: &ObjectKey, se
     let clusters = usable_ports(key, service).map(|(cluster, port)| {
         let pods = endpoints_of_pods(pipeline, key, service, port);
         let slices = endpoints_of_slices(pipeline, key, port);
-        format!("{cluster}: {pods} endpoints from pods, {slices} from EndpointSlices")
+        let unled = unless_led(pipeline, &cluster);
+        format!("{cluster}: {pods} endpoints from pods, {slices} from EndpointSlices{unled}")
     });
     lines::unavailable(out, service.unavailable.as_ref());
     let none = match &service.kind {
@@ -100,20 +104,29 @@ pub(super) fn slice(out: &mut String, pipeline: &Pipeline, key: &ObjectKey, slic
     };
     let entries =
         usable_ports(&service_key, &service).flat_map(|(cluster, port)| match judge::slice_port(port, slice) {
-            Err(reason) => vec![verdict(&cluster, Err(reason))],
+            Err(reason) => vec![verdict(pipeline, &cluster, Err(reason))],
             Ok(number) => slice
                 .endpoints
                 .iter()
-                .map(|entry| verdict(&cluster, judge::slice_address(entry).map(|ip| format!("{ip} port {number}"))))
+                .map(|entry| judge::slice_address(entry).map(|ip| format!("{ip} port {number}")))
+                .map(|endpoint| verdict(pipeline, &cluster, endpoint))
                 .collect(),
         });
     list(out, "what its entries are", &format!("Service {service_key} has no port that can be routed to"), entries);
 }
 
-fn verdict(cluster: &impl std::fmt::Display, endpoint: Result<String, NotEndpoint>) -> String {
+fn verdict(pipeline: &Pipeline, cluster: &ClusterKey, endpoint: Result<String, NotEndpoint>) -> String {
     match endpoint {
-        Ok(address) => format!("{cluster}: endpoint at {address}"),
+        Ok(address) => format!("{cluster}: endpoint at {address}{}", unless_led(pipeline, cluster)),
         Err(reason) => format!("{cluster}: no endpoint, because {reason}"),
+    }
+}
+
+/// What is said of a cluster that is not made, since nobody would use it.
+fn unless_led(pipeline: &Pipeline, cluster: &ClusterKey) -> &'static str {
+    match pipeline.graph.get(pipeline.outputs.assignments, cluster) {
+        Some(_) => "",
+        None => ", once a route of a Gateway of syncgate's leads there; no Envoy is told of it until then",
     }
 }
 

@@ -77,7 +77,7 @@ kind: Service
 metadata: {name: shop, namespace: demo}
 spec:
   selector: {app: shop}
-  ports: [{name: http, port: 80, targetPort: web}, {name: dns, port: 53, protocol: UDP}]
+  ports: [{name: http, port: 80, targetPort: web}, {name: metrics, port: 9090}, {name: dns, port: 53, protocol: UDP}]
 ---
 apiVersion: v1
 kind: Service
@@ -149,7 +149,7 @@ fn says(world: &Offline, kind: Kind, name: &str, expected: &[&str]) {
 #[test]
 fn explained_pods_say_of_which_services_they_are_endpoints_and_why_not() {
     let world = world();
-    says(&world, Kind::Pod, "demo/good", &["service/demo/shop/80/http: endpoint at 10.0.0.1 port 3000"]);
+    says(&world, Kind::Pod, "demo/good", &["service/demo/shop/80/http: endpoint at 10.0.0.1 port 3000\n"]);
     says(&world, Kind::Pod, "demo/slow", &["service/demo/shop/80/http: no endpoint, because it is not ready"]);
     let no_port = "service/demo/shop/80/http: no endpoint, because the pod has no TCP port named web";
     says(&world, Kind::Pod, "demo/nameless", &[no_port]);
@@ -160,7 +160,7 @@ fn explained_pods_say_of_which_services_they_are_endpoints_and_why_not() {
 fn explained_services_count_their_endpoints_and_name_who_refers_to_them() {
     let world = world();
     let expected = [
-        "service/demo/shop/80/http: 1 endpoints from pods, 0 from EndpointSlices",
+        "service/demo/shop/80/http: 1 endpoints from pods, 0 from EndpointSlices\n",
         "no cluster for port 53: UDP does not carry HTTP",
         "Pod demo/slow: no endpoint, because it is not ready",
         "Pod demo/nameless: no endpoint, because the pod has no TCP port named web",
@@ -170,6 +170,17 @@ fn explained_services_count_their_endpoints_and_name_who_refers_to_them() {
     says(&world, Kind::Service, "demo/shop", &expected);
     let expected = ["service/far/far/80/http: 0 endpoints from pods, 1 from EndpointSlices", "it has no selector"];
     says(&world, Kind::Service, "far/far", &expected);
+}
+
+/// Of such a port nothing is derived, and what is explained is what is done.
+#[test]
+fn explained_ports_that_no_route_leads_to_are_said_to_have_no_effect() {
+    let (world, unled) =
+        (world(), ", once a route of a Gateway of syncgate's leads there; no Envoy is told of it until then\n");
+    let expected = format!("service/demo/shop/9090/http: 2 endpoints from pods, 0 from EndpointSlices{unled}");
+    says(&world, Kind::Service, "demo/shop", &[&expected]);
+    let expected = format!("service/demo/shop/9090/http: endpoint at 10.0.0.1 port 9090{unled}");
+    says(&world, Kind::Pod, "demo/good", &[&expected]);
 }
 
 #[test]
