@@ -42,7 +42,7 @@ pub use message::{Ask, Body, Request, Response, Variant};
 pub use node::NodeInfo;
 pub use request::decode;
 pub use serve::{Guard, serve};
-pub use session::{Answer, Doubts, Holding, Limits, Progress, Refusal, Session, State, TooManyNames};
+pub use session::{Answer, Doubts, Holding, Limits, Past, Progress, Refusal, Session, State, TooManyNames};
 pub use stream::Settings;
 pub use tls::{Tls, TlsError, TlsFiles};
 pub use token::{Asked, Authority, IssuerKeys, Review, TokenSettings, Tokens};

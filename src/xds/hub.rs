@@ -11,6 +11,7 @@ pub(super) mod census;
 mod clients;
 mod doubts;
 mod graves;
+mod history;
 mod origins;
 
 use std::collections::{BTreeMap, HashMap};
@@ -28,9 +29,10 @@ pub(super) use self::clients::Introduction;
 pub use self::clients::{ClientView, Marks, Which};
 use self::doubts::DoubtBook;
 use self::graves::{Graves, Tombstone};
+use self::history::History;
 use self::origins::Origins;
 pub use self::origins::TraceBack;
-use super::session::{Doubts, Holding, Progress, Refusal};
+use super::session::{Doubts, Holding, Past, Progress, Refusal};
 use crate::metrics;
 use crate::readiness::Readiness;
 use crate::resource::ResourceType;
@@ -59,6 +61,8 @@ struct State {
     world: World,
     channels: HashMap<ArcStr, watch::Sender<Published>>,
     graves: Graves,
+    /// What went lately.
+    history: History,
     clients: BTreeMap<u64, Arc<Client>>,
     /// What earlier streams left unknown (rules 16 and 25).
     doubts: DoubtBook,
@@ -182,9 +186,10 @@ impl Hub {
         let updates = channel.subscribe();
         let stream = self.streams.fetch_add(1, Ordering::Relaxed) + 1;
         let doubts = state.doubts.take(&client.name, now);
+        let past = state.history.of(&client.name.gateway);
         let client = Arc::new(Client::new(stream, client, now));
         state.clients.insert(stream, client.clone());
-        Ok(Seat { hub: self.clone(), stream, updates: Some(updates), client, doubts })
+        Ok(Seat { hub: self.clone(), stream, updates: Some(updates), client, doubts, past })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -195,7 +200,11 @@ impl Hub {
 impl State {
     fn change(&mut self, gateway: &ArcStr, before: Option<Arc<Snapshot>>, cause: Option<Cause>) {
         match (self.world.get(gateway), before) {
-            (Some(_), _) => self.graves.remove(gateway),
+            (Some(present), before) => {
+                let before = before.or_else(|| self.graves.last(gateway));
+                before.iter().for_each(|before| self.history.note(gateway, before, &present, now()));
+                self.graves.remove(gateway);
+            }
             (None, Some(last)) => {
                 self.graves.bury(gateway.clone(), Tombstone { last, ends: now() + Hub::TOMBSTONE });
             }
@@ -207,6 +216,7 @@ impl State {
     /// Ends the tombstones whose time has come, and forgets clients that stay away.
     fn expire(&mut self, now: Instant) {
         self.doubts.expire(now);
+        self.history.expire(now);
         while let Some(gateway) = self.graves.expire(now) {
             self.tell(&gateway, None);
         }
@@ -239,6 +249,7 @@ pub(super) struct Seat {
     updates: Option<watch::Receiver<Published>>,
     pub(super) client: Arc<Client>,
     doubts: Doubts,
+    past: Arc<Past>,
 }
 
 impl Seat {
@@ -260,6 +271,11 @@ impl Seat {
     /// What the client's earlier streams left unknown.
     pub(super) fn take_doubts(&mut self) -> Doubts {
         std::mem::take(&mut self.doubts)
+    }
+
+    /// What the Gateway had before the client came.
+    pub(super) fn past(&self) -> Arc<Past> {
+        self.past.clone()
     }
 
     /// What is published now.

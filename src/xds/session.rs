@@ -18,6 +18,7 @@ mod departed;
 mod making;
 mod mutant;
 mod order;
+mod past;
 mod resume;
 mod retirement;
 mod subscription;
@@ -32,6 +33,7 @@ use arcstr::ArcStr;
 use self::departed::Departed;
 use self::making::Making;
 use self::mutant::Mutant;
+pub use self::past::Past;
 use self::retirement::Retirement;
 use self::type_state::TypeState;
 pub use self::type_state::{Holding, Refusal, State};
@@ -131,6 +133,8 @@ pub struct Session {
     generation: u64,
     /// What earlier streams left unknown, of types that the client has not asked for yet.
     doubts: Doubts,
+    /// What the Gateway had before, and when this session began, until the client asks for clusters.
+    past: Option<(Arc<Past>, Arc<Snapshot>)>,
     /// The types that it has asked for.
     types: PerType<TypeState>,
     /// Counts names in requests.
@@ -165,6 +169,7 @@ impl Session {
             snapshot: snapshot.clone(),
             generation: 1,
             doubts: if mutant::is(Mutant::ForgetsDoubts) { Doubts::new() } else { doubts },
+            past: None,
             types: PerType::default(),
             said: 0,
             making: Making::default(),
@@ -175,6 +180,14 @@ impl Session {
             responses: VecDeque::new(),
             answers: Vec::new(),
         }
+    }
+
+    /// Tells what the client's Gateway had lately, of which a state-of-the-world client may hold what it does not say.
+    #[must_use]
+    pub fn remembering(mut self, past: Arc<Past>) -> Session {
+        let is_needed = self.variant == Variant::StateOfTheWorld && !mutant::is(Mutant::ForgetsThePast);
+        self.past = is_needed.then(|| (past, self.snapshot.clone()));
+        self
     }
 
     /// The variant that this session speaks.
@@ -220,8 +233,16 @@ impl Session {
     fn open(&mut self, kind: ResourceType, ask: Ask, now: Instant) {
         let target = self.snapshot.set(kind).clone();
         let doubts = self.doubts.remove(&kind).unwrap_or_default();
+        let gone = self.gone_meanwhile(kind, &ask, &doubts, now);
         let open = || TypeState::open(kind, self.variant, target, &doubts, ask);
-        let resumes = self.types.get_or_insert_with(kind, open).resumes;
+        let state = self.types.get_or_insert_with(kind, open);
+        let resumes = state.resumes;
+        for gone in &gone {
+            if state.wants(&gone.cluster.name) {
+                state.may_hold(&gone.cluster);
+                self.departed.recall(gone);
+            }
+        }
         // Of a client that held nothing and has no routes yet, no route can name a cluster too early.
         if kind == ResourceType::Cluster && (resumes || self.has_routing()) {
             self.announce_clusters(now);

@@ -55,6 +55,11 @@ impl Graves {
         self.graves.get(gateway).map(Option::as_ref)
     }
 
+    /// What a deleted Gateway's clients still have.
+    pub(super) fn last(&self, gateway: &ArcStr) -> Option<Arc<Snapshot>> {
+        self.get(gateway).flatten().map(|tombstone| tombstone.last.clone())
+    }
+
     /// Ends a tombstone whose time has come, if there is one, and says whose.
     pub(super) fn expire(&mut self, now: Instant) -> Option<ArcStr> {
         if self.ends.first().is_none_or(|(ends, _)| *ends > now) {

@@ -302,3 +302,22 @@ async fn refusals_of_a_fleet_are_traced_back_once() {
     let marks = clients[0].marks.get(ResourceType::Cluster).expect("asked for");
     assert_eq!((marks.nacks, marks.blamed[0].as_str()), (101, "object of 99"));
 }
+
+/// `gone_is_gone`: a client that resumes is told what went lately, and nothing of it stays.
+#[tokio::test(start_paused = true)]
+async fn gone_is_gone_what_a_gateway_had_is_remembered_for_a_minute() {
+    let (hub, mut world) = (hub(), World::new());
+    publish(&hub, &mut world, &["ns/one", "ns/two"], "1");
+    publish(&hub, &mut world, &["ns/one"], "2");
+    let has_past = |gateway: &str| !join(&hub, gateway).expect("known").past().is_empty();
+    assert_eq!(["ns/one", "ns/two"].map(has_past), [true, false], "its own, and what changed");
+    // A Gateway that was deleted by mistake comes back: its clients had what it had.
+    delete(&hub, &mut world, "ns/two");
+    publish(&hub, &mut world, &["ns/two"], "2");
+    assert!(has_past("ns/two"));
+    tokio::time::sleep(Past::MAX_AGE - Duration::from_millis(1)).await;
+    assert_eq!(["ns/one", "ns/two"].map(has_past), [true, true]);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(["ns/one", "ns/two"].map(has_past), [false, false]);
+    assert!(hub.state().history.is_empty());
+}

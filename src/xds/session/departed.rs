@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use arcstr::ArcStr;
 
+use super::past::Gone;
 use super::type_state::TypeState;
 use crate::resource::{Resource, ResourceType};
 use crate::snapshot::Snapshot;
@@ -33,6 +34,18 @@ impl Departed {
                 self.assignments.insert(assignment.name.clone(), (name.clone(), assignment.clone()));
             }
         }
+    }
+
+    /// Keeps what went with a cluster while the client was away.
+    pub(super) fn recall(&mut self, gone: &Gone) {
+        for assignment in &gone.assignments {
+            self.assignments.insert(assignment.name.clone(), (gone.cluster.name.clone(), assignment.clone()));
+        }
+    }
+
+    /// What this load assignment was.
+    pub(super) fn get(&self, name: &str) -> Option<&Arc<Resource>> {
+        self.assignments.get(name).map(|(_, assignment)| assignment)
     }
 
     /// Forgets what is back, or whose cluster the client has not any more.

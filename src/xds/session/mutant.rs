@@ -34,6 +34,8 @@ pub(super) enum Mutant {
     HeldAssignmentsBelieved,
     /// What earlier streams left unknown is forgotten.
     ForgetsDoubts,
+    /// A state-of-the-world client that resumes is believed to hold no cluster that is gone.
+    ForgetsThePast,
 }
 
 #[cfg(test)]
@@ -52,7 +54,7 @@ mod chosen {
     use super::Mutant;
 
     impl Mutant {
-        pub(in crate::xds::session) const ALL: [Mutant; 15] = [
+        pub(in crate::xds::session) const ALL: [Mutant; 16] = [
             Mutant::AcksAtSend,
             Mutant::AnyNonceAnswers,
             Mutant::RefusedIsKnown,
@@ -68,6 +70,7 @@ mod chosen {
             Mutant::LeaksVanished,
             Mutant::HeldAssignmentsBelieved,
             Mutant::ForgetsDoubts,
+            Mutant::ForgetsThePast,
         ];
     }
 

@@ -187,7 +187,7 @@ impl Session {
         let Some(assignments) = self.types.get_mut(ResourceType::ClusterLoadAssignment) else { return };
         let again = if mutant::is(Mutant::AssignmentsNotAgain) { &[] } else { clusters };
         for name in again.iter().flat_map(|cluster| cluster.refs_of(ResourceType::ClusterLoadAssignment)) {
-            assignments.resend(name);
+            assignments.resend(name, self.departed.get(name));
         }
     }
 
@@ -264,8 +264,10 @@ impl Session {
     pub(super) fn routing(&self) -> Routing {
         let generation = self.retirement.generation().unwrap_or(self.generation);
         let leading = || LEADING.iter().filter_map(|kind| self.types.get(*kind));
+        // A client that resumes has routes that it has not told of yet.
+        let is_told = self.has_routing() || !self.is(ResourceType::Cluster, |state| state.resumes);
         Routing {
-            has_reached: leading().all(|state| state.has_reached(generation)),
+            has_reached: is_told && leading().all(|state| state.has_reached(generation)),
             // A listener that is acknowledged may wait for routes that it asked for: the old one is in use.
             is_held_back: leading().any(TypeState::has_unsent_upserts),
             is_refused: leading().any(TypeState::is_refused),

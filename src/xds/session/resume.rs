@@ -4,12 +4,16 @@
 //! exactly this, and if no earlier NACK casts doubt on it (rules 16, 18, 20 and 25).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
 
 use arcstr::ArcStr;
 
+use super::Session;
 use super::mutant::{self, Mutant};
+use super::past::Gone;
 use super::type_state::{Held, Todo, TypeState, Why};
-use crate::resource::ResourceType;
+use crate::resource::{Resource, ResourceType};
 use crate::snapshot::ResourceSet;
 use crate::xds::message::{Ask, Variant};
 
@@ -24,6 +28,33 @@ enum Resume {
     Other,
     /// Delta: the client holds these names in these versions.
     Holds(BTreeMap<String, String>),
+}
+
+impl Session {
+    /// Clusters that a client may hold that asks for clusters now and does not say which it has, and that are gone.
+    pub(super) fn gone_meanwhile(
+        &mut self,
+        kind: ResourceType,
+        ask: &Ask,
+        doubts: &BTreeSet<ArcStr>,
+        now: Instant,
+    ) -> Vec<Gone> {
+        let (Some((past, joined)), Ask::StateOfTheWorld { version, .. }) =
+            (self.past.take_if(|_| kind == ResourceType::Cluster), ask)
+        else {
+            return Vec::new();
+        };
+        let clusters = self.snapshot.set(kind);
+        let holds_nothing = version.is_empty();
+        if doubts.is_empty() && (holds_nothing || clusters.version().to_string() == *version) {
+            return Vec::new();
+        }
+        let mut past = Arc::unwrap_or_clone(past);
+        past.note(&joined, &self.snapshot, now);
+        // Of a response that it refused, the client may hold what its version does not say.
+        let version = if doubts.is_empty() { version } else { "" };
+        past.gone_since(version, clusters).into_values().collect()
+    }
 }
 
 impl TypeState {
@@ -124,6 +155,11 @@ impl TypeState {
                 Some(_) => Some(Todo::unknown(Why::Changed)),
             },
         }
+    }
+
+    /// The client may have this, which is gone: it stays, until it is removed in its turn.
+    pub(super) fn may_hold(&mut self, gone: &Arc<Resource>) {
+        self.put(gone.name.clone(), Todo { why: Why::Changed, held: Held::maybe(gone.clone()) });
     }
 
     fn is_always_sent(&self) -> bool {

@@ -74,7 +74,7 @@ fn resource(text: &str) -> Resource {
     }
 }
 
-fn snapshot(text: &str) -> Arc<Snapshot> {
+pub(super) fn snapshot(text: &str) -> Arc<Snapshot> {
     let gateway = ArcStr::from("ns/gw");
     let puts = text
         .split_whitespace()
@@ -136,6 +136,17 @@ impl Client {
             names: Default::default(),
             received: vec![],
         }
+    }
+
+    /// A state-of-the-world client of a Gateway that had these worlds, one after the other.
+    fn after_all(worlds: &[&str]) -> Client {
+        let mut client = Client::new(Variant::StateOfTheWorld, worlds[worlds.len() - 1]);
+        let mut past = Past::default();
+        for pair in worlds.windows(2) {
+            past.note(&snapshot(pair[0]), &snapshot(pair[1]), client.now);
+        }
+        client.session = client.session.remembering(Arc::new(past));
+        client
     }
 
     /// A client that has subscribed to everything that `WORLD`-like snapshots hold, and acknowledged it.

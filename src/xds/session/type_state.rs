@@ -58,6 +58,11 @@ impl Held {
         Held { last, known: true }
     }
 
+    /// This of an earlier stream, or nothing.
+    pub(super) fn maybe(last: Arc<Resource>) -> Held {
+        Held { last: Some(last), known: false }
+    }
+
     /// Something of an earlier stream, or nothing.
     fn is_unheard_of(&self) -> bool {
         !self.known && self.last.is_none()

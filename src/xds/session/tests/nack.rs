@@ -145,3 +145,13 @@ fn a_client_that_refuses_one_type_goes_on_with_the_others() {
         assert_eq!(client.nack("CDS"), "RDS web=2");
     }
 }
+
+/// What had gone was refused with the rest of the set: without it that is another set, whenever the refusal comes.
+#[test]
+fn rule_25_a_set_is_tried_again_without_what_went_meanwhile() {
+    let mut client = Client::after_all(&["c:a=1 l:web=1", "c:b=1 l:web=1"]);
+    assert_eq!(client.reconnect("CDS", "", "a=1"), "CDS a=1 b=1");
+    assert_eq!(client.reconnect("LDS", "", "web=1"), "");
+    assert_eq!(client.after(2_000), "", "a can go, behind the answer");
+    assert_eq!(client.nack("CDS"), "CDS b=1");
+}

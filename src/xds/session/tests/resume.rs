@@ -164,6 +164,43 @@ fn rule_27_vanished_clusters_linger_after_routes_that_are_resumed_later() {
     assert_eq!(client.after(1), "CDS -b");
 }
 
+/// In state of the world a client does not say which clusters it holds.
+#[test]
+fn rule_27_clusters_that_went_while_the_client_was_away_linger_in_a_set_of_old_and_new() {
+    let worlds = [WORLD, "c:b=1 e:b=1 l:web=1>web r:web=1>b"];
+    let mut client = Client::after_all(&worlds);
+    assert_eq!(client.reconnect("CDS", "", "a=1"), "CDS a=1 b=1");
+    assert_eq!(client.reconnect("EDS", "a", "a=1"), "EDS a=1", "as it was");
+    client.reconnect("LDS", "", "web=1");
+    assert_eq!(client.reconnect("RDS", "web", "web=1"), "", "it waits for b");
+    client.ack("EDS");
+    assert_eq!(client.subscribe("EDS", "a b"), "EDS b=1");
+    client.ack("EDS");
+    assert_eq!(client.ack("CDS"), "RDS web=1");
+    assert_eq!(client.after(2_000), "");
+    client.ack("RDS");
+    assert_eq!(client.after(999), "");
+    assert_eq!(client.after(1), "CDS b=1");
+    client.ack("CDS");
+    assert_eq!(client.after(60_000), "");
+}
+
+#[test]
+fn rule_27_only_what_a_client_may_hold_lingers_while_it_was_away() {
+    let worlds = ["c:a=1 e:a=1", "c:b=1 e:b=1", "c:b=2 e:b=1"];
+    let resume = |held: &str| Client::after_all(&worlds).reconnect("CDS", "", held);
+    assert_eq!(resume("b=1"), "CDS b=2", "it has been told that a is gone");
+    assert_eq!(resume("b=2"), "", "it has what there is");
+    assert_eq!(Client::after_all(&worlds).subscribe("CDS", ""), "CDS b=2", "it is new");
+    assert_eq!(resume("a=1 b=1"), "CDS a=1 b=2", "it was between the two");
+    let named = Client::after_all(&worlds).reconnect("CDS", "b", "b=0");
+    assert_eq!(named, "CDS b=2", "it does not want the other");
+    // What goes between the stream's beginning and its first request for clusters is not known from before.
+    let mut client = Client::after_all(&worlds[..2]);
+    client.snapshot("c:d=1");
+    assert_eq!(client.reconnect("CDS", "", "b=1"), "CDS b=1 d=1");
+}
+
 /// What the first response of a stream held may be in use already: it stays until the routes have left it.
 #[test]
 fn rule_27_a_response_that_is_given_up_takes_nothing_away() {

@@ -21,8 +21,8 @@ impl TypeState {
         self.nonce == nonce
     }
 
-    /// Has a name sent again that the client waits for, if it wants it and there is or was anything to send.
-    pub(in crate::xds::session) fn resend(&mut self, name: &ArcStr) {
+    /// Has a name sent again that the client waits for, if it wants it and there is or `was` anything to send.
+    pub(in crate::xds::session) fn resend(&mut self, name: &ArcStr, was: Option<&Arc<Resource>>) {
         if !self.wants(name) {
             return;
         }
@@ -33,19 +33,26 @@ impl TypeState {
                 todo.held.known = false;
             }),
             None => {
-                let last = self.target.get(name).cloned();
+                let last = self.target.get(name).or(was).cloned();
                 self.put(name.clone(), Todo { why: Why::Again, held: Held { last, known: false } });
             }
         }
     }
 
-    /// Of these, which are gone, those that are asked for are answered with what they were.
+    /// Of these, which are gone, those that are asked for are answered with what they were. A client that resumes and cannot
+    /// be told that one is gone may be about to warm its cluster.
     pub(in crate::xds::session) fn recall<'a>(&mut self, gone: impl Iterator<Item = &'a Arc<Resource>>) {
-        if self.todo.count(Why::Asked, false) == 0 {
+        if self.todo.count(Why::Asked, false) == 0 && (self.can_remove() || self.todo.gone().is_empty()) {
             return;
         }
+        let can_remove = self.can_remove();
+        let waits = |todo: &Todo| match todo.why {
+            Why::Asked => true,
+            Why::Changed => !can_remove && todo.held.is_unheard_of(),
+            Why::Again | Why::Refused => false,
+        };
         for last in gone.filter(|last| !self.target.contains(&last.name)) {
-            if self.todo.get(&last.name).is_some_and(|todo| todo.why == Why::Asked) {
+            if self.todo.get(&last.name).is_some_and(waits) {
                 let held = Held { last: Some(last.clone()), known: false };
                 self.todo.change(&last.name, |todo| *todo = Todo { why: Why::Again, held });
             }
@@ -182,8 +189,11 @@ impl TypeState {
         self.cuts_given_up = 0;
         // Also what is gone may have been sent, to a client that had asked for it.
         let is_old = |sent: &Sent| !Held::known(sent.now.clone()).is(self.target.get(&sent.name));
-        let has_changed =
-            self.changes != sent.changes || sent.sent.iter().any(is_old) || mutant::is(Mutant::RefusedIsSentAgain);
+        let is_another_set = self.sends_full_sets() && self.releases != sent.releases;
+        let has_changed = is_another_set
+            || self.changes != sent.changes
+            || sent.sent.iter().any(is_old)
+            || mutant::is(Mutant::RefusedIsSentAgain);
         let why = if has_changed { Why::Changed } else { Why::Refused };
         self.mark_unknown(&sent, why);
         let names = sent.sent.iter().map(|sent| sent.name.clone()).collect();

@@ -14,7 +14,7 @@ use super::world::{Mix, World};
 use crate::resource::{Ref, Resource, ResourceType};
 use crate::snapshot::ResourceSet;
 use crate::xds::message::{Request, Response, Variant};
-use crate::xds::session::{Doubts, Limits, Session};
+use crate::xds::session::{Doubts, Limits, Past, Session};
 
 /// The longest that everything may take to become quiet when nothing happens any more, if no response is cut.
 const QUIET: Duration = Duration::from_secs(120);
@@ -26,12 +26,22 @@ pub(super) enum Step {
     Wait(u64),
     /// Time passes until nothing is to be said, ten seconds at most.
     Settle,
-    /// The stream is lost, and there is another one after so many milliseconds: to the process that had the first
-    /// stream, which remembers what was left unknown, or to one that does not.
+    /// The stream is lost, and there is another one after so many milliseconds.
     Lose {
         away: u64,
-        home: bool,
+        to: Process,
     },
+}
+
+/// Where a stream goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Process {
+    /// The process that had the first stream: it remembers what earlier ones left unknown, and what was published.
+    Home,
+    /// Another one, which remembers what was published.
+    Replica,
+    /// One that has just begun.
+    New,
 }
 
 /// See the module.
@@ -124,7 +134,15 @@ impl Step {
             10..14 => Step::Wait(random.below(400)),
             14..16 => Step::Wait(random.below(7_000)),
             16..18 => Step::Settle,
-            _ => Step::Lose { away: random.below(2) * random.below(1_000), home: !random.one_in(3) },
+            _ => {
+                let away = random.below(2) * random.below(1_000);
+                let to = match random.below(6) {
+                    0 => Process::New,
+                    1 => Process::Replica,
+                    _ => Process::Home,
+                };
+                Step::Lose { away, to }
+            }
         }
     }
 }
@@ -138,12 +156,13 @@ struct Play<'h> {
     envoy: Envoy,
     /// None while there is no stream.
     session: Option<Session>,
-    /// When there is a stream again, and whether at the process of the first one.
-    again: Option<(Instant, bool)>,
-    /// Whether the stream is, or was last, at the process of the first one.
-    home: bool,
+    /// When there is a stream again, and where.
+    again: Option<(Instant, Process)>,
+    /// Where the stream is, or was last.
+    at: Process,
     /// What streams to that process left unknown.
     doubts: Doubts,
+    past: Past,
     up: Wire<Request>,
     down: Wire<Response>,
     streams: u64,
@@ -164,8 +183,9 @@ impl<'h> Play<'h> {
             envoy: Envoy::new(history.variant, history.habits),
             session: None,
             again: None,
-            home: true,
+            at: Process::Home,
             doubts: Doubts::new(),
+            past: Past::default(),
             up: Wire::new(history.lag),
             down: Wire::new(history.lag),
             streams: 0,
@@ -184,7 +204,7 @@ impl<'h> Play<'h> {
     fn all(&mut self) -> Result<(), String> {
         let first = self.current.clone();
         self.say(|| format!("publish {}", first.world));
-        self.connect(true);
+        self.connect(Process::Home);
         self.settle(Duration::from_secs(10))?;
         let history = self.history;
         for step in &history.steps {
@@ -194,7 +214,7 @@ impl<'h> Play<'h> {
                 Step::Settle => {
                     self.settle(Duration::from_secs(10))?;
                 }
-                Step::Lose { away, home } => self.lose(Duration::from_millis(*away), *home),
+                Step::Lose { away, to } => self.lose(Duration::from_millis(*away), *to),
             }
             self.check()?;
         }
@@ -217,6 +237,7 @@ impl<'h> Play<'h> {
 
     fn publish(&mut self, next: &Rc<Published>) -> Result<(), String> {
         self.say(|| format!("publish {}", next.world));
+        self.past.note(&self.current.snapshot, &next.snapshot, self.now);
         self.current = next.clone();
         self.watch.published(next);
         if let Some(session) = &mut self.session {
@@ -225,31 +246,34 @@ impl<'h> Play<'h> {
         self.collect()
     }
 
-    fn lose(&mut self, away: Duration, home: bool) {
+    fn lose(&mut self, away: Duration, to: Process) {
         self.say(|| format!("the stream is lost for {} ms", away.as_millis()));
-        if let Some(session) = self.session.take().filter(|_| self.home) {
+        if let Some(session) = self.session.take().filter(|_| self.at == Process::Home) {
             for (kind, names) in session.doubts() {
                 self.doubts.entry(kind).or_default().extend(names);
             }
         }
-        self.again = Some((self.now + away, home));
+        self.again = Some((self.now + away, to));
         self.up.cut();
         self.down.cut();
         self.envoy.lose();
     }
 
-    fn connect(&mut self, home: bool) {
-        let doubts = if home { std::mem::take(&mut self.doubts) } else { Doubts::new() };
-        self.say(|| format!("connects {}: {doubts:?}", if home { "again" } else { "to another process" }));
+    fn connect(&mut self, to: Process) {
+        let is_home = to == Process::Home;
+        let doubts = if is_home { std::mem::take(&mut self.doubts) } else { Doubts::new() };
+        let past = if to == Process::New { Past::default() } else { self.past.clone() };
+        self.say(|| format!("connects to {to:?}: {doubts:?}"));
         if self.streams > 0 {
-            self.note_losses(home && self.home);
+            self.note_losses(is_home && self.at == Process::Home);
         }
-        (self.home, self.again) = (home, None);
+        (self.at, self.again) = (to, None);
         self.streams += 1;
         self.connected = self.now;
         let prefix = self.streams.to_string();
         let snapshot = &self.current.snapshot;
-        self.session = Some(Session::new(self.history.variant, prefix, snapshot, self.history.limits, doubts));
+        let session = Session::new(self.history.variant, prefix, snapshot, self.history.limits, doubts);
+        self.session = Some(session.remembering(Arc::new(past)));
         self.watch.connected();
         let requests = self.envoy.connect();
         self.send(requests);
@@ -283,10 +307,11 @@ impl<'h> Play<'h> {
         }
     }
 
-    /// A first request in state of the world does not say which clusters and listeners the client holds. Those that are
-    /// gone by now are taken away before the routes that may still lead to them.
+    /// A first request in state of the world does not say which clusters and listeners the client holds. A process that did
+    /// not see them go takes them away before the routes that may still lead to them.
     fn note_unsaid(&mut self, request: &Request) {
-        if self.history.variant == Variant::StateOfTheWorld && request.nonce.is_empty() {
+        let is_unsaid = self.history.variant == Variant::StateOfTheWorld && request.nonce.is_empty();
+        if is_unsaid && (self.at == Process::New || request.kind == ResourceType::Listener) {
             let there = self.current.snapshot.set(request.kind);
             let held = self.envoy.holdings.held(request.kind);
             let gone = held.iter().filter(|resource| !there.contains(&resource.name));
@@ -333,8 +358,8 @@ impl<'h> Play<'h> {
 
     fn advance(&mut self, to: Instant) -> Result<(), String> {
         self.now = self.now.max(to);
-        if let Some((_, home)) = self.again.filter(|(at, _)| *at <= self.now) {
-            self.connect(home);
+        if let Some((_, to)) = self.again.filter(|(at, _)| *at <= self.now) {
+            self.connect(to);
         }
         while let Some(request) = self.up.take(self.now) {
             self.say(|| format!("      ← {}", super::log::request(&request)));
