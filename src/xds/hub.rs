@@ -27,7 +27,7 @@ use self::census::Census;
 use self::clients::Client;
 pub(super) use self::clients::Introduction;
 pub use self::clients::{ClientView, Marks, Which};
-use self::doubts::DoubtBook;
+use self::doubts::{DoubtBook, Left};
 use self::graves::{Graves, Tombstone};
 use self::history::History;
 use self::origins::Origins;
@@ -120,12 +120,13 @@ impl Hub {
         metrics::published(world.len(), changed.len());
         let cause = arrived.map(|arrived| Cause { arrived, published: Instant::now() });
         let mut state = self.state();
-        state.expire(now());
+        let forgotten = state.expire(now());
         let before = std::mem::replace(&mut state.world, world);
         for gateway in changed {
             state.change(gateway, before.get(gateway), cause);
         }
         drop(state);
+        drop((before, forgotten));
         self.complete.send_replace(true);
     }
 
@@ -177,18 +178,22 @@ impl Hub {
     pub(super) fn join(self: &Arc<Hub>, client: Introduction, now: Instant) -> Result<Seat, Status> {
         let gateway = client.name.gateway.clone();
         let mut state = self.state();
-        state.expire(now);
+        let forgotten = state.expire(now);
         let Some(published) = state.published(&gateway) else {
+            drop(state);
             metrics::stream_unserved("unknown_gateway");
             return Err(Status::unavailable(format!("there is no Gateway {gateway}")));
         };
         let channel = state.channels.entry(gateway).or_insert_with(|| watch::Sender::new(published));
         let updates = channel.subscribe();
         let stream = self.streams.fetch_add(1, Ordering::Relaxed) + 1;
-        let doubts = state.doubts.take(&client.name, now);
+        let left = state.doubts.take(&client.name);
         let past = state.history.of(&client.name.gateway);
         let client = Arc::new(Client::new(stream, client, now));
         state.clients.insert(stream, client.clone());
+        drop(state);
+        drop(forgotten);
+        let doubts = doubts::merged(left);
         Ok(Seat { hub: self.clone(), stream, updates: Some(updates), client, doubts, past })
     }
 
@@ -213,13 +218,15 @@ impl State {
         self.tell(gateway, cause);
     }
 
-    /// Ends the tombstones whose time has come, and forgets clients that stay away.
-    fn expire(&mut self, now: Instant) {
-        self.doubts.expire(now);
+    /// Ends the tombstones whose time has come, and forgets clients that stay away; returns what is to be freed without the lock.
+    #[must_use]
+    fn expire(&mut self, now: Instant) -> Vec<Doubts> {
+        let forgotten = self.doubts.expire(now);
         self.history.expire(now);
         while let Some(gateway) = self.graves.expire(now) {
             self.tell(&gateway, None);
         }
+        forgotten
     }
 
     fn tell(&self, gateway: &ArcStr, cause: Option<Cause>) {
@@ -329,15 +336,20 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         let name = self.client.name.clone();
+        let doubts = std::mem::take(&mut self.doubts);
+        let left = (!doubts.is_empty()).then(|| Left::of(&name, doubts));
+        let mut forgotten = Vec::new();
         let mut state = self.hub.state();
         state.clients.remove(&self.stream);
         drop(self.updates.take());
         if state.channels.get(&name.gateway).is_some_and(|channel| channel.receiver_count() == 0) {
             state.channels.remove(&name.gateway);
         }
-        if !self.doubts.is_empty() {
-            state.doubts.put(name, std::mem::take(&mut self.doubts), now());
+        if let Some(left) = left {
+            forgotten = state.doubts.put(name, left, now());
         }
+        drop(state);
+        drop(forgotten);
     }
 }
 

@@ -48,7 +48,8 @@ pub struct Limits {
     pub hold: Duration,
     /// How long what was replaced stays after the routes moved on: requests that are under way end in it.
     pub linger: Duration,
-    /// The most names that a client may subscribe to, over all types; one of more than 256 bytes counts as several.
+    /// The most names that a client may subscribe to, over all types, those included that it holds and that are gone when its stream
+    /// begins; one of more than 256 bytes counts as several.
     pub names: usize,
     /// The size at which a delta response is cut, in bytes; one resource that is larger goes alone.
     pub response: usize,
@@ -104,7 +105,9 @@ pub struct Progress {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TooManyNames {
     /// It wants too many.
-    #[error("subscribed to {names} names, of {limit} allowed; subscribe to * instead, or raise the limit")]
+    #[error(
+        "subscribed to {names} names or holds some that are gone, of {limit} allowed; subscribe to * instead, or raise the limit"
+    )]
     Wanted {
         /// So many, over all types.
         names: usize,
@@ -344,7 +347,7 @@ impl Session {
     }
 
     fn check_names(&self) -> Result<(), TooManyNames> {
-        let names = self.types.values().map(|state| state.subscription.weight()).sum();
+        let names = self.types.values().map(TypeState::weight).sum();
         if names > self.limits.names {
             return Err(TooManyNames::Wanted { names, limit: self.limits.names });
         }

@@ -12,6 +12,7 @@ use arcstr::ArcStr;
 use super::Session;
 use super::mutant::{self, Mutant};
 use super::past::Gone;
+use super::subscription::weight;
 use super::type_state::{Held, Todo, TypeState, Why};
 use crate::resource::{Resource, ResourceType};
 use crate::snapshot::ResourceSet;
@@ -80,6 +81,9 @@ impl TypeState {
             }
         };
         state.resumes = !matches!(resume, Resume::Fresh);
+        if let Resume::Holds(held) = &resume {
+            state.vanished = state.vanished(held).map(weight).sum();
+        }
         state.answer_due &= !matches!(resume, Resume::Current);
         for name in state.concerned(&resume, doubts) {
             if let Some(todo) = state.resumed(&name, &resume, doubts) {
@@ -92,14 +96,10 @@ impl TypeState {
     /// The names of which something may be to be said: all that are wanted, and what the client may hold of what is gone.
     fn concerned(&self, resume: &Resume, doubts: &BTreeSet<ArcStr>) -> Vec<ArcStr> {
         let mut wanted: Vec<ArcStr> = self.subscription.names().iter().map(|name| self.resolved(name)).collect();
-        // A virtual host is held under its name and wanted by its aliases, which are not known of what is gone.
-        let vanished_counts = self.subscription.is_wildcard() || self.kind == ResourceType::VirtualHost;
-        if vanished_counts
-            && let Resume::Holds(held) = resume
+        if let Resume::Holds(held) = resume
             && !mutant::is(Mutant::LeaksVanished)
         {
-            let vanished = held.keys().filter(|name| !self.target.contains(name));
-            wanted.extend(vanished.map(|name| ArcStr::from(name.as_str())));
+            wanted.extend(self.vanished(held).map(ArcStr::from));
         }
         if self.subscription.is_wildcard() {
             wanted.extend(self.target.iter().map(|resource| resource.name.clone()));
@@ -109,6 +109,13 @@ impl TypeState {
             }
         }
         wanted
+    }
+
+    /// What the client holds and has to be told is gone.
+    fn vanished<'h>(&self, held: &'h BTreeMap<String, String>) -> impl Iterator<Item = &'h str> {
+        // A virtual host is held under its name and wanted by its aliases, which are not known of what is gone.
+        let is_told = self.subscription.is_wildcard() || self.kind == ResourceType::VirtualHost;
+        held.keys().map(String::as_str).filter(move |name| is_told && !self.target.contains(name))
     }
 
     /// A later request: what the client wants may have changed. State of the world takes that from current requests

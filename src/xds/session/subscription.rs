@@ -156,7 +156,7 @@ fn implies_wildcard(kind: ResourceType) -> bool {
 }
 
 /// A long name that nothing has counts for several: it is kept as long as it is wanted.
-fn weight(name: &str) -> usize {
+pub(super) fn weight(name: &str) -> usize {
     name.len().div_ceil(USUAL_NAME).max(1)
 }
 

@@ -142,6 +142,8 @@ pub(super) struct TypeState {
     pub(super) kind: ResourceType,
     pub(super) variant: Variant,
     pub(super) subscription: Subscription,
+    /// What the names count for that the client said it holds, that are gone, and that it has to be told of.
+    pub(super) vanished: usize,
     /// The first request told of an earlier stream.
     pub(super) resumes: bool,
     pub(super) target: ResourceSet,
@@ -175,12 +177,18 @@ pub(super) struct TypeState {
 }
 
 impl TypeState {
+    /// What the names count for that are kept for this client and may be of its own making.
+    pub(super) fn weight(&self) -> usize {
+        self.subscription.weight() + self.vanished
+    }
+
     /// Of a client that wants nothing yet.
     pub(super) fn new(kind: ResourceType, variant: Variant, target: ResourceSet) -> TypeState {
         TypeState {
             kind,
             variant,
             subscription: Subscription::default(),
+            vanished: 0,
             resumes: false,
             target,
             // Routes wait for clusters that are to be sent.
@@ -296,7 +304,7 @@ impl TypeState {
 
     /// Names that are gone from the target and are still held by the client.
     pub(super) fn stale(&self) -> impl Iterator<Item = &ArcStr> {
-        self.todo.gone().iter().filter(|_| self.can_remove())
+        self.can_remove().then(|| self.todo.gone()).into_iter().flatten()
     }
 
     fn is_in_flight(&self, name: &str) -> bool {

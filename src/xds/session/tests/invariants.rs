@@ -71,6 +71,34 @@ fn what_a_settled_client_costs_does_not_grow_with_the_set() {
     }
 }
 
+/// In state of the world too: a client of few names must not cost the names that there are.
+#[test]
+fn cost_of_change_a_request_for_one_name_costs_no_set() {
+    let world: Vec<String> = (0..5_000).map(|i| format!("c:c{i}=1")).collect();
+    let mut session =
+        Session::new(Variant::StateOfTheWorld, "s", &snapshot(&world.join(" ")), Limits::default(), Doubts::new());
+    let mut nonce = String::new();
+    let mut say = |names: &[&str]| {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        let ask = Ask::StateOfTheWorld { version: String::new(), names };
+        let request = Request { kind: ResourceType::Cluster, nonce: nonce.clone(), error: None, ask };
+        let before = session.work();
+        session.on_request(request, Instant::now()).expect("within limits");
+        let responses = session.poll_responses();
+        nonce = responses[0].nonce.clone();
+        (responses[0].resources().len(), session.work() - before)
+    };
+    for name in ["c1", "c2", "c1"] {
+        let (resources, cost) = say(&[name]);
+        assert!(resources == 1 && cost < 30, "{cost}");
+    }
+    // Who wants all is charged for all.
+    let (resources, cost) = say(&["*"]);
+    assert!(resources == 5_000 && cost >= 5_000, "{cost}");
+    let (resources, cost) = say(&["*", "c1"]);
+    assert!(resources == 5_000 && cost >= 5_000, "{cost}");
+}
+
 /// A request of 60 bytes must not cost the names that are open: there may be 100,000 of them, and 200 such requests a second.
 #[test]
 fn cost_of_change_a_request_costs_its_own_names() {

@@ -220,6 +220,21 @@ fn bounded_a_request_with_twice_the_names_is_the_longest_that_is_looked_at() {
     assert_eq!(say(Variant::StateOfTheWorld, sotw(5)), refused);
 }
 
+/// Names that the client holds and that are gone are kept until it has acknowledged that they are, which it may never do.
+#[test]
+fn bounded_names_that_are_held_and_gone_count() {
+    let limits = Limits { names: 3, ..Limits::default() };
+    let mut session = Session::new(Variant::Delta, "s", &snapshot(WORLD), limits, Doubts::new());
+    let mut say = |kind, held: &[&str]| {
+        let held = held.iter().map(|name| ((*name).to_owned(), "v".to_owned())).collect();
+        let ask = Ask::Delta { subscribe: vec!["*".to_owned()], unsubscribe: vec![], held };
+        session.on_request(Request { kind: kind_of(kind), nonce: String::new(), error: None, ask }, Instant::now())
+    };
+    assert_eq!(say("CDS", &["a", "x", "y"]), Ok(()), "a is there");
+    assert_eq!(say("LDS", &["x"]), Ok(()));
+    assert_eq!(say("RDS", &["x"]), Err(TooManyNames::Wanted { names: 4, limit: 3 }));
+}
+
 /// Each of them compared with each of the others would take minutes.
 #[test]
 fn bounded_names_that_come_and_go_at_once_are_looked_at_once() {

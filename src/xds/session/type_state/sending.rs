@@ -217,6 +217,7 @@ impl TypeState {
             return Body::StateOfTheWorld { version: set.version(), resources: selection.upserts.clone() };
         }
         if self.todo_is_sent(selection, removals) && self.subscription.is_wildcard() {
+            self.todo.visit(self.target.len());
             let resources = self.target.iter().cloned().collect();
             return Body::StateOfTheWorld { version: self.target.version(), resources };
         }
@@ -236,13 +237,23 @@ impl TypeState {
         removals: &'a [ArcStr],
     ) -> impl Iterator<Item = Arc<Resource>> + 'a {
         let held = |name: &ArcStr| self.todo.get(name).and_then(|todo| todo.held.last.clone());
-        let wanted = self.target.iter().filter(|resource| self.wants(&resource.name));
-        let wanted = wanted.filter_map(move |resource| match selection.withheld.contains(&resource.name) {
+        let wanted = self.wanted().filter_map(move |resource| match selection.withheld.contains(&resource.name) {
             true => held(&resource.name),
             false => Some(resource.clone()),
         });
         let stale = self.stale().filter(|_| !mutant::is(Mutant::InterimLeavesOut));
         wanted.chain(stale.filter(|name| !removals.contains(name)).filter_map(held))
+    }
+
+    /// What there is of what is wanted, in the order of names.
+    fn wanted(&self) -> Box<dyn Iterator<Item = &Arc<Resource>> + '_> {
+        if self.subscription.is_wildcard() {
+            self.todo.visit(self.target.len());
+            return Box::new(self.target.iter());
+        }
+        let names = self.subscription.names();
+        self.todo.visit(names.len());
+        Box::new(names.iter().filter_map(|name| self.target.get(name)))
     }
 
     /// Notes that there is nothing left to say for `generation`, if so. Called when nothing is in flight.
