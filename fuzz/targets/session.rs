@@ -10,7 +10,7 @@ use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use syncgate::resource::{Parts, Ref, Resource, ResourceType};
 use syncgate::snapshot::{Change, Snapshot, World};
-use syncgate::xds::{Ask, Body, Doubts, Limits, Request, Response, Session, Variant};
+use syncgate::xds::{Ask, Body, Doubts, Limits, Past, Request, Response, Session, Variant};
 
 const GATEWAY: &str = "shop/web";
 /// Names that a client may subscribe to.
@@ -81,7 +81,7 @@ impl Stage {
             doubts.entry(kind(*of)).or_default().insert(name(*which).into());
         }
         let limits = Limits { names: NAMES, ..Limits::default() };
-        let session = Session::new(variant, "s", &snapshot(&world), limits, doubts);
+        let session = Session::new(variant, "s", &snapshot(&world), limits, doubts).remembering(past(&world));
         let nonces = vec![[String::new(), String::new()]; ResourceType::COUNT];
         Self { session, variant, world, now: Instant::now(), nonces, seen: BTreeSet::new() }
     }
@@ -184,6 +184,21 @@ impl Stage {
         let [last, old] = &mut self.nonces[response.kind.index()];
         *old = std::mem::replace(last, response.nonce.clone());
     }
+}
+
+/// A Gateway that had some clusters and has none any more.
+fn past(world: &World) -> Arc<Past> {
+    let mut before = world.clone();
+    before.apply((0..4).flat_map(|number| {
+        let [assignment, cluster] = [ResourceType::ClusterLoadAssignment, ResourceType::Cluster].map(|kind| {
+            let refs = (kind == ResourceType::Cluster).then(|| Ref::new(ResourceType::ClusterLoadAssignment, name(number)));
+            Arc::new(Resource::new(kind, name(number), Parts::leaf(number.to_string()), refs))
+        });
+        [assignment, cluster].map(|resource| Change::Put { gateway: GATEWAY.into(), resource })
+    }));
+    let mut past = Past::default();
+    past.note(&snapshot(&before), &snapshot(world), Instant::now());
+    Arc::new(past)
 }
 
 fn snapshot(world: &World) -> Arc<Snapshot> {
