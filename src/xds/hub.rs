@@ -281,8 +281,8 @@ impl Seat {
     }
 
     /// What the Gateway had before the client came.
-    pub(super) fn past(&self) -> Arc<Past> {
-        self.past.clone()
+    pub(super) fn take_past(&mut self) -> Arc<Past> {
+        std::mem::take(&mut self.past)
     }
 
     /// What is published now.

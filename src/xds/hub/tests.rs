@@ -309,7 +309,7 @@ async fn gone_is_gone_what_a_gateway_had_is_remembered_for_a_minute() {
     let (hub, mut world) = (hub(), World::new());
     publish(&hub, &mut world, &["ns/one", "ns/two"], "1");
     publish(&hub, &mut world, &["ns/one"], "2");
-    let has_past = |gateway: &str| !join(&hub, gateway).expect("known").past().is_empty();
+    let has_past = |gateway: &str| !join(&hub, gateway).expect("known").take_past().is_empty();
     assert_eq!(["ns/one", "ns/two"].map(has_past), [true, false], "its own, and what changed");
     // A Gateway that was deleted by mistake comes back: its clients had what it had.
     delete(&hub, &mut world, "ns/two");
