@@ -35,6 +35,7 @@ use self::making::Making;
 use self::mutant::Mutant;
 pub use self::past::Past;
 use self::retirement::Retirement;
+use self::subscription::Weight;
 use self::type_state::TypeState;
 pub use self::type_state::{Holding, Refusal, State};
 use crate::resource::{PerType, ResourceType};
@@ -341,13 +342,23 @@ impl Session {
         self.said + of_types.sum::<u64>() + self.making.visited() + self.departed.visited()
     }
 
+    /// What the names that are kept for this client take at most, in bytes.
+    #[must_use]
+    pub fn bytes_of_names(&self) -> usize {
+        self.weight().bytes
+    }
+
+    fn weight(&self) -> Weight {
+        self.types.values().map(TypeState::weight).sum()
+    }
+
     /// Whether the client asked for a type, and this holds of it.
     fn is(&self, kind: ResourceType, holds: impl FnOnce(&TypeState) -> bool) -> bool {
         self.types.get(kind).is_some_and(holds)
     }
 
     fn check_names(&self) -> Result<(), TooManyNames> {
-        let names = self.types.values().map(TypeState::weight).sum();
+        let Weight { names, .. } = self.weight();
         if names > self.limits.names {
             return Err(TooManyNames::Wanted { names, limit: self.limits.names });
         }

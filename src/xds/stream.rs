@@ -230,7 +230,8 @@ impl Live {
         metrics::stream_opened(variant.as_str());
         let doubts = seat.take_doubts();
         let Published { snapshot, ends, .. } = seat.current().expect("a seat has its channel until it is dropped");
-        let session = Session::new(variant, seat.nonce_prefix(), &snapshot, limits, doubts).remembering(seat.take_past());
+        let session =
+            Session::new(variant, seat.nonce_prefix(), &snapshot, limits, doubts).remembering(seat.take_past());
         Live {
             session,
             seat,

@@ -12,7 +12,7 @@ use arcstr::ArcStr;
 use super::Session;
 use super::mutant::{self, Mutant};
 use super::past::Gone;
-use super::subscription::weight;
+use super::subscription::Weight;
 use super::type_state::{Held, Todo, TypeState, Why};
 use crate::resource::{Resource, ResourceType};
 use crate::snapshot::ResourceSet;
@@ -82,7 +82,7 @@ impl TypeState {
         };
         state.resumes = !matches!(resume, Resume::Fresh);
         if let Resume::Holds(held) = &resume {
-            state.vanished = state.vanished(held).map(weight).sum();
+            state.vanished = state.vanished(held).map(Weight::of).sum();
         }
         state.answer_due &= !matches!(resume, Resume::Current);
         for name in state.concerned(&resume, doubts) {

@@ -1,6 +1,8 @@
 //! What a client wants of one type.
 
 use std::collections::{BTreeSet, HashSet};
+use std::iter::Sum;
+use std::ops::{AddAssign, SubAssign};
 
 use arcstr::ArcStr;
 
@@ -13,6 +15,9 @@ const WILDCARD: &str = "*";
 /// The longest name that counts as one, in bytes. Few of those that translation makes are longer, and none counts for more than three.
 pub(super) const USUAL_NAME: usize = 256;
 
+/// What a name takes beside its letters, in bytes.
+const NAME: usize = 64;
+
 /// The names that a client wants. Names are kept as clones of the snapshot's, so a name costs a pointer.
 #[derive(Debug, Default)]
 pub(super) struct Subscription {
@@ -20,7 +25,7 @@ pub(super) struct Subscription {
     wildcard: Wildcard,
     names: BTreeSet<ArcStr>,
     /// What the names count for.
-    weight: usize,
+    weight: Weight,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -67,8 +72,8 @@ impl Subscription {
         &self.names
     }
 
-    /// What they count for, as names of a usual length.
-    pub(super) fn weight(&self) -> usize {
+    /// What they count for.
+    pub(super) fn weight(&self) -> Weight {
         self.weight
     }
 
@@ -96,7 +101,7 @@ impl Subscription {
             all_asked: before == Wildcard::No && self.is_wildcard(),
             all_dropped: before != Wildcard::No && !self.is_wildcard(),
         };
-        self.weight = wanted.iter().map(|name| weight(name)).sum();
+        self.weight = wanted.iter().map(|name| Weight::of(name)).sum();
         self.names = wanted;
         update
     }
@@ -123,7 +128,7 @@ impl Subscription {
             }
             let name = intern(name, target);
             if self.names.insert(name.clone()) {
-                self.weight += weight(&name);
+                self.weight += Weight::of(&name);
             }
             update.asked.push(name);
         }
@@ -133,7 +138,7 @@ impl Subscription {
                 update.all_asked = false;
                 self.wildcard = Wildcard::No;
             } else if let Some(name) = self.names.take(name.as_str()) {
-                self.weight -= weight(&name);
+                self.weight -= Weight::of(&name);
                 update.dropped.push(name);
             }
         }
@@ -155,9 +160,41 @@ fn implies_wildcard(kind: ResourceType) -> bool {
     matches!(kind, ResourceType::Cluster | ResourceType::Listener)
 }
 
-/// A long name that nothing has counts for several: it is kept as long as it is wanted.
-pub(super) fn weight(name: &str) -> usize {
-    name.len().div_ceil(USUAL_NAME).max(1)
+/// What names count for, as long as they are kept.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Weight {
+    /// As names of a usual length: a long one that nothing has counts for several.
+    pub(super) names: usize,
+    /// As what they take if nothing else has them.
+    pub(super) bytes: usize,
+}
+
+impl Weight {
+    pub(super) fn of(name: &str) -> Weight {
+        Weight { names: name.len().div_ceil(USUAL_NAME).max(1), bytes: NAME + name.len() }
+    }
+}
+
+impl AddAssign for Weight {
+    fn add_assign(&mut self, more: Weight) {
+        self.names += more.names;
+        self.bytes += more.bytes;
+    }
+}
+
+impl SubAssign for Weight {
+    fn sub_assign(&mut self, less: Weight) {
+        self.names -= less.names;
+        self.bytes -= less.bytes;
+    }
+}
+
+impl Sum for Weight {
+    fn sum<I: Iterator<Item = Weight>>(all: I) -> Weight {
+        let mut sum = Weight::default();
+        all.for_each(|weight| sum += weight);
+        sum
+    }
 }
 
 fn intern(name: String, target: &ResourceSet) -> ArcStr {

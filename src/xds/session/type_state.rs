@@ -17,7 +17,7 @@ use arcstr::ArcStr;
 
 use super::Progress;
 use super::mutant::{self, Mutant};
-use super::subscription::{Subscription, Update};
+use super::subscription::{Subscription, Update, Weight};
 use crate::resource::{Resource, ResourceType};
 use crate::snapshot::ResourceSet;
 use crate::xds::message::Variant;
@@ -143,7 +143,7 @@ pub(super) struct TypeState {
     pub(super) variant: Variant,
     pub(super) subscription: Subscription,
     /// What the names count for that the client said it holds, that are gone, and that it has to be told of.
-    pub(super) vanished: usize,
+    pub(super) vanished: Weight,
     /// The first request told of an earlier stream.
     pub(super) resumes: bool,
     pub(super) target: ResourceSet,
@@ -178,8 +178,8 @@ pub(super) struct TypeState {
 
 impl TypeState {
     /// What the names count for that are kept for this client and may be of its own making.
-    pub(super) fn weight(&self) -> usize {
-        self.subscription.weight() + self.vanished
+    pub(super) fn weight(&self) -> Weight {
+        [self.subscription.weight(), self.vanished].into_iter().sum()
     }
 
     /// Of a client that wants nothing yet.
@@ -188,7 +188,7 @@ impl TypeState {
             kind,
             variant,
             subscription: Subscription::default(),
-            vanished: 0,
+            vanished: Weight::default(),
             resumes: false,
             target,
             // Routes wait for clusters that are to be sent.
