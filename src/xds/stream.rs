@@ -297,12 +297,12 @@ impl Live {
     async fn write(&mut self, cause: Option<Cause>) -> Result<(), Status> {
         for response in self.session.poll_responses() {
             let (kind, resources) = (response.kind, response.resources().len());
-            let message = Box::new(Encoder::new(response)?);
+            let message = Encoder::new(response)?;
             let bytes = message.left();
             self.unread.wrote(bytes, now());
             metrics::pushed(kind.short(), bytes, resources);
             self.seat.wrote(bytes);
-            let outgoing = Outgoing { kind, message, cause };
+            let outgoing = Box::new(Outgoing { kind, message, cause });
             let sent = tokio::time::timeout(self.unread.limit, self.queue.send(Written::Response(outgoing))).await;
             match sent {
                 Ok(Ok(())) => {}
