@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tonic::service::Routes;
 use tracing::{debug, warn};
@@ -102,36 +102,56 @@ impl Acceptor {
                 () = turned(&mut closing) => break,
             };
             let (acceptor, slots, closing) = (self.clone(), slots.clone(), closing.clone());
-            connections.spawn(async move { acceptor.connection(tcp, address, place, slots, closing).await });
+            connections.spawn(acceptor.connection(tcp, address, place, slots, closing));
         }
         drop(listener);
         while connections.join_next().await.is_some() {}
     }
 
     async fn connection(
-        &self,
+        self: Arc<Self>,
         tcp: TcpStream,
         address: SocketAddr,
         place: Place,
         slots: Arc<Semaphore>,
         closing: watch::Receiver<bool>,
     ) {
+        // Both apart from what follows, so that nothing of them takes memory for as long as the connection is there.
+        let Some((introduced, _slot)) = self.admitted(tcp, address, place, slots).await else { return };
+        let Some((transport, peer, end)) = self.welcome(introduced) else { return };
+        let _counted = metrics::connection();
+        match transport {
+            Transport::Plain(tcp) => self.speak(tcp, peer, end, closing).await,
+            Transport::Tls(tls) => self.speak(tls, peer, end, closing).await,
+        }
+    }
+
+    async fn admitted(
+        &self,
+        tcp: TcpStream,
+        address: SocketAddr,
+        place: Place,
+        slots: Arc<Semaphore>,
+    ) -> Option<(Introduced, OwnedSemaphorePermit)> {
+        let refused = |reason| {
+            metrics::connection_refused(reason);
+            None
+        };
         let introduced = tokio::select! {
             introduced = tokio::time::timeout(self.bounds.handshake, self.introduction(tcp, address)) => introduced,
-            () = place.ousted() => return metrics::connection_refused("too_many_handshakes"),
+            () = place.ousted() => return refused("too_many_handshakes"),
         };
         let introduced = match introduced {
             Ok(Ok(introduced)) => introduced,
             Ok(Err(error)) => {
                 debug!(%address, %error, "a handshake with the ADS listener failed");
-                return metrics::connection_refused("handshake");
+                return refused("handshake");
             }
-            Err(_) => return metrics::connection_refused("handshake_timeout"),
+            Err(_) => return refused("handshake_timeout"),
         };
-        // Not before: whoever never ends a handshake would take them all.
-        let Ok(_slot) = slots.try_acquire() else { return metrics::connection_refused("too_many") };
-        drop(place);
-        self.serve(introduced, closing).await;
+        // Not before: whoever never ends a handshake would take them all. The place is held until then.
+        let Ok(slot) = slots.try_acquire_owned() else { return refused("too_many") };
+        Some((introduced, slot))
     }
 
     /// The handshake, and for a stranger the wait for its place.

@@ -2,8 +2,9 @@
 //!
 //! Invariant (`bounded`): nobody can hold a connection without using it, more of them than the bound, or one for ever.
 
+use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -191,14 +192,14 @@ impl Standing {
 }
 
 impl Acceptor {
-    /// Serves a connection until it ends.
-    pub(super) async fn serve(&self, introduced: Introduced, closing: watch::Receiver<bool>) {
+    /// Counts a connection, and says what its streams are to know of it; None if its identity has too many of them.
+    pub(super) fn welcome(&self, introduced: Introduced) -> Option<(Transport, Peer, watch::Sender<bool>)> {
         let Introduced { transport, address, identity, is_private, stranger } = introduced;
         let per_identity = self.bounds.per_identity;
         let Ok(counted) = self.census.enter(&identity, address.ip(), per_identity) else {
-            return metrics::connection_refused("too_many_of_identity");
+            metrics::connection_refused("too_many_of_identity");
+            return None;
         };
-        let _counted = metrics::connection();
         let standing = Arc::new(Standing {
             stranger,
             account: Mutex::new(MemberOf { counted, is_settled: false }),
@@ -209,27 +210,56 @@ impl Acceptor {
             turned_away: Notify::new(),
         });
         let (end, ending) = watch::channel(false);
-        let peer = Peer { address, identity, is_private, standing: standing.clone(), ending };
-        match transport {
-            Transport::Plain(tcp) => self.speak(tcp, peer, &standing, end, closing).await,
-            Transport::Tls(tls) => self.speak(tls, peer, &standing, end, closing).await,
-        }
+        Some((transport, Peer { address, identity, is_private, standing, ending }, end))
     }
 
-    async fn speak(
+    /// Serves a connection until it ends. No `async fn`: one keeps its arguments twice, for as long as it runs.
+    pub(super) fn speak(
         &self,
         io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         peer: Peer,
-        standing: &Standing,
         end: watch::Sender<bool>,
         mut closing: watch::Receiver<bool>,
-    ) {
-        let (routes, address) = (self.routes.clone(), peer.address);
+    ) -> impl Future<Output = ()> {
+        let (routes, address, standing) = (self.routes.clone(), peer.address, peer.standing.clone());
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             peer.standing.requests.fetch_add(1, Ordering::Relaxed);
             request.extensions_mut().insert(peer.clone());
             routes.clone().oneshot(request)
         });
+        let mut connection = self.http().serve_connection(TokioIo::new(io), service);
+        async move {
+            let mut connection = Pin::new(&mut connection);
+            let result = tokio::select! {
+                result = connection.as_mut() => result,
+                () = standing.cut.notified() => return,
+                () = standing.ousted() => return metrics::connection_refused("too_many_strangers"),
+                () = standing.turned_away.notified() => {
+                    connection.as_mut().graceful_shutdown();
+                    tokio::time::timeout(LAST_WORDS, connection).await.unwrap_or(Ok(()))
+                }
+                () = turned(&mut closing) => {
+                    // The streams are told to end by the hub; how long all of it may take is bounded there.
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+                () = self.time_is_up(&standing, &end) => {
+                    if standing.is_stranger() {
+                        // Nothing of it has to come to an end.
+                        return;
+                    }
+                    connection.as_mut().graceful_shutdown();
+                    end.send_replace(true);
+                    tokio::time::timeout(self.bounds.grace, connection).await.unwrap_or(Ok(()))
+                }
+            };
+            if let Err(error) = result {
+                debug!(%address, %error, "a connection to the ADS listener ended early");
+            }
+        }
+    }
+
+    fn http(&self) -> http2::Builder<TokioExecutor> {
         let mut http = http2::Builder::new(TokioExecutor::new());
         http.timer(TokioTimer::new())
             .keep_alive_interval(KEEPALIVE_INTERVAL)
@@ -238,33 +268,7 @@ impl Acceptor {
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(MAX_HEAD);
-        let mut connection = pin!(http.serve_connection(TokioIo::new(io), service));
-        let result = tokio::select! {
-            result = connection.as_mut() => result,
-            () = standing.cut.notified() => return,
-            () = standing.ousted() => return metrics::connection_refused("too_many_strangers"),
-            () = standing.turned_away.notified() => {
-                connection.as_mut().graceful_shutdown();
-                tokio::time::timeout(LAST_WORDS, connection).await.unwrap_or(Ok(()))
-            }
-            () = turned(&mut closing) => {
-                // The streams are told to end by the hub; how long all of it may take is bounded there.
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-            () = self.time_is_up(standing, &end) => {
-                if standing.is_stranger() {
-                    // Nothing of it has to come to an end.
-                    return;
-                }
-                connection.as_mut().graceful_shutdown();
-                end.send_replace(true);
-                tokio::time::timeout(self.bounds.grace, connection).await.unwrap_or(Ok(()))
-            }
-        };
-        if let Err(error) = result {
-            debug!(%address, %error, "a connection to the ADS listener ended early");
-        }
+        http
     }
 
     /// Completes when a connection is too old, or was idle for too long. Streams hold receivers of `end`.

@@ -196,8 +196,7 @@ fn malformed(status: Status) -> Status {
 #[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) kind: ResourceType,
-    /// In a box: the queue has room for some, and is seldom used.
-    pub(super) message: Box<Encoder>,
+    pub(super) message: Encoder,
     /// What caused it, if that is to be measured.
     pub(super) cause: Option<Cause>,
 }
@@ -205,8 +204,8 @@ pub(super) struct Outgoing {
 /// What a stream writes: responses, then its end.
 #[derive(Debug)]
 pub(super) enum Written {
-    /// A response.
-    Response(Outgoing),
+    /// A response. In a box: the queue has room for many, and is seldom used.
+    Response(Box<Outgoing>),
     /// The stream is over.
     End(Status),
 }
@@ -226,18 +225,16 @@ pub(super) struct ResponseBody {
     queue: mpsc::Receiver<Written>,
     taken: Taken,
     /// The response that is being written: frame by frame, as they are taken.
-    message: Option<Box<Encoder>>,
+    response: Option<Box<Outgoing>>,
     /// Bytes of the frame that was handed over: until the next one is asked for, the client may have no window for it.
     handed_over: usize,
-    /// Of the response in `message`.
-    source: Option<(ResourceType, Cause)>,
     ended: bool,
 }
 
 impl ResponseBody {
     /// A body that writes what comes through `queue`.
     pub(super) fn new(queue: mpsc::Receiver<Written>, taken: Taken) -> ResponseBody {
-        ResponseBody { queue, taken, message: None, handed_over: 0, source: None, ended: false }
+        ResponseBody { queue, taken, response: None, handed_over: 0, ended: false }
     }
 }
 
@@ -249,15 +246,13 @@ impl http_body::Body for ResponseBody {
         let handed_over = std::mem::take(&mut self.handed_over);
         self.taken.0.fetch_add(handed_over as u64, Ordering::Relaxed);
         loop {
-            if let Some(frame) = self.message.as_mut().and_then(Iterator::next) {
+            if let Some(frame) = self.response.as_mut().and_then(|response| response.message.next()) {
                 self.handed_over = frame.len();
-                self.message.take_if(|message| message.left() == 0);
-                if self.message.is_none()
-                    && let Some((kind, Cause { arrived, published })) = self.source.take()
-                {
+                let written = self.response.take_if(|response| response.message.left() == 0);
+                if let Some(Outgoing { kind, cause: Some(Cause { arrived, published }), .. }) = written.as_deref() {
                     let now = Instant::now();
-                    metrics::propagated(kind.short(), now.saturating_duration_since(arrived));
-                    metrics::propagation_stage("write", now.saturating_duration_since(published));
+                    metrics::propagated(kind.short(), now.saturating_duration_since(*arrived));
+                    metrics::propagation_stage("write", now.saturating_duration_since(*published));
                 }
                 return Poll::Ready(Some(Ok(Frame::data(frame))));
             }
@@ -265,10 +260,7 @@ impl http_body::Body for ResponseBody {
                 return Poll::Ready(None);
             }
             match ready!(self.queue.poll_recv(context)) {
-                Some(Written::Response(response)) => {
-                    self.source = response.cause.map(|cause| (response.kind, cause));
-                    self.message = Some(response.message);
-                }
+                Some(Written::Response(response)) => self.response = Some(response),
                 end => {
                     self.ended = true;
                     let status = match end {
@@ -429,9 +421,9 @@ mod tests {
         let body = Body::Delta { resources, removed: vec![] };
         let response = Response { kind: ResourceType::Cluster, nonce: "s-1".into(), body };
         let expected = encode(&response).expect("fits");
-        let message = Box::new(Encoder::new(response).expect("fits"));
+        let message = Encoder::new(response).expect("fits");
         let outgoing = Outgoing { kind: ResourceType::Cluster, message, cause: None };
-        sender.send(Written::Response(outgoing)).await.expect("open");
+        sender.send(Written::Response(Box::new(outgoing))).await.expect("open");
         sender.send(Written::End(Status::unavailable("not yet"))).await.expect("open");
         let taken = Taken::default();
         let mut body = ResponseBody::new(queue, taken.clone());

@@ -28,7 +28,7 @@ pub(super) const NAME: &str = "envoy.service.discovery.v3.AggregatedDiscoverySer
 #[derive(Debug, Clone)]
 pub(super) struct AdsService {
     hub: Arc<Hub>,
-    settings: Settings,
+    settings: Arc<Settings>,
     access: Arc<Access>,
     tokens: Option<Arc<Tokens>>,
 }
@@ -36,7 +36,7 @@ pub(super) struct AdsService {
 /// The service over what `hub` publishes.
 #[must_use]
 pub(super) fn service(hub: Arc<Hub>, settings: Settings, access: Access, tokens: Option<Arc<Tokens>>) -> AdsService {
-    AdsService { hub, settings, access: Arc::new(access), tokens }
+    AdsService { hub, settings: Arc::new(settings), access: Arc::new(access), tokens }
 }
 
 impl AdsService {
@@ -61,7 +61,7 @@ impl AdsService {
         let intake = Intake { limit, names, unfinished, rooms: peer.rooms() };
         let reader = MessageReader::new(request.into_body(), intake);
         let access = self.access.clone();
-        let (hub, settings, taken) = (self.hub.clone(), self.settings, Taken::default());
+        let (hub, settings, taken) = (self.hub.clone(), self.settings.clone(), Taken::default());
         let body = ResponseBody::new(responses, taken.clone());
         let stream = Stream { hub, settings, access, peer, reader, queue, taken };
         match variant {

@@ -4,6 +4,7 @@
 //! Invariant: whatever a client does, it costs its own stream: its requests are read one at a time, at most one
 //! response for each type waits to be written, and an error ends this stream alone.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -75,7 +76,7 @@ impl Default for Settings {
 /// What a stream's task needs.
 pub(super) struct Stream {
     pub(super) hub: Arc<Hub>,
-    pub(super) settings: Settings,
+    pub(super) settings: Arc<Settings>,
     pub(super) access: Arc<Access>,
     pub(super) peer: Peer,
     pub(super) reader: MessageReader,
@@ -87,13 +88,15 @@ pub(super) struct Stream {
 pub(super) const QUEUE: usize = crate::resource::ResourceType::COUNT + 1;
 
 impl Stream {
-    /// Serves the stream until it ends.
-    pub(super) async fn run<M: DiscoveryMessage>(mut self) {
+    /// Serves the stream until it ends. No `async fn`: one keeps its arguments twice, for as long as it runs.
+    pub(super) fn run<M: DiscoveryMessage>(mut self) -> impl Future<Output = ()> {
         let queue = self.queue.clone();
-        tokio::select! {
-            () = self.serve_to_the_end::<M>() => {}
-            // The client has gone, or has taken the end.
-            () = queue.closed() => {}
+        async move {
+            tokio::select! {
+                () = self.serve_to_the_end::<M>() => {}
+                // The client has gone, or has taken the end.
+                () = queue.closed() => {}
+            }
         }
     }
 
@@ -128,13 +131,27 @@ impl Stream {
     }
 
     async fn serve<M: DiscoveryMessage>(&mut self) -> Result<(), Status> {
+        let Some((mut live, first)) = self.open::<M>().await? else { return Ok(()) };
+        let ended = match first.map_or(Ok(()), |first| live.on_request(first)) {
+            Ok(()) => self.follow::<M>(&mut live).await,
+            Err(status) => Err(status),
+        };
+        let reason = ended.as_ref().err().map_or("ended by the client", |status| status.message());
+        let (node_id, gateway, stream) = (live.seat.node_id(), live.seat.gateway(), live.seat.stream);
+        info!(%node_id, %gateway, stream, reason, seconds = live.opened.elapsed().as_secs(), "stream closed");
+        ended
+    }
+
+    /// The first request, and a session for its client; None if there is no request. Apart from what follows, so that nothing of this
+    /// takes memory for as long as the stream is open.
+    async fn open<M: DiscoveryMessage>(&mut self) -> Result<Option<(Live, Option<Request>)>, Status> {
         let first = tokio::time::timeout(self.settings.first_request, self.reader.next::<M>());
         let no_request = |_| {
             metrics::stream_cut("no_request");
             Status::deadline_exceeded("no request came")
         };
         let Some(mut first) = first.await.map_err(no_request)?? else {
-            return Ok(());
+            return Ok(None);
         };
         let node = first.take_node();
         let about = node.as_ref().map(NodeInfo::of).unwrap_or_default();
@@ -150,26 +167,21 @@ impl Stream {
         let stream = seat.stream;
         info!(%node_id, %gateway, %peer, variant, stream, "stream opened");
         let unread = Unread::new(self.settings.unread, self.taken.clone());
-        let mut live = Live::new(seat, &self.peer, M::VARIANT, self.settings.session, self.queue.clone(), unread);
-        let ended = self.follow::<M>(&mut live, first).await;
-        let reason = ended.as_ref().err().map_or("ended by the client", |status| status.message());
-        info!(%node_id, %gateway, stream, reason, seconds = live.opened.elapsed().as_secs(), "stream closed");
-        ended
+        let live = Live::new(seat, &self.peer, M::VARIANT, self.settings.session, self.queue.clone(), unread);
+        Ok(Some((live, first)))
     }
 
-    async fn follow<M: DiscoveryMessage>(&mut self, live: &mut Live, first: Option<Request>) -> Result<(), Status> {
+    async fn follow<M: DiscoveryMessage>(&mut self, live: &mut Live) -> Result<(), Status> {
         let (hub, stream, mut peer) = (self.hub.clone(), live.seat.stream, self.peer.clone());
         tokio::select! {
-            ended = self.converse::<M>(live, first) => ended,
+            ended = self.converse::<M>(live) => ended,
             () = hub.drained(stream) => Err(Status::unavailable("this replica is shutting down")),
             () = peer.too_old() => Err(Status::unavailable("this connection is old: open another one")),
         }
     }
 
-    async fn converse<M: DiscoveryMessage>(&mut self, live: &mut Live, first: Option<Request>) -> Result<(), Status> {
-        if let Some(first) = first {
-            live.on_request(first).await?;
-        }
+    async fn converse<M: DiscoveryMessage>(&mut self, live: &mut Live) -> Result<(), Status> {
+        live.tell(live.cause).await?;
         let mut pace = Pace::new(self.settings.requests_per_second, now());
         let client = live.seat.client.clone();
         loop {
@@ -184,20 +196,32 @@ impl Stream {
                     None => std::future::pending().await,
                 }
             };
-            tokio::select! {
+            // Nothing is awaited in here: the request would take memory all the time.
+            let cause = tokio::select! {
                 request = self.reader.next::<M>(), if paused.is_none() => {
                     pace.count(now());
                     let Some(request) = request? else { return Ok(()) };
-                    if let Some(request) = request.into_request()? {
-                        let before = live.session.work();
-                        live.on_request(request).await?;
-                        pace.charge(live.session.work() - before);
-                    }
+                    let Some(request) = request.into_request()? else { continue };
+                    let before = live.session.work();
+                    live.on_request(request)?;
+                    pace.charge(live.session.work() - before);
+                    live.cause
                 }
-                () = live.seat.changed() => live.on_update().await?,
-                () = tick => live.on_tick().await?,
-                () = client.asked() => live.seat.answer(|| live.session.holdings()),
-            }
+                () = live.seat.changed() => {
+                    live.on_update();
+                    live.cause
+                }
+                () = tick => {
+                    live.on_tick();
+                    // What waits for a clock is late by intent.
+                    None
+                }
+                () = client.asked() => {
+                    live.seat.answer(|| live.session.holdings());
+                    continue;
+                }
+            };
+            live.tell(cause).await?;
         }
     }
 }
@@ -250,7 +274,7 @@ impl Live {
         [self.session.next_deadline(now()), self.ends, self.unread.deadline()].into_iter().flatten().min()
     }
 
-    async fn on_request(&mut self, request: Request) -> Result<(), Status> {
+    fn on_request(&mut self, request: Request) -> Result<(), Status> {
         let is_bounded = self.session.on_request(request, now());
         let answers = self.session.poll_answers();
         for answer in &answers {
@@ -259,38 +283,32 @@ impl Live {
         is_bounded.map_err(|error| {
             metrics::stream_cut("too_many_names");
             Status::resource_exhausted(error.to_string())
-        })?;
-        self.write(self.cause).await?;
-        if self.session.has_told_all() {
-            self.cause = None;
-        }
-        self.seat.show(self.session.progress());
-        Ok(())
+        })
     }
 
-    async fn on_update(&mut self) -> Result<(), Status> {
-        let Some(Published { snapshot, ends, cause }) = self.seat.current() else { return Ok(()) };
+    fn on_update(&mut self) {
+        let Some(Published { snapshot, ends, cause }) = self.seat.current() else { return };
         self.ends = ends;
         self.cause = self.cause.or(cause);
         self.gateway = snapshot;
         self.session.on_snapshot(&self.gateway, now());
-        self.write(self.cause).await?;
-        if self.session.has_told_all() {
-            self.cause = None;
-        }
-        self.seat.show(self.session.progress());
-        Ok(())
     }
 
-    async fn on_tick(&mut self) -> Result<(), Status> {
+    fn on_tick(&mut self) {
         if self.ends.is_some_and(|ends| now() >= ends) {
             self.ends = None;
             self.gateway = Arc::new(Snapshot::empty(self.gateway.gateway().clone()));
             self.session.on_snapshot(&self.gateway, now());
         }
         self.session.on_tick(now());
-        // What waits for a clock is late by intent.
-        self.write(None).await?;
+    }
+
+    /// Writes what is to be said, which `cause` caused.
+    async fn tell(&mut self, cause: Option<Cause>) -> Result<(), Status> {
+        self.write(cause).await?;
+        if cause.is_some() && self.session.has_told_all() {
+            self.cause = None;
+        }
         self.seat.show(self.session.progress());
         Ok(())
     }
@@ -298,12 +316,12 @@ impl Live {
     async fn write(&mut self, cause: Option<Cause>) -> Result<(), Status> {
         for response in self.session.poll_responses() {
             let (kind, resources) = (response.kind, response.resources().len());
-            let message = Box::new(Encoder::new(response)?);
+            let message = Encoder::new(response)?;
             let bytes = message.left();
             self.unread.wrote(bytes, now());
             metrics::pushed(kind.short(), bytes, resources);
             self.seat.wrote(bytes);
-            let outgoing = Outgoing { kind, message, cause };
+            let outgoing = Box::new(Outgoing { kind, message, cause });
             let sent = tokio::time::timeout(self.unread.limit, self.queue.send(Written::Response(outgoing))).await;
             match sent {
                 Ok(Ok(())) => {}

