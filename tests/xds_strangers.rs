@@ -2,11 +2,11 @@
 
 mod xds_support;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use syncgate::xds::{Access, Bounds, Settings};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tonic::{Code, Status};
 
 use xds_support::off_loopback;
@@ -42,6 +42,42 @@ async fn bounded_unfinished_handshakes_make_room_for_others() {
     let mut client = server.with("spiffe://cluster.local/ns/ns/sa/envoy").await.expect("opens");
     client.next().await.expect("served");
     assert!(start.elapsed() < Duration::from_secs(5), "it took {:?}", start.elapsed());
+}
+
+/// From an address of loopback that nobody else has.
+async fn from_elsewhere(to: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((Ipv4Addr::new(127, 0, 0, 77), 0).into())?;
+    socket.connect(to).await
+}
+
+/// More than have places, and than the kernel would let wait beside those that do.
+#[tokio::test]
+async fn bounded_an_address_that_floods_the_door_keeps_no_other_waiting() {
+    let server = Secure::start(Access::default()).await;
+    let mut silent = Vec::new();
+    for _ in 0..2 * HANDSHAKES {
+        silent.push(from_elsewhere(server.served.address).await.expect("connects"));
+    }
+    let start = Instant::now();
+    let mut client = server.with("spiffe://cluster.local/ns/ns/sa/envoy").await.expect("opens");
+    client.next().await.expect("served");
+    assert!(start.elapsed() < Duration::from_secs(2), "an Envoy would have given up: {:?}", start.elapsed());
+}
+
+/// More than have places: the others wait, and nobody goes who is quick.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fleet_of_one_address_comes_in_whole() {
+    const FLEET: usize = 1_500;
+    let server = Secure::start(Access::default()).await;
+    let address = server.served.address;
+    let config = server.authority.trust(Some(server.authority.client("spiffe://cluster.local/ns/ns/sa/envoy")));
+    let connect = || tokio::spawn(handshake(address, config.clone()));
+    let fleet: Vec<_> = (0..FLEET).map(|_| connect()).collect();
+    let mut came = Vec::new();
+    for one in fleet {
+        came.push(one.await.expect("no panic").expect("nobody is reset"));
+    }
 }
 
 #[tokio::test]

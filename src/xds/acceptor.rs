@@ -5,13 +5,15 @@
 //!                                      └► of whom nothing is known: a place among strangers, then served
 //! ```
 //!
-//! Invariant (`bounded`): a peer that says nothing, or never ends its handshake, takes nothing from those who do.
+//! Invariant (`bounded`): a peer that says nothing, or never ends its handshake, takes nothing from those who do. Accepting waits for
+//! nobody: whoever has to wait for a place does so in a task of its own, and whoever may not wait is closed.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -23,16 +25,24 @@ use super::connection::{Bounds, turned};
 use super::hub::census::Census;
 use super::room::Room;
 use super::tls::Tls;
-use crate::lobby::{Lobby, Place, Size};
+use crate::lobby::{Lobby, Newcomer, Place, Size, origin};
 use crate::metrics;
 
-/// Handshakes under way. Fewer than are done in two seconds, so that of a fleet that comes at once none has to go.
+/// Handshakes under way. Fewer than are done in two seconds, so that of a fleet that comes at once none has to go; of one that comes from
+/// one address, as behind NAT, the others wait: some
+/// 16 s at most, since nobody keeps a place for long. Each that waits costs a socket and a small task.
 pub(super) const HANDSHAKES: Size =
-    Size { places: 1_024, share: 64, enough: Duration::from_secs(2), busy: Duration::ZERO };
+    Size { places: 1_024, share: 64, waiting: 8_192, enough: Duration::from_secs(2), busy: Duration::ZERO };
 /// Connections of peers of whom nothing is known. One without a certificate can ask for health, or show a token; nothing else.
-/// Whoever shows a token is busy until it is proven, which takes some seconds where nobody can be asked.
-pub(super) const STRANGERS: Size =
-    Size { places: 256, share: 16, enough: Duration::from_secs(1), busy: Duration::from_secs(10) };
+/// Whoever shows a token is busy until it is proven, which takes some seconds where nobody can be asked. Whoever waits for one has a place
+/// for its handshake.
+pub(super) const STRANGERS: Size = Size {
+    places: 256,
+    share: 16,
+    waiting: HANDSHAKES.places,
+    enough: Duration::from_secs(1),
+    busy: Duration::from_secs(10),
+};
 /// Pause after a failed `accept`, which is mostly the want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The first byte of a TLS handshake; HTTP/2 in clear text begins with a `P`.
@@ -51,9 +61,9 @@ pub(super) struct Acceptor {
     /// Whoever connects may have everything.
     pub(super) anyone: bool,
     /// Those whose handshake is under way.
-    pub(super) handshakes: Lobby,
+    pub(super) handshakes: Lobby<IpAddr>,
     /// Those of whom nothing is known.
-    pub(super) strangers: Lobby,
+    pub(super) strangers: Lobby<IpAddr>,
     /// Numbers connections, to spread their ends.
     pub(super) count: AtomicU64,
 }
@@ -66,7 +76,7 @@ pub(super) struct Introduced {
     /// Whether nobody on the way can read what it says: TLS, or loopback at both ends.
     pub(super) is_private: bool,
     /// Its place, if nothing is known of it.
-    pub(super) stranger: Option<Place>,
+    pub(super) stranger: Option<Place<IpAddr>>,
 }
 
 pub(super) enum Transport {
@@ -97,22 +107,41 @@ impl Acceptor {
                 metrics::connection_refused("too_many");
                 continue;
             }
-            let place = tokio::select! {
-                place = self.handshakes.enter(address.ip()) => place,
-                () = turned(&mut closing) => break,
+            let Some(newcomer) = self.handshakes.arrive(origin(address.ip())) else {
+                metrics::connection_refused("too_many_handshakes");
+                continue;
             };
             let (acceptor, slots, closing) = (self.clone(), slots.clone(), closing.clone());
-            connections.spawn(async move { acceptor.connection(tcp, address, place, slots, closing).await });
+            connections.spawn(async move { acceptor.welcome(tcp, address, newcomer, slots, closing).await });
         }
         drop(listener);
         while connections.join_next().await.is_some() {}
+    }
+
+    async fn welcome(
+        &self,
+        tcp: TcpStream,
+        address: SocketAddr,
+        newcomer: Newcomer<IpAddr>,
+        slots: Arc<Semaphore>,
+        mut closing: watch::Receiver<bool>,
+    ) {
+        let place = tokio::select! {
+            place = newcomer.place() => place,
+            () = turned(&mut closing) => return,
+        };
+        match place {
+            // Many may wait, and what is to come is large.
+            Some(place) => Box::pin(self.connection(tcp, address, place, slots, closing)).await,
+            None => metrics::connection_refused("too_many_handshakes"),
+        }
     }
 
     async fn connection(
         &self,
         tcp: TcpStream,
         address: SocketAddr,
-        place: Place,
+        place: Place<IpAddr>,
         slots: Arc<Semaphore>,
         closing: watch::Receiver<bool>,
     ) {
@@ -153,12 +182,22 @@ impl Acceptor {
         };
         // They may ask for health, and must not take the places of those who are known.
         let is_stranger = identity.is_strange() && !self.anyone;
-        let stranger = if is_stranger { Some(self.strangers.enter(address.ip()).await) } else { None };
+        let stranger = if is_stranger { Some(self.stranger(address).await?) } else { None };
         Ok(Introduced { transport, address, identity, is_private, stranger })
+    }
+
+    async fn stranger(&self, address: SocketAddr) -> std::io::Result<Place<IpAddr>> {
+        let place = self.strangers.enter(origin(address.ip())).await;
+        place.ok_or_else(|| std::io::Error::other("others who are strangers too have to be let in instead"))
     }
 }
 
 async fn begins_with_tls(tcp: &TcpStream) -> std::io::Result<bool> {
     let mut first = [0];
-    Ok(tcp.peek(&mut first).await? == 1 && first[0] == TLS_HANDSHAKE)
+    let begins = tcp.peek(&mut first).await? == 1 && first[0] == TLS_HANDSHAKE;
+    if begins && tcp.ready(Interest::READABLE).await?.is_read_closed() {
+        // It gave up while it waited, as Envoys do after a second: a signature would be for nobody.
+        return Err(std::io::ErrorKind::ConnectionAborted.into());
+    }
+    Ok(begins)
 }

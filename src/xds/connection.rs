@@ -94,7 +94,7 @@ pub(super) struct Peer {
 #[derive(Debug)]
 struct Standing {
     /// Its place, as long as nothing is known of it.
-    stranger: Option<Place>,
+    stranger: Option<Place<IpAddr>>,
     account: Mutex<MemberOf>,
     /// Connections of one identity.
     per_identity: usize,
@@ -124,7 +124,7 @@ impl Peer {
     }
 
     /// One of its streams shows who it is, as long as this is held: it keeps its place meanwhile.
-    pub(super) fn introduces_itself(&self) -> Option<Busy<'_>> {
+    pub(super) fn introduces_itself(&self) -> Option<Busy<IpAddr>> {
         self.standing.stranger.as_ref().map(Place::busy)
     }
 
