@@ -6,11 +6,14 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use syncgate::xds::{Access, Bounds, Settings};
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tonic::{Code, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
 
 use xds_support::off_loopback;
-use xds_support::secure::{Client, PATIENCE, Secure, handshake, secure};
+use xds_support::secure::{Client, PATIENCE, Secure, handshake, secure, word};
 use xds_support::tokens::{Signer, Told};
 
 /// As many connections and handshakes as are held, and some more.
@@ -78,6 +81,65 @@ async fn a_fleet_of_one_address_comes_in_whole() {
     for one in fleet {
         came.push(one.await.expect("no panic").expect("nobody is reset"));
     }
+}
+
+const TENANT: [&str; 2] = ["spiffe://cluster.local/ns/ns/sa/one", "spiffe://cluster.local/ns/ns/sa/two"];
+
+/// As many accounts as it likes: they count together, and what it does not use goes first.
+#[tokio::test]
+async fn bounded_a_tenant_takes_no_connection_of_others() {
+    let settings = Settings { connection: Bounds { connections: 5, ..Bounds::default() }, ..Settings::default() };
+    let access = Access { fleets: ["other/envoy".into()].into(), ..Access::default() };
+    let server = Secure::bounded((Ipv4Addr::LOCALHOST, 0).into(), access, None, settings).await;
+    let mut used = server.with(TENANT[0]).await.expect("opens");
+    used.next().await.expect("served");
+    let idle = async |uri| {
+        let config = server.authority.trust(Some(server.authority.client(uri)));
+        handshake(server.served.address, config).await.expect("connects")
+    };
+    let mut idles = Vec::new();
+    for at in 0..4 {
+        idles.push(idle(TENANT[at % 2]).await);
+    }
+    let mut others = Vec::new();
+    for _ in 0..2 {
+        let mut other = server.with("spiffe://cluster.local/ns/other/sa/envoy").await.expect("there is a place");
+        other.next().await.expect("served");
+        others.push(other);
+    }
+    for (at, idle) in idles.iter_mut().enumerate().take(2) {
+        assert!(ended(idle).await, "connection {at}, which was idle for longest");
+    }
+    let mut refused = idle(TENANT[1]).await;
+    assert!(ended(&mut refused).await, "its tenant has most");
+    server.served.publish([word("a", "2")]).await;
+    used.next().await.expect("what is used goes last");
+    for other in &mut others {
+        other.next().await.expect("served");
+    }
+}
+
+/// Whether the other side ends it; what it says before does not matter.
+async fn ended(connection: &mut (impl AsyncRead + Unpin)) -> bool {
+    let mut all = Vec::new();
+    // A reset is an end too.
+    tokio::time::timeout(Duration::from_secs(5), connection.read_to_end(&mut all)).await.is_ok()
+}
+
+#[tokio::test]
+async fn bounded_health_is_heard_where_there_is_no_place_for_a_connection() {
+    let Some(own) = off_loopback() else { return };
+    let settings = Settings { connection: Bounds { connections: 1, ..Bounds::default() }, ..Settings::default() };
+    let key = Signer::new("one");
+    let tokens = Told::new(Ok(key.jwks())).tokens();
+    let server = Secure::bounded((own, 0).into(), Access::default(), Some(tokens), settings).await;
+    let mut first = server.with("spiffe://cluster.local/ns/ns/sa/envoy").await.expect("opens");
+    first.next().await.expect("served");
+    let channel = secure(server.served.address, server.authority.trust(None)).await.expect("connects");
+    HealthClient::new(channel.clone()).check(HealthCheckRequest::default()).await.expect("an answer");
+    let refused = Client::open_as(channel, Some(&format!("Bearer {}", key.of("ns")))).await.err().expect("full");
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert!(refused.message().contains("raise --xds-max-connections"), "{refused}");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Accepts connections and proves who is at the other end, before anything is served.
 //!
 //! ```text
-//!  socket ─► a place for its handshake ─► proven: served
+//!  socket ─► a place for its handshake ─► proven: a place of its tenant, then served
 //!                                      └► of whom nothing is known: a place among strangers, then served
 //! ```
 //!
@@ -13,9 +13,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use arcstr::ArcStr;
 use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic::service::Routes;
 use tracing::{debug, warn};
@@ -60,6 +61,8 @@ pub(super) struct Acceptor {
     pub(super) census: Arc<Census>,
     /// Whoever connects may have everything.
     pub(super) anyone: bool,
+    /// Those of whom something is known, by their tenants.
+    pub(super) connections: Lobby<ArcStr>,
     /// Those whose handshake is under way.
     pub(super) handshakes: Lobby<IpAddr>,
     /// Those of whom nothing is known.
@@ -87,7 +90,6 @@ pub(super) enum Transport {
 impl Acceptor {
     /// Accepts until `closing` turns true; completes when the last connection has ended. Dropping it ends all of them.
     pub(super) async fn run(self: Arc<Self>, listener: TcpListener, mut closing: watch::Receiver<bool>) {
-        let slots = Arc::new(Semaphore::new(self.bounds.connections));
         let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {
@@ -103,16 +105,12 @@ impl Acceptor {
                     continue;
                 }
             };
-            if slots.available_permits() == 0 {
-                metrics::connection_refused("too_many");
-                continue;
-            }
             let Some(newcomer) = self.handshakes.arrive(origin(address.ip())) else {
                 metrics::connection_refused("too_many_handshakes");
                 continue;
             };
-            let (acceptor, slots, closing) = (self.clone(), slots.clone(), closing.clone());
-            connections.spawn(async move { acceptor.welcome(tcp, address, newcomer, slots, closing).await });
+            let (acceptor, closing) = (self.clone(), closing.clone());
+            connections.spawn(async move { acceptor.welcome(tcp, address, newcomer, closing).await });
         }
         drop(listener);
         while connections.join_next().await.is_some() {}
@@ -123,7 +121,6 @@ impl Acceptor {
         tcp: TcpStream,
         address: SocketAddr,
         newcomer: Newcomer<IpAddr>,
-        slots: Arc<Semaphore>,
         mut closing: watch::Receiver<bool>,
     ) {
         let place = tokio::select! {
@@ -132,7 +129,7 @@ impl Acceptor {
         };
         match place {
             // Many may wait, and what is to come is large.
-            Some(place) => Box::pin(self.connection(tcp, address, place, slots, closing)).await,
+            Some(place) => Box::pin(self.connection(tcp, address, place, closing)).await,
             None => metrics::connection_refused("too_many_handshakes"),
         }
     }
@@ -142,7 +139,6 @@ impl Acceptor {
         tcp: TcpStream,
         address: SocketAddr,
         place: Place<IpAddr>,
-        slots: Arc<Semaphore>,
         closing: watch::Receiver<bool>,
     ) {
         let introduced = tokio::select! {
@@ -157,8 +153,6 @@ impl Acceptor {
             }
             Err(_) => return metrics::connection_refused("handshake_timeout"),
         };
-        // Not before: whoever never ends a handshake would take them all.
-        let Ok(_slot) = slots.try_acquire() else { return metrics::connection_refused("too_many") };
         drop(place);
         self.serve(introduced, closing).await;
     }
