@@ -142,6 +142,25 @@ async fn bounded_health_is_heard_where_there_is_no_place_for_a_connection() {
     assert!(refused.message().contains("raise --xds-max-connections"), "{refused}");
 }
 
+/// What a stranger asks beyond a probe's rate it waits for; whoever is known does not.
+#[tokio::test]
+async fn bounded_a_stranger_asks_in_turn() {
+    const REQUESTS: usize = 28;
+    let Some(own) = off_loopback() else { return };
+    let server = Secure::at((own, 0).into(), Access::default(), None).await;
+    let took = async |certificate| {
+        let channel = secure(server.served.address, server.authority.trust(certificate)).await.expect("connects");
+        let (mut client, start) = (HealthClient::new(channel), Instant::now());
+        for _ in 0..REQUESTS {
+            client.check(HealthCheckRequest::default()).await.expect("an answer");
+        }
+        start.elapsed()
+    };
+    let known = server.authority.client("spiffe://cluster.local/ns/ns/sa/envoy");
+    let (stranger, known) = (took(None).await, took(Some(known)).await);
+    assert!(stranger >= Duration::from_secs(4) && known < Duration::from_secs(3), "{stranger:?} {known:?}");
+}
+
 #[tokio::test]
 async fn bounded_connections_of_one_account_by_token() {
     let Some(own) = off_loopback() else { return };

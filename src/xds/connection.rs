@@ -3,6 +3,7 @@
 //! Invariant (`bounded`): nobody can hold a connection without using it, more of them than the bound, or one for ever.
 
 mod peer;
+mod turns;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -116,9 +117,15 @@ impl Acceptor {
     ) {
         let (routes, address) = (self.routes.clone(), peer.address);
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-            peer.standing.requests.fetch_add(1, Ordering::Relaxed);
+            let (standing, routes) = (peer.standing.clone(), routes.clone());
+            standing.requests.fetch_add(1, Ordering::Relaxed);
             request.extensions_mut().insert(peer.clone());
-            routes.clone().oneshot(request)
+            async move {
+                if standing.is_stranger() {
+                    standing.turns.next().await;
+                }
+                routes.oneshot(request).await
+            }
         });
         let mut http = http2::Builder::new(TokioExecutor::new());
         http.timer(TokioTimer::new())

@@ -8,6 +8,7 @@ use arcstr::ArcStr;
 use tokio::sync::{Notify, SetOnce, watch};
 use tonic::Status;
 
+use super::turns::Turns;
 use crate::lobby::{Busy, Lobby, Newcomer, Place, origin};
 use crate::metrics;
 use crate::xds::access::Identity;
@@ -45,6 +46,8 @@ pub(super) struct Standing {
     room: (Room, Room),
     /// Requests that came.
     pub(super) requests: AtomicU64,
+    /// When a stranger's are answered.
+    pub(super) turns: Turns,
     pub(super) cut: Notify,
     pub(super) turned_away: Notify,
 }
@@ -143,6 +146,7 @@ impl Standing {
             per_identity,
             room,
             requests: AtomicU64::new(0),
+            turns: Turns::default(),
             cut: Notify::new(),
             turned_away: Notify::new(),
         }
