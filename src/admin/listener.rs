@@ -5,7 +5,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,10 +18,12 @@ use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
 use super::server::Site;
-use crate::lobby::{Lobby, Place, Size};
+use crate::lobby::{Lobby, Newcomer, Place, Size, origin};
 
-/// Connections at once: probes and scrapers need a handful. The oldest goes, unless it is being answered.
-pub(super) const CONNECTIONS: Size = Size { places: 64, share: 8, enough: Duration::ZERO, busy: MAX_AGE };
+/// Connections at once: probes and scrapers need a handful. The oldest goes, unless it is young and being answered: a request of
+/// which only half is sent counts as being answered too.
+pub(super) const CONNECTIONS: Size =
+    Size { places: 64, share: 8, waiting: 256, enough: Duration::ZERO, busy: Duration::from_secs(10) };
 /// gRPC calls at once on a connection.
 const MAX_STREAMS: u32 = 16;
 /// Time for the first request, for the head of each, and for an idle connection.
@@ -81,8 +83,10 @@ async fn accept(listener: TcpListener, site: Arc<Site>) {
         while connections.try_join_next().is_some() {}
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let place = lobby.enter(peer.ip()).await;
-                connections.spawn(connection(stream, Arc::new(place), Arc::clone(&site)));
+                // Waiting for a place is its own affair: the next one may not have to.
+                if let Some(newcomer) = lobby.arrive(origin(peer.ip())) {
+                    connections.spawn(welcome(stream, newcomer, Arc::clone(&site)));
+                }
             }
             Err(error) => {
                 warn!(%error, title = site.title, "accepting a connection failed");
@@ -92,7 +96,13 @@ async fn accept(listener: TcpListener, site: Arc<Site>) {
     }
 }
 
-async fn connection(stream: TcpStream, place: Arc<Place>, site: Arc<Site>) {
+async fn welcome(stream: TcpStream, newcomer: Newcomer<IpAddr>, site: Arc<Site>) {
+    if let Some(place) = newcomer.place().await {
+        connection(stream, Arc::new(place), site).await;
+    }
+}
+
+async fn connection(stream: TcpStream, place: Arc<Place<IpAddr>>, site: Arc<Site>) {
     let (asked, guest) = (Arc::new(Notify::new()), Arc::clone(&place));
     let speaks = Arc::clone(&asked);
     let service = service_fn(move |request| {

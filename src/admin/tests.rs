@@ -223,6 +223,34 @@ async fn bounded_silent_clients_keep_no_probe_out() {
     assert!(read.is_ok(), "the first request has to come in time");
 }
 
+/// Half of each: the head is there, and so it counts as being answered.
+#[tokio::test]
+async fn bounded_half_sent_requests_keep_nobody_out_for_long() {
+    let (_reporter, health) = tonic_health::server::health_reporter();
+    let served = Served::new(Site::new("a site").grpc(tonic::service::Routes::new(health).prepare())).await;
+    let mut halves = Vec::new();
+    let head = "POST /grpc.health.v1.Health/Check HTTP/1.1\r\nHost: localhost\r\n\
+                content-type: application/grpc\r\ncontent-length: 10\r\n\r\nhalf";
+    for _ in 0..listener::CONNECTIONS.places {
+        let mut half = TcpStream::connect(served.address).await.unwrap();
+        half.write_all(head.as_bytes()).await.unwrap();
+        halves.push(half);
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.77:0".parse().unwrap()).unwrap();
+    let since = Instant::now();
+    let mut other = socket.connect(served.address).await.unwrap();
+    other.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    other.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && since.elapsed() < Duration::from_secs(1), "{answer}");
+    tokio::time::pause();
+    let since = tokio::time::Instant::now();
+    assert_eq!(served.get("/").await.0, 200);
+    assert!(since.elapsed() <= listener::CONNECTIONS.busy, "it took {:?}", since.elapsed());
+}
+
 #[tokio::test]
 async fn grpc_too_is_only_for_those_who_use_a_loopback_name() {
     let (_reporter, health) = tonic_health::server::health_reporter();

@@ -44,7 +44,7 @@ pub struct XdsArgs {
     #[arg(long, env = "SYNCGATE_INSECURE_XDS_ANYONE")]
     pub insecure_xds_anyone: bool,
 
-    /// Connections to ADS at once.
+    /// Connections to ADS at once. Where there are too many, a namespace that has more of them gives way to one that has fewer.
     #[arg(long, env = "SYNCGATE_XDS_MAX_CONNECTIONS", default_value_t = 20_000, value_name = "COUNT")]
     pub xds_max_connections: usize,
 

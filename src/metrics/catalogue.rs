@@ -88,7 +88,7 @@ catalogue! {
     STREAMS = Gauge, Count, "streams", "Open ADS streams, by variant.";
     STREAMS_UNSERVED = Counter, Count, "streams_unserved_total", "ADS streams that were refused or left unanswered, by reason.";
     STREAMS_CUT = Counter, Count, "streams_cut_total", "ADS streams that were ended because they broke a bound or the framing, by reason.";
-    REQUESTS_DELAYED = Counter, Count, "requests_delayed_total", "How often a stream sent more requests than are read at once.";
+    REQUESTS_DELAYED = Counter, Count, "requests_delayed_total", "How often a stream sent more requests than are read at once, or a stranger more than are answered at once.";
     CONNECTIONS = Gauge, Count, "connections", "Open connections to the ADS listener.";
     CONNECTIONS_REFUSED = Counter, Count, "connections_refused_total", "Connections to the ADS listener that were turned away, by reason.";
     TLS_RELOADS = Counter, Count, "tls_reloads_total", "How often certificates of the ADS listener changed on disk, by outcome.";

@@ -1,19 +1,22 @@
 //! Accepts connections and proves who is at the other end, before anything is served.
 //!
 //! ```text
-//!  socket ─► a place for its handshake ─► proven: served
+//!  socket ─► a place for its handshake ─► proven: a place of its tenant, then served
 //!                                      └► of whom nothing is known: a place among strangers, then served
 //! ```
 //!
-//! Invariant (`bounded`): a peer that says nothing, or never ends its handshake, takes nothing from those who do.
+//! Invariant (`bounded`): a peer that says nothing, or never ends its handshake, takes nothing from those who do. Accepting waits for
+//! nobody: whoever has to wait for a place does so in a task of its own, and whoever may not wait is closed.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use arcstr::ArcStr;
+use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic::service::Routes;
 use tracing::{debug, warn};
@@ -23,16 +26,24 @@ use super::connection::{Bounds, turned};
 use super::hub::census::Census;
 use super::room::Room;
 use super::tls::Tls;
-use crate::lobby::{Lobby, Place, Size};
+use crate::lobby::{Lobby, Newcomer, Place, Size, origin};
 use crate::metrics;
 
-/// Handshakes under way. Fewer than are done in two seconds, so that of a fleet that comes at once none has to go.
+/// Handshakes under way. Fewer than are done in two seconds, so that of a fleet that comes at once none has to go; of one that comes from
+/// one address, as behind NAT, the others wait: some
+/// 16 s at most, since nobody keeps a place for long. Each that waits costs a socket and a small task.
 pub(super) const HANDSHAKES: Size =
-    Size { places: 1_024, share: 64, enough: Duration::from_secs(2), busy: Duration::ZERO };
+    Size { places: 1_024, share: 64, waiting: 8_192, enough: Duration::from_secs(2), busy: Duration::ZERO };
 /// Connections of peers of whom nothing is known. One without a certificate can ask for health, or show a token; nothing else.
-/// Whoever shows a token is busy until it is proven, which takes some seconds where nobody can be asked.
-pub(super) const STRANGERS: Size =
-    Size { places: 256, share: 16, enough: Duration::from_secs(1), busy: Duration::from_secs(10) };
+/// Whoever shows a token is busy until it is proven, which takes some seconds where nobody can be asked. Whoever waits for one has a place
+/// for its handshake.
+pub(super) const STRANGERS: Size = Size {
+    places: 256,
+    share: 16,
+    waiting: HANDSHAKES.places,
+    enough: Duration::from_secs(1),
+    busy: Duration::from_secs(10),
+};
 /// Pause after a failed `accept`, which is mostly the want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The first byte of a TLS handshake; HTTP/2 in clear text begins with a `P`.
@@ -50,10 +61,12 @@ pub(super) struct Acceptor {
     pub(super) census: Arc<Census>,
     /// Whoever connects may have everything.
     pub(super) anyone: bool,
+    /// Those of whom something is known, by their tenants.
+    pub(super) connections: Lobby<ArcStr>,
     /// Those whose handshake is under way.
-    pub(super) handshakes: Lobby,
+    pub(super) handshakes: Lobby<IpAddr>,
     /// Those of whom nothing is known.
-    pub(super) strangers: Lobby,
+    pub(super) strangers: Lobby<IpAddr>,
     /// Numbers connections, to spread their ends.
     pub(super) count: AtomicU64,
 }
@@ -66,7 +79,7 @@ pub(super) struct Introduced {
     /// Whether nobody on the way can read what it says: TLS, or loopback at both ends.
     pub(super) is_private: bool,
     /// Its place, if nothing is known of it.
-    pub(super) stranger: Option<Place>,
+    pub(super) stranger: Option<Place<IpAddr>>,
 }
 
 pub(super) enum Transport {
@@ -77,7 +90,6 @@ pub(super) enum Transport {
 impl Acceptor {
     /// Accepts until `closing` turns true; completes when the last connection has ended. Dropping it ends all of them.
     pub(super) async fn run(self: Arc<Self>, listener: TcpListener, mut closing: watch::Receiver<bool>) {
-        let slots = Arc::new(Semaphore::new(self.bounds.connections));
         let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {
@@ -93,32 +105,44 @@ impl Acceptor {
                     continue;
                 }
             };
-            if slots.available_permits() == 0 {
-                metrics::connection_refused("too_many");
+            let Some(newcomer) = self.handshakes.arrive(origin(address.ip())) else {
+                metrics::connection_refused("too_many_handshakes");
                 continue;
-            }
-            let place = tokio::select! {
-                place = self.handshakes.enter(address.ip()) => place,
-                () = turned(&mut closing) => break,
             };
-            let (acceptor, slots, closing) = (self.clone(), slots.clone(), closing.clone());
-            connections.spawn(acceptor.connection(tcp, address, place, slots, closing));
+            connections.spawn(self.clone().welcome(tcp, address, newcomer, closing.clone()));
         }
         drop(listener);
         while connections.join_next().await.is_some() {}
+    }
+
+    async fn welcome(
+        self: Arc<Self>,
+        tcp: TcpStream,
+        address: SocketAddr,
+        newcomer: Newcomer<IpAddr>,
+        mut closing: watch::Receiver<bool>,
+    ) {
+        let place = tokio::select! {
+            place = newcomer.place() => place,
+            () = turned(&mut closing) => return,
+        };
+        match place {
+            // Many may wait, and what is to come is large.
+            Some(place) => Box::pin(self.connection(tcp, address, place, closing)).await,
+            None => metrics::connection_refused("too_many_handshakes"),
+        }
     }
 
     async fn connection(
         self: Arc<Self>,
         tcp: TcpStream,
         address: SocketAddr,
-        place: Place,
-        slots: Arc<Semaphore>,
+        place: Place<IpAddr>,
         closing: watch::Receiver<bool>,
     ) {
         // Both apart from what follows, so that nothing of them takes memory for as long as the connection is there.
-        let Some((introduced, _slot)) = self.admitted(tcp, address, place, slots).await else { return };
-        let Some((transport, peer, end)) = self.welcome(introduced) else { return };
+        let Some(introduced) = self.introduced(tcp, address, place).await else { return };
+        let Some((transport, peer, end)) = self.seated(introduced) else { return };
         let _counted = metrics::connection();
         match transport {
             Transport::Plain(tcp) => self.speak(tcp, peer, end, closing).await,
@@ -126,32 +150,23 @@ impl Acceptor {
         }
     }
 
-    async fn admitted(
-        &self,
-        tcp: TcpStream,
-        address: SocketAddr,
-        place: Place,
-        slots: Arc<Semaphore>,
-    ) -> Option<(Introduced, OwnedSemaphorePermit)> {
-        let refused = |reason| {
-            metrics::connection_refused(reason);
-            None
-        };
+    async fn introduced(&self, tcp: TcpStream, address: SocketAddr, place: Place<IpAddr>) -> Option<Introduced> {
         let introduced = tokio::select! {
             introduced = tokio::time::timeout(self.bounds.handshake, self.introduction(tcp, address)) => introduced,
-            () = place.ousted() => return refused("too_many_handshakes"),
+            () = place.ousted() => {
+                metrics::connection_refused("too_many_handshakes");
+                return None;
+            }
         };
-        let introduced = match introduced {
-            Ok(Ok(introduced)) => introduced,
+        match introduced {
+            Ok(Ok(introduced)) => return Some(introduced),
             Ok(Err(error)) => {
                 debug!(%address, %error, "a handshake with the ADS listener failed");
-                return refused("handshake");
+                metrics::connection_refused("handshake");
             }
-            Err(_) => return refused("handshake_timeout"),
-        };
-        // Not before: whoever never ends a handshake would take them all. The place is held until then.
-        let Ok(slot) = slots.try_acquire_owned() else { return refused("too_many") };
-        Some((introduced, slot))
+            Err(_) => metrics::connection_refused("handshake_timeout"),
+        }
+        None
     }
 
     /// The handshake, and for a stranger the wait for its place.
@@ -173,12 +188,22 @@ impl Acceptor {
         };
         // They may ask for health, and must not take the places of those who are known.
         let is_stranger = identity.is_strange() && !self.anyone;
-        let stranger = if is_stranger { Some(self.strangers.enter(address.ip()).await) } else { None };
+        let stranger = if is_stranger { Some(self.stranger(address).await?) } else { None };
         Ok(Introduced { transport, address, identity, is_private, stranger })
+    }
+
+    async fn stranger(&self, address: SocketAddr) -> std::io::Result<Place<IpAddr>> {
+        let place = self.strangers.enter(origin(address.ip())).await;
+        place.ok_or_else(|| std::io::Error::other("others who are strangers too have to be let in instead"))
     }
 }
 
 async fn begins_with_tls(tcp: &TcpStream) -> std::io::Result<bool> {
     let mut first = [0];
-    Ok(tcp.peek(&mut first).await? == 1 && first[0] == TLS_HANDSHAKE)
+    let begins = tcp.peek(&mut first).await? == 1 && first[0] == TLS_HANDSHAKE;
+    if begins && tcp.ready(Interest::READABLE).await?.is_read_closed() {
+        // It gave up while it waited, as Envoys do after a second: a signature would be for nobody.
+        return Err(std::io::ErrorKind::ConnectionAborted.into());
+    }
+    Ok(begins)
 }

@@ -126,6 +126,14 @@ impl Identity {
         (!names.is_empty()).then(|| names.join(", ").into())
     }
 
+    /// The namespace of the first of them.
+    pub(super) fn namespace(&self) -> Option<&str> {
+        self.names().find_map(|name| match name {
+            Name::ServiceAccount(of) | Name::Gateway(of) => of.split_once('/').map(|(namespace, _)| namespace),
+            Name::Other(_) => None,
+        })
+    }
+
     /// Whether nothing is known of it that permits anything.
     pub(super) fn is_strange(&self) -> bool {
         *self != Identity::Loopback && !self.is_proven()

@@ -2,11 +2,13 @@
 //!
 //! Invariant (`bounded`): nobody can hold a connection without using it, more of them than the bound, or one for ever.
 
+mod peer;
+mod turns;
+
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -14,16 +16,15 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Notify, watch};
-use tonic::Status;
+use tokio::sync::watch;
 use tower::ServiceExt;
 use tracing::debug;
 
+pub(super) use self::peer::Peer;
+use self::peer::Standing;
 use super::acceptor::{Acceptor, Introduced, Transport};
-use super::access::Identity;
-use super::hub::census::{Counted, Full};
-use super::room::{Room, Rooms};
-use crate::lobby::{Busy, Place};
+use super::room::Room;
+use crate::lobby::Size;
 use crate::metrics;
 
 /// Pings on an idle connection, and how long they wait: as Istio does (rule 35).
@@ -46,7 +47,7 @@ const STRANGER_AGE: Duration = Duration::from_secs(60);
 /// Bounds of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// Connections at once; whoever comes then is turned away.
+    /// Connections at once; whoever comes then is turned away, or one of a tenant that has more goes.
     pub connections: usize,
     /// Connections at once of one identity off loopback.
     pub per_identity: usize,
@@ -77,140 +78,31 @@ impl Default for Bounds {
     }
 }
 
-/// The other end of a connection. Each of its streams holds a clone.
-#[derive(Debug, Clone)]
-pub(super) struct Peer {
-    /// Where it comes from.
-    pub(super) address: SocketAddr,
-    /// Who it is.
-    pub(super) identity: Identity,
-    /// Whether nobody on the way can read what it says: TLS, or loopback at both ends.
-    pub(super) is_private: bool,
-    standing: Arc<Standing>,
-    /// True once the connection is to end.
-    ending: watch::Receiver<bool>,
-}
-
-/// What a connection and its streams tell each other.
-#[derive(Debug)]
-struct Standing {
-    /// Its place, as long as nothing is known of it.
-    stranger: Option<Place>,
-    account: Mutex<MemberOf>,
-    /// Connections of one identity.
-    per_identity: usize,
-    /// Room for larger requests, of the connection and of the process.
-    room: (Room, Room),
-    /// Requests that came.
-    requests: AtomicU64,
-    cut: Notify,
-    turned_away: Notify,
-}
-
-/// Among whose connections it counts.
-#[derive(Debug)]
-struct MemberOf {
-    counted: Counted,
-    /// Whether that is who it has shown to be. The first token counts: room that was taken must not be lost sight of.
-    is_settled: bool,
-}
-
-impl Peer {
-    /// Completes when the connection is to end because of its age.
-    pub(super) async fn too_old(&mut self) {
-        // An error means that the connection is gone, and with it the stream.
-        if self.ending.wait_for(|ending| *ending).await.is_err() {
-            std::future::pending().await
-        }
-    }
-
-    /// One of its streams shows who it is, as long as this is held: it keeps its place meanwhile.
-    pub(super) fn introduces_itself(&self) -> Option<Busy<'_>> {
-        self.standing.stranger.as_ref().map(Place::busy)
-    }
-
-    /// One of its streams has shown who it is.
-    ///
-    /// # Errors
-    /// RESOURCE_EXHAUSTED, and the connection ends, if that one has as many connections as it may.
-    pub(super) fn becomes(&mut self, identity: Identity) -> Result<(), Status> {
-        if self.identity.is_strange() {
-            self.standing.settle(&identity, self.address.ip()).map_err(|full| {
-                metrics::stream_unserved("too_many_connections");
-                metrics::connection_refused("too_many_of_identity");
-                self.standing.turned_away.notify_one();
-                Status::resource_exhausted(format!("too many connections: {full}"))
-            })?;
-        }
-        self.identity = identity;
-        Ok(())
-    }
-
-    /// Room for its larger requests.
-    pub(super) fn rooms(&self) -> Rooms {
-        let of_identity = self.standing.account().counted.room();
-        let (of_connection, of_process) = self.standing.room.clone();
-        Rooms { of_connection, of_identity, of_process }
-    }
-
-    /// Closes the connection at once: its client does not read, so nothing can be said to it.
-    pub(super) fn cut_off(&self) {
-        metrics::connection_refused("unread");
-        self.standing.cut.notify_one();
-    }
-}
-
-impl Standing {
-    fn account(&self) -> MutexGuard<'_, MemberOf> {
-        // Every change under the lock is whole after each statement.
-        self.account.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn settle(&self, identity: &Identity, address: IpAddr) -> Result<(), Full> {
-        let mut account = self.account();
-        if !account.is_settled {
-            account.counted.becomes(identity, address, self.per_identity)?;
-            account.is_settled = true;
-        }
-        if let Some(place) = &self.stranger {
-            place.leave();
-        }
-        Ok(())
-    }
-
-    fn is_stranger(&self) -> bool {
-        self.stranger.as_ref().is_some_and(Place::is_held)
-    }
-
-    /// Completes when a stranger had to give its place to somebody else.
-    async fn ousted(&self) {
-        match &self.stranger {
-            Some(place) => place.ousted().await,
-            None => std::future::pending().await,
-        }
+impl Bounds {
+    /// Places for connections: nobody waits for one, and it takes more than patience to get that of another.
+    pub(super) fn places(&self) -> Size {
+        Size { places: self.connections, share: 0, waiting: 0, enough: Duration::MAX, busy: Duration::MAX }
     }
 }
 
 impl Acceptor {
-    /// Counts a connection, and says what its streams are to know of it; None if its identity has too many of them.
-    pub(super) fn welcome(&self, introduced: Introduced) -> Option<(Transport, Peer, watch::Sender<bool>)> {
+    /// Counts a connection, and says what its streams are to know of it; None if there are too many.
+    pub(super) fn seated(&self, introduced: Introduced) -> Option<(Transport, Peer, watch::Sender<bool>)> {
         let Introduced { transport, address, identity, is_private, stranger } = introduced;
         let per_identity = self.bounds.per_identity;
         let Ok(counted) = self.census.enter(&identity, address.ip(), per_identity) else {
             metrics::connection_refused("too_many_of_identity");
             return None;
         };
-        let standing = Arc::new(Standing {
-            stranger,
-            account: Mutex::new(MemberOf { counted, is_settled: false }),
-            per_identity,
-            room: (Room::new(self.room.0), self.room.1.clone()),
-            requests: AtomicU64::new(0),
-            cut: Notify::new(),
-            turned_away: Notify::new(),
-        });
+        let room = (Room::new(self.room.0), self.room.1.clone());
+        let standing = Arc::new(Standing::new(stranger, counted, per_identity, room, self.connections.clone()));
+        // Those of whom nothing is known have places of their own, so that whoever asks for health is heard in any case.
+        if !standing.is_stranger() && standing.sit(&identity, address.ip()).is_err() {
+            metrics::connection_refused("too_many");
+            return None;
+        }
         let (end, ending) = watch::channel(false);
-        Some((transport, Peer { address, identity, is_private, standing, ending }, end))
+        Some((transport, Peer::new((address, identity, is_private), standing, ending), end))
     }
 
     /// Serves a connection until it ends. No `async fn`: one keeps its arguments twice, for as long as it runs.
@@ -223,9 +115,15 @@ impl Acceptor {
     ) -> impl Future<Output = ()> {
         let (routes, address, standing) = (self.routes.clone(), peer.address, peer.standing.clone());
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-            peer.standing.requests.fetch_add(1, Ordering::Relaxed);
+            let (standing, routes) = (peer.standing.clone(), routes.clone());
+            standing.requests.fetch_add(1, Ordering::Relaxed);
             request.extensions_mut().insert(peer.clone());
-            routes.clone().oneshot(request)
+            async move {
+                if standing.is_stranger() {
+                    standing.turns.next().await;
+                }
+                routes.oneshot(request).await
+            }
         });
         let mut connection = self.http().serve_connection(TokioIo::new(io), service);
         async move {
@@ -234,6 +132,7 @@ impl Acceptor {
                 result = connection.as_mut() => result,
                 () = standing.cut.notified() => return,
                 () = standing.ousted() => return metrics::connection_refused("too_many_strangers"),
+                () = standing.outnumbered() => return metrics::connection_refused("outnumbered"),
                 () = standing.turned_away.notified() => {
                     connection.as_mut().graceful_shutdown();
                     tokio::time::timeout(LAST_WORDS, connection).await.unwrap_or(Ok(()))

@@ -71,6 +71,7 @@ pub async fn serve(
         room: (settings.max_request, Room::new(settings.pending_requests)),
         census: Arc::new(Census::with_room(settings.max_request.max(settings.pending_requests / SHARES))),
         anyone,
+        connections: Lobby::new(settings.connection.places()),
         handshakes: Lobby::new(HANDSHAKES),
         strangers: Lobby::new(STRANGERS),
         count: AtomicU64::new(0),

@@ -55,6 +55,7 @@ impl AdsService {
             peer.becomes(identity)?;
         }
         self.access.admit(&peer.identity)?;
+        peer.is_streaming();
         let (queue, responses) = mpsc::channel(QUEUE);
         let (limit, unfinished) = (self.settings.max_request, self.settings.unfinished_request);
         let names = self.settings.session.names_in_request();

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::{PATIENCE, Refusal, now};
-use crate::lobby::{Lobby, Size};
+use crate::lobby::{Lobby, Size, origin};
 use crate::metrics;
 
 /// Verdicts that are kept.
@@ -25,7 +25,7 @@ const REFUSED: Duration = Duration::from_secs(10);
 /// Reviews under way.
 const IN_FLIGHT: usize = 8;
 /// Tokens that wait for their turn, which comes in two seconds at this pace; those of one address leave places to others.
-const WAITING: Size = Size { places: 100, share: 8, enough: PATIENCE, busy: Duration::ZERO };
+const WAITING: Size = Size { places: 100, share: 8, waiting: 10_000, enough: PATIENCE, busy: Duration::ZERO };
 /// Reviews a second, and how many of them at once after a quiet time.
 const INTERVAL: Duration = Duration::from_millis(20);
 const BURST: u32 = 50;
@@ -35,7 +35,7 @@ type Slot = Arc<tokio::sync::Mutex<Option<Verdict>>>;
 /// What was said of tokens, and how often one may ask.
 pub(super) struct Reviews {
     verdicts: Mutex<HashMap<blake3::Hash, Slot>>,
-    waiting: Lobby,
+    waiting: Lobby<IpAddr>,
     in_flight: Arc<Semaphore>,
     /// When the next one would be on time if all came evenly. Held while waiting for it, first come first served.
     next: tokio::sync::Mutex<Instant>,
@@ -82,10 +82,11 @@ impl Reviews {
                 return known.verdict.clone();
             }
             // Whoever gives up before its turn has cost nothing.
-            let place = self.waiting.enter(address).await;
+            let too_many = Refusal::Unverified("too many tokens of its address wait");
+            let Some(place) = self.waiting.enter(origin(address)).await else { return Err(too_many) };
             let turn = tokio::select! {
                 turn = self.turn() => turn,
-                () = place.ousted() => return Err(Refusal::Unverified("too many tokens of its address wait")),
+                () = place.ousted() => return Err(too_many),
             };
             drop(place);
             let reviews = self.clone();
