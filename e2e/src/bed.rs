@@ -126,11 +126,15 @@ impl Bed {
         self.net.xds()
     }
 
+    /// What `syncgate bootstrap` prints with these flags for an Envoy of the Gateway.
+    pub async fn bootstrap(&self, flags: &[String]) -> Result<String> {
+        let Setup { syncgate, variant, .. } = &self.setup;
+        syncgate::bootstrap_with(syncgate, GATEWAY, self.net.xds(), *variant, self.net.envoy_admin(), flags).await
+    }
+
     /// Starts an Envoy of the Gateway whose bootstrap is made with more flags, and waits until its admin interface answers.
     pub async fn start_envoy_with(&mut self, flags: &[String]) -> Result<&mut Envoy> {
-        let admin = self.net.envoy_admin();
-        let Setup { syncgate, variant, .. } = &self.setup;
-        let bootstrap = syncgate::bootstrap_with(syncgate, GATEWAY, self.net.xds(), *variant, admin, flags).await?;
+        let (admin, bootstrap) = (self.net.envoy_admin(), self.bootstrap(flags).await?);
         // The one before has to be gone: they share an address.
         self.envoy = None;
         let envoy = self.envoy.insert(Envoy::start(&self.setup.envoy, &bootstrap, admin, &self.home)?);

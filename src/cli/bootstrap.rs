@@ -4,6 +4,7 @@
 //! with a part of its configuration) and a short back-off of the stream (the default of up to 30 s would make every
 //! restart of syncgate a long freeze).
 
+mod tls;
 mod token;
 
 use std::{net::SocketAddr, process::ExitCode};
@@ -47,6 +48,15 @@ pub struct BootstrapArgs {
     /// The private key of that certificate (PEM).
     #[arg(long, env = "SYNCGATE_CLIENT_KEY", value_name = "FILE", requires = "client_certificate")]
     pub client_key: Option<String>,
+
+    /// Where this Envoy finds the file that tells it of its certificate, so that a renewed one is in use from the next connection on;
+    /// `--print certificate-secret` prints it. Without it, Envoy reads the certificate when it starts.
+    #[arg(long, env = "SYNCGATE_CERTIFICATE_SECRET", value_name = "FILE", requires = "client_certificate")]
+    pub certificate_secret: Option<String>,
+
+    /// Likewise for the authorities of --xds-ca; `--print authorities-secret` prints it.
+    #[arg(long, env = "SYNCGATE_AUTHORITIES_SECRET", value_name = "FILE", requires = "xds_ca")]
+    pub authorities_secret: Option<String>,
 
     /// The token of this Envoy's ServiceAccount, for the audience of syncgate, as this Envoy finds the file: that of a projected
     /// volume, which is renewed. In place of a certificate, or beside one that names nobody.
@@ -100,6 +110,10 @@ pub enum Printed {
     Bootstrap,
     /// What the bootstrap finds the token by, if it has one.
     TokenSecret,
+    /// What the bootstrap finds the certificate by, with --certificate-secret.
+    CertificateSecret,
+    /// What the bootstrap finds the authorities by, with --authorities-secret.
+    AuthoritiesSecret,
 }
 
 /// Prints the bootstrap, or the file beside it.
@@ -111,6 +125,12 @@ pub fn run(args: &BootstrapArgs) -> anyhow::Result<ExitCode> {
         Printed::Bootstrap => bootstrap(args)?,
         Printed::TokenSecret => {
             token::secret(args.token_file.as_deref().context("--print token-secret needs --token-file")?)
+        }
+        Printed::CertificateSecret => {
+            tls::certificate_secret(args).context("--print certificate-secret needs --client-certificate")?
+        }
+        Printed::AuthoritiesSecret => {
+            tls::authorities_secret(args).context("--print authorities-secret needs --xds-ca")?
         }
     };
     super::print(&args.output.write(&file)?)?;
@@ -165,42 +185,13 @@ pub fn bootstrap(args: &BootstrapArgs) -> anyhow::Result<Value> {
 /// The one static cluster: syncgate itself.
 fn syncgate_cluster(args: &BootstrapArgs, host: &str, port: u16) -> Value {
     let mut cluster = clear_text_cluster(host, port);
-    if let Some(authorities) = &args.xds_ca {
-        cluster["transport_socket"] = transport_socket(args, authorities, host);
+    if let Some(socket) = tls::socket(args, host) {
+        cluster["transport_socket"] = socket;
     }
     if let Some(filters) = token::filters(args) {
         cluster["typed_extension_protocol_options"][HTTP_OPTIONS]["http_filters"] = filters;
     }
     cluster
-}
-
-/// TLS to syncgate, whose certificate has to name it, with a certificate of Envoy's own if there is one.
-fn transport_socket(args: &BootstrapArgs, authorities: &str, host: &str) -> Value {
-    let name = args.xds_server_name.as_deref().unwrap_or(host);
-    let is_address = name.parse::<std::net::IpAddr>().is_ok();
-    let file = |path: &str| json!({ "filename": path });
-    let own = args.client_certificate.as_deref().zip(args.client_key.as_deref());
-    let certificates =
-        own.map(|(certificate, key)| json!({ "certificate_chain": file(certificate), "private_key": file(key) }));
-    json!({
-        "name": "envoy.transport_sockets.tls",
-        "typed_config": {
-            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
-            // A server name is never an address.
-            "sni": if is_address { "" } else { name },
-            "common_tls_context": {
-                "alpn_protocols": ["h2"],
-                "tls_certificates": certificates.into_iter().collect::<Vec<_>>(),
-                "validation_context": {
-                    "trusted_ca": file(authorities),
-                    "match_typed_subject_alt_names": [{
-                        "san_type": if is_address { "IP_ADDRESS" } else { "DNS" },
-                        "matcher": { "exact": name },
-                    }],
-                },
-            },
-        },
-    })
 }
 
 fn clear_text_cluster(host: &str, port: u16) -> Value {
@@ -302,12 +293,43 @@ mod tests {
         assert_eq!(socket["sni"], "syncgate.system");
         let context = &socket["common_tls_context"];
         assert_eq!(context["validation_context"]["match_typed_subject_alt_names"][0]["san_type"], "DNS");
-        assert_eq!(context["tls_certificates"], json!([]));
+        assert!(context["tls_certificates"].is_null());
         let json = made("--gateway a/b --xds-ca ca.crt --client-certificate tls.crt --client-key tls.key").unwrap();
         let socket = &json["static_resources"]["clusters"][0]["transport_socket"]["typed_config"];
         assert_eq!(socket["sni"], "");
         assert_eq!(socket["common_tls_context"]["tls_certificates"][0]["private_key"]["filename"], "tls.key");
         assert!(made("--gateway a/b").unwrap()["static_resources"]["clusters"][0]["transport_socket"].is_null());
+    }
+
+    #[test]
+    fn certificates_that_are_renewed_come_from_files_of_their_own() {
+        let line = "bootstrap --gateway a/b --xds-ca /tls/ca.crt --client-certificate /tls/tls.crt --client-key /tls/tls.key \
+                    --certificate-secret own.yaml --authorities-secret ca.yaml";
+        let args = Line::try_parse_from(line.split_whitespace()).unwrap().args;
+        let json = bootstrap(&args).unwrap();
+        let context =
+            &json["static_resources"]["clusters"][0]["transport_socket"]["typed_config"]["common_tls_context"];
+        assert!(context["tls_certificates"].is_null() && context["validation_context"].is_null());
+        let pairs = [
+            (&context["tls_certificate_sds_secret_configs"][0], tls::certificate_secret(&args), "own.yaml"),
+            (
+                &context["combined_validation_context"]["validation_context_sds_secret_config"],
+                tls::authorities_secret(&args),
+                "ca.yaml",
+            ),
+        ];
+        for (config, secret, file) in pairs {
+            let secret = &secret.unwrap()["resources"][0];
+            assert_eq!(config["sds_config"]["path_config_source"]["path"], file);
+            assert_eq!(config["name"], secret["name"]);
+            let content = secret.as_object().unwrap().values().find(|value| value.is_object()).unwrap();
+            assert_eq!(content["watched_directory"]["path"], "/tls");
+        }
+        let names =
+            &context["combined_validation_context"]["default_validation_context"]["match_typed_subject_alt_names"];
+        assert_eq!(names[0]["san_type"], "IP_ADDRESS", "the name is still looked at");
+        let alone = Line::try_parse_from("bootstrap --gateway a/b --certificate-secret own.yaml".split(' '));
+        assert!(alone.is_err_and(|error| error.to_string().contains("--client-certificate")));
     }
 
     #[test]

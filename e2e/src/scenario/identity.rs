@@ -1,6 +1,6 @@
 //! Who an Envoy is, by its certificate.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -17,8 +17,9 @@ const HOST: &str = "shop.example.com";
 /// How long an Envoy that may have nothing is watched.
 const WATCHED: Duration = Duration::from_secs(3);
 
-/// An Envoy shows the certificate of a ServiceAccount in the Gateway's namespace and is served; all certificates are renewed while
-/// it runs; then one comes whose certificate is of another namespace.
+/// An Envoy shows the certificate of a ServiceAccount in the Gateway's namespace and is served; syncgate's certificates are renewed while
+/// it runs, then its own, and syncgate is started again: what is new on both sides is all that they have. Then one comes whose
+/// certificate is of another namespace.
 pub(super) async fn identity(setup: &Setup) -> Result<()> {
     let mut bed = Bed::with_gateway(setup, "identity", &[HTTP_PORT])?;
     bed.deploy("old").await?;
@@ -32,8 +33,10 @@ pub(super) async fn identity(setup: &Setup) -> Result<()> {
     let flags = flags.map(|(flag, file)| format!("--xds-{flag}={file}"));
     bed.start_syncgate_with(flags.to_vec())?.ready(PATIENCE).await?;
 
-    let own = of(&authority, "own", NAMESPACE, &home, &authorities)?;
-    bed.start_envoy_with(&own).await?.ready(PATIENCE).await?;
+    let own = Files::new(&home, "own")?;
+    own.renew(&authority, NAMESPACE)?;
+    let own_flags = own.flags(&bed).await?;
+    bed.start_envoy_with(&own_flags).await?.ready(PATIENCE).await?;
     bed.answered_by(HOST, "/", "old").await?;
     let allowed = Allowed::only(["old"]);
     let load = bed.load(SCHEDULED_RATE, vec![Call { host: HOST.into(), path: "/".into(), allowed: allowed.clone() }]);
@@ -52,10 +55,18 @@ pub(super) async fn identity(setup: &Setup) -> Result<()> {
     bed.answered_by(HOST, "/", "new").await?;
     let connections = bed.envoy()?.stats("^cluster[.]syncgate[.]upstream_cx_total$").await?;
     ensure!(connections.values().sum::<u64>() == 1, "the stream did not outlive the renewal: {connections:?}");
+
+    own.renew(&renewed, NAMESPACE)?;
+    bed.syncgate()?.kill().await?;
+    bed.start_syncgate_with(flags.to_vec())?.ready(PATIENCE).await?;
+    write_route(&bed, "old")?;
+    bed.answered_by(HOST, "/", "old").await?;
     load.stop().await?.ensure_clean(REQUIRED_RATE).map_err(|reason| bed.with_logs(reason))?;
 
-    let foreign = of(&renewed, "foreign", "elsewhere", &home, &authorities)?;
-    bed.start_envoy_with(&foreign).await?;
+    let foreign = Files::new(&home, "foreign")?;
+    foreign.renew(&renewed, "elsewhere")?;
+    let foreign_flags = foreign.flags(&bed).await?;
+    bed.start_envoy_with(&foreign_flags).await?;
     sleep(WATCHED).await;
     let envoy = bed.envoy()?;
     ensure!(envoy.ready_status().await? != 200, "an Envoy of another namespace is ready");
@@ -65,12 +76,44 @@ pub(super) async fn identity(setup: &Setup) -> Result<()> {
     Ok(())
 }
 
-/// The flags of a bootstrap with a certificate for a ServiceAccount of this namespace.
-fn of(authority: &Authority, name: &str, namespace: &str, home: &Path, authorities: &str) -> Result<Vec<String>> {
-    let uri = format!("spiffe://cluster.local/ns/{namespace}/sa/envoy");
-    let [certificate, key] = authority.client(&uri)?.write(home, name).context("the client's certificate")?;
-    let flags = [("xds-ca", authorities), ("client-certificate", &certificate), ("client-key", &key)];
-    Ok(flags.map(|(flag, file)| format!("--{flag}={file}")).to_vec())
+/// A folder with an Envoy's certificate and the authorities that it believes.
+struct Files {
+    folder: PathBuf,
+}
+
+impl Files {
+    fn new(home: &Path, name: &str) -> Result<Self> {
+        let folder = home.join(name);
+        std::fs::create_dir_all(&folder)?;
+        Ok(Self { folder })
+    }
+
+    /// Puts in place a certificate for a ServiceAccount of this namespace, and who signed it, by moving them there, as a kubelet does.
+    fn renew(&self, authority: &Authority, namespace: &str) -> Result<()> {
+        let made = self.folder.join("made");
+        std::fs::create_dir_all(&made)?;
+        let uri = format!("spiffe://cluster.local/ns/{namespace}/sa/envoy");
+        authority.client(&uri)?.write(&made, "tls").context("the client's certificate")?;
+        std::fs::write(made.join("ca.crt"), authority.pem())?;
+        for file in ["ca.crt", "tls.crt", "tls.key"] {
+            std::fs::rename(made.join(file), self.folder.join(file)).with_context(|| format!("move {file}"))?;
+        }
+        Ok(())
+    }
+
+    /// The flags of a bootstrap that finds them by secrets, whose files are written too.
+    async fn flags(&self, bed: &Bed) -> Result<Vec<String>> {
+        let at = |file: &str| self.folder.join(file).display().to_string();
+        let files = [("xds-ca", "ca.crt"), ("client-certificate", "tls.crt"), ("client-key", "tls.key")];
+        let secrets = ["certificate-secret", "authorities-secret"];
+        let mut flags: Vec<String> = files.iter().map(|(flag, file)| format!("--{flag}={}", at(file))).collect();
+        flags.extend(secrets.iter().map(|secret| format!("--{secret}={}", at(&format!("{secret}.yaml")))));
+        for secret in secrets {
+            let print = [&flags[..], &[format!("--print={secret}")]].concat();
+            std::fs::write(at(&format!("{secret}.yaml")), bed.bootstrap(&print).await?)?;
+        }
+        Ok(flags)
+    }
 }
 
 fn write_route(bed: &Bed, backend: &str) -> Result<()> {
