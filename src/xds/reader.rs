@@ -1,0 +1,184 @@
+//! Reads length-prefixed messages, below tonic.
+//!
+//! Invariants: a message in the making holds no more than the limit, has [room](super::room) if it is a larger one, and is
+//! whole in time; whoever breaks the framing ends its own stream.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use http_body::Frame;
+use http_body_util::BodyExt;
+use tokio::time::timeout_at;
+use tonic::Status;
+
+use super::grpc::PREFIX;
+use super::request::DiscoveryMessage;
+use super::room::{self, Rooms};
+use crate::metrics;
+
+/// The longest that a message waits for room: longer than those that have it may take.
+const ROOM_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How fast one that has room has to come: so many bytes a second after a head start. A window comes in each round trip, which
+/// is as much over 250 ms.
+const PACE: u32 = 256 << 10;
+const HEAD_START: Duration = Duration::from_secs(5);
+
+/// How messages are taken in.
+#[derive(Debug, Clone)]
+pub(super) struct Intake {
+    /// The largest, in bytes.
+    pub(super) limit: usize,
+    /// The most names in one.
+    pub(super) names: usize,
+    /// How long one may take to be whole, once it has begun and has room.
+    pub(super) unfinished: Duration,
+    /// Room for larger ones.
+    pub(super) rooms: Rooms,
+}
+
+/// Reads the messages of a request's body.
+pub(super) struct MessageReader {
+    body: tonic::body::Body,
+    unread: BytesMut,
+    intake: Intake,
+    making: Making,
+    /// Room of the message that was given out last, until the next one is asked for.
+    last: Option<room::Taken>,
+}
+
+/// A place in the queue for room: kept when reading is cancelled.
+type Waiting = Pin<Box<dyn Future<Output = room::Taken> + Send>>;
+
+/// A message that has begun and is not whole.
+#[derive(Default)]
+struct Making {
+    begun: Option<tokio::time::Instant>,
+    room: Option<room::Taken>,
+    /// It waits for room, until this moment.
+    waiting: Option<(Waiting, tokio::time::Instant)>,
+}
+
+impl MessageReader {
+    /// A reader of a body.
+    pub(super) fn new(body: tonic::body::Body, intake: Intake) -> MessageReader {
+        MessageReader { body, unread: BytesMut::new(), intake, making: Making::default(), last: None }
+    }
+
+    /// The next message; None when the client has ended its half. Cancelling loses nothing.
+    ///
+    /// # Errors
+    /// What is to be said to the client as its stream ends.
+    pub(super) async fn next<M: DiscoveryMessage>(&mut self) -> Result<Option<M>, Status> {
+        self.last = None;
+        loop {
+            if let Some(message) = self.take_message()? {
+                return Ok(Some(message));
+            }
+            self.find_room().await?;
+            match self.frame().await? {
+                None if self.unread.is_empty() => return Ok(None),
+                None => return Err(malformed(Status::invalid_argument("the stream ended in the middle of a message"))),
+                Some(frame) => {
+                    if let Ok(data) = frame.into_data() {
+                        self.unread.extend_from_slice(&data);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next frame of the body; in time, if a message has begun.
+    async fn frame(&mut self) -> Result<Option<Frame<Bytes>>, Status> {
+        if self.unread.is_empty() {
+            return self.body.frame().await.transpose();
+        }
+        let begun = *self.making.begun.get_or_insert_with(tokio::time::Instant::now);
+        timeout_at(begun + self.allowed(), self.body.frame())
+            .await
+            .unwrap_or_else(|_| {
+                metrics::stream_cut("unfinished");
+                let seconds = begun.elapsed().as_secs_f64();
+                Some(Err(Status::deadline_exceeded(format!("a request that began {seconds:.1} s ago is not whole"))))
+            })
+            .transpose()
+    }
+
+    /// How long the message that has begun may take, by what has come of it: whoever holds room has to make use of it.
+    fn allowed(&self) -> Duration {
+        let came = u32::try_from(self.unread.len()).unwrap_or(u32::MAX);
+        let at_pace = HEAD_START + Duration::from_secs(1).mul_f64(f64::from(came) / f64::from(PACE));
+        if self.making.room.is_some() { self.intake.unfinished.min(at_pace) } else { self.intake.unfinished }
+    }
+
+    /// Waits until there is room for the message that has begun, if it needs any.
+    async fn find_room(&mut self) -> Result<(), Status> {
+        let Some(len) = self.announced()?.filter(|len| *len > room::SMALL && self.making.room.is_none()) else {
+            return Ok(());
+        };
+        if self.making.waiting.is_none() {
+            let mut room: Waiting = Box::pin(self.intake.rooms.take(len));
+            let at_once = tokio::select! {
+                biased;
+                room = room.as_mut() => Some(room),
+                () = std::future::ready(()) => None,
+            };
+            if let Some(room) = at_once {
+                self.has_room(room, len);
+                return Ok(());
+            }
+            metrics::requests_delayed();
+            self.making.waiting = Some((room, tokio::time::Instant::now() + ROOM_PATIENCE));
+        }
+        let Some((room, until)) = &mut self.making.waiting else { return Ok(()) };
+        let Ok(room) = timeout_at(*until, room).await else {
+            metrics::stream_cut("no_room");
+            return Err(Status::resource_exhausted("too many large requests are arriving: try again later"));
+        };
+        self.has_room(room, len);
+        Ok(())
+    }
+
+    fn has_room(&mut self, room: room::Taken, len: usize) {
+        // The client was not read meanwhile, so its time begins now.
+        self.making = Making { room: Some(room), ..Making::default() };
+        self.unread.reserve((PREFIX + len).saturating_sub(self.unread.len()));
+    }
+
+    /// The length of the message that has begun, once its prefix is there.
+    fn announced(&self) -> Result<Option<usize>, Status> {
+        let Some((head, _)) = self.unread.split_at_checked(PREFIX) else { return Ok(None) };
+        if head[0] != 0 {
+            return Err(malformed(Status::unimplemented("compressed messages are not supported")));
+        }
+        let len = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
+        if len > self.intake.limit {
+            metrics::stream_cut("too_large");
+            let limit = self.intake.limit;
+            return Err(Status::resource_exhausted(format!("a message of {len} bytes; at most {limit} are read")));
+        }
+        Ok(Some(len))
+    }
+
+    fn take_message<M: DiscoveryMessage>(&mut self) -> Result<Option<M>, Status> {
+        let Some(len) = self.announced()?.filter(|len| self.unread.len() - PREFIX >= *len) else { return Ok(None) };
+        self.unread.advance(PREFIX);
+        let message = M::read(self.unread.split_to(len).freeze(), self.intake.names);
+        if self.unread.is_empty() {
+            // A stream that once sent a large message does not hold its memory.
+            self.unread = BytesMut::new();
+        }
+        self.last = std::mem::take(&mut self.making).room;
+        message.map(Some)
+    }
+}
+
+fn malformed(status: Status) -> Status {
+    metrics::stream_cut("malformed");
+    status
+}
+
+#[cfg(test)]
+mod tests;
