@@ -169,6 +169,21 @@ async fn bounded_a_body_that_trickles_ends_its_stream_alone() {
 }
 
 #[tokio::test]
+async fn a_first_request_that_has_begun_is_waited_for() {
+    let first_request = Duration::from_millis(300);
+    let served = serve(Settings { first_request, ..Settings::default() }).await;
+    let message = request([]).encode_to_vec();
+    let (send, ended) = raw(served.address).await;
+    send.send(prefix(message.len() as u32).freeze()).await.expect("open");
+    tokio::time::sleep(first_request * 3).await;
+    send.send(message.into()).await.expect("open");
+    drop(send);
+    assert_eq!(ended.await.expect("no panic").as_deref(), Some("0"), "served until the client ends it");
+    let (_silent, ended) = raw(served.address).await;
+    assert_eq!(ended.await.expect("no panic").as_deref(), Some("4"), "DEADLINE_EXCEEDED");
+}
+
+#[tokio::test]
 async fn bounded_headers_that_trickle_end_their_connection_alone() {
     let connection =
         Bounds { idle: Duration::from_millis(500), grace: Duration::from_millis(200), ..Bounds::default() };

@@ -45,7 +45,7 @@ pub(super) struct MessageReader {
     unread: BytesMut,
     intake: Intake,
     making: Making,
-    /// Room of the message that was given out last, until the next one is asked for.
+    /// Room of the message that was given out last, until it is [done with](Self::done).
     last: Option<room::Taken>,
 }
 
@@ -67,12 +67,30 @@ impl MessageReader {
         MessageReader { body, unread: BytesMut::new(), intake, making: Making::default(), last: None }
     }
 
+    /// Completes when a message has begun, which means that its prefix is there, or when the client has ended its half.
+    /// Cancelling loses nothing.
+    ///
+    /// # Errors
+    /// What is to be said to the client as its stream ends.
+    pub(super) async fn begins(&mut self) -> Result<(), Status> {
+        while self.announced()?.is_none() {
+            let Some(frame) = self.frame().await? else { break };
+            self.keep(frame);
+        }
+        Ok(())
+    }
+
+    /// The message that was given out last has been worked on: nothing of it is held any more.
+    pub(super) fn done(&mut self) {
+        self.last = None;
+    }
+
     /// The next message; None when the client has ended its half. Cancelling loses nothing.
     ///
     /// # Errors
     /// What is to be said to the client as its stream ends.
     pub(super) async fn next<M: DiscoveryMessage>(&mut self) -> Result<Option<M>, Status> {
-        self.last = None;
+        self.done();
         loop {
             if let Some(message) = self.take_message()? {
                 return Ok(Some(message));
@@ -81,12 +99,14 @@ impl MessageReader {
             match self.frame().await? {
                 None if self.unread.is_empty() => return Ok(None),
                 None => return Err(malformed(Status::invalid_argument("the stream ended in the middle of a message"))),
-                Some(frame) => {
-                    if let Ok(data) = frame.into_data() {
-                        self.unread.extend_from_slice(&data);
-                    }
-                }
+                Some(frame) => self.keep(frame),
             }
+        }
+    }
+
+    fn keep(&mut self, frame: Frame<Bytes>) {
+        if let Ok(data) = frame.into_data() {
+            self.unread.extend_from_slice(&data);
         }
     }
 
@@ -166,11 +186,12 @@ impl MessageReader {
         let Some(len) = self.announced()?.filter(|len| self.unread.len() - PREFIX >= *len) else { return Ok(None) };
         self.unread.advance(PREFIX);
         let message = M::read(self.unread.split_to(len).freeze(), self.intake.names);
-        if self.unread.is_empty() {
-            // A stream that once sent a large message does not hold its memory.
-            self.unread = BytesMut::new();
-        }
         self.last = std::mem::take(&mut self.making).room;
+        if self.last.is_some() || self.unread.is_empty() {
+            // A stream that once sent a large message does not hold its memory. What follows is a frame at most, and would
+            // otherwise keep all that it came behind.
+            self.unread = BytesMut::from(&self.unread[..]);
+        }
         message.map(Some)
     }
 }

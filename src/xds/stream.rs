@@ -40,7 +40,7 @@ pub struct Settings {
     pub streams_per_identity: usize,
     /// How long a client that comes before the first publication is held unanswered.
     pub patience: Duration,
-    /// How long an opened stream may stay without its first request.
+    /// How long an opened stream may stay without its first request: until the prefix of it is there.
     pub first_request: Duration,
     /// The longest that a client may leave what it was sent unread.
     pub unread: Duration,
@@ -129,12 +129,14 @@ impl Stream {
     }
 
     async fn serve<M: DiscoveryMessage>(&mut self) -> Result<(), Status> {
-        let first = tokio::time::timeout(self.settings.first_request, self.reader.next::<M>());
+        let begins = tokio::time::timeout(self.settings.first_request, self.reader.begins());
         let no_request = |_| {
             metrics::stream_cut("no_request");
             Status::deadline_exceeded("no request came")
         };
-        let Some(mut first) = first.await.map_err(no_request)?? else {
+        begins.await.map_err(no_request)??;
+        // One that has begun has its own clocks: it may have to wait for room, which is not the client's fault.
+        let Some(mut first) = self.reader.next::<M>().await? else {
             return Ok(());
         };
         let node = first.take_node();
@@ -171,6 +173,7 @@ impl Stream {
         if let Some(first) = first {
             live.on_request(first).await?;
         }
+        self.reader.done();
         let mut pace = Pace::new(self.settings.requests_per_second, now());
         let client = live.seat.client.clone();
         loop {
@@ -194,6 +197,7 @@ impl Stream {
                         live.on_request(request).await?;
                         pace.charge(live.session.work() - before);
                     }
+                    self.reader.done();
                 }
                 () = live.seat.changed() => live.on_update().await?,
                 () = tick => live.on_tick().await?,

@@ -122,3 +122,20 @@ async fn bounded_a_message_that_has_room_has_to_come_at_a_pace() {
         assert_eq!((ended.code(), start.elapsed().as_secs()), (Code::DeadlineExceeded, seconds));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn bounded_a_message_that_was_large_leaves_nothing_behind_when_another_has_begun() {
+    let large = framed(&DiscoveryRequest { response_nonce: "x".repeat(1 << 20), ..Default::default() });
+    // With its last frame comes the first byte of the next prefix.
+    let bytes = [&large[..], &[0]].concat();
+    let cut: Vec<_> =
+        bytes.chunks(16 << 10).map(|cut| Ok::<_, Status>(Frame::data(Bytes::copy_from_slice(cut)))).collect();
+    let open = tokio_stream::pending();
+    let body = StreamBody::new(tokio_stream::StreamExt::chain(tokio_stream::iter(cut), open));
+    let mut reader = MessageReader::new(tonic::body::Body::new(body), intake(2 << 20));
+    assert!(reader.next::<DiscoveryRequest>().await.expect("room").is_some());
+    assert!(reader.unread.capacity() < 16 << 10, "{} bytes are kept", reader.unread.capacity());
+    assert!(reader.last.is_some(), "it is worked on");
+    reader.done();
+    assert!(reader.last.is_none(), "it is done with, though nobody asks for another one");
+}
