@@ -266,7 +266,8 @@ async fn bounded_large_requests_that_wait_for_room_hold_up_no_small_ones() {
     let served = serve(Settings { max_request, pending_requests, unfinished_request, ..Settings::default() }).await;
     let mut neighbour = neighbour(&served).await;
     let (greedy, cut) = raw(served.address).await;
-    greedy.send([&prefix(1 << 20)[..], &[1; 1000]].concat().into()).await.expect("open");
+    // Of what does not come nothing is taken.
+    greedy.send([&prefix(1 << 20)[..], &[1; 600 << 10]].concat().into()).await.expect("open");
     tokio::time::sleep(Duration::from_millis(200)).await;
     // 64 kB, which has to wait until the greedy one is cut off.
     let start = Instant::now();
@@ -281,22 +282,26 @@ async fn bounded_large_requests_that_wait_for_room_hold_up_no_small_ones() {
 }
 
 #[tokio::test]
-async fn bounded_one_identity_leaves_room_for_the_large_requests_of_others() {
+async fn bounded_the_accounts_of_one_namespace_leave_room_for_the_large_requests_of_others() {
     let settings = Settings { max_request: 1 << 20, pending_requests: 4 << 20, ..Settings::default() };
-    let server = Secure::bounded((Ipv4Addr::LOCALHOST, 0).into(), Access::default(), None, settings).await;
+    let access = Access { fleets: ["fleet/envoy".into()].into(), ..Access::default() };
+    let server = Secure::bounded((Ipv4Addr::LOCALHOST, 0).into(), access, None, settings).await;
     let address = server.served.address;
-    let of = |name: &str| {
-        server.authority.trust(Some(server.authority.client(&format!("spiffe://cluster.local/ns/ns/sa/{name}"))))
+    let of = |account: &str| {
+        let (namespace, name) = account.split_once('/').expect("both");
+        let uri = format!("spiffe://cluster.local/ns/{namespace}/sa/{name}");
+        server.authority.trust(Some(server.authority.client(&uri)))
     };
     let mut greedy = Vec::new();
-    for _ in 0..12 {
-        let (send, ended) = raw_on(handshake(address, of("a")).await.expect("connects")).await;
-        send.send(prefix(1 << 20).freeze()).await.expect("open");
+    for at in 0..12 {
+        let account = of(&format!("ns/a{at}"));
+        let (send, ended) = raw_on(handshake(address, account).await.expect("connects")).await;
+        send.send([&prefix(1 << 20)[..], &[1; 600 << 10]].concat().into()).await.expect("open");
         greedy.push((send, ended));
     }
     tokio::time::sleep(Duration::from_millis(200)).await;
     let start = Instant::now();
-    let channel = secure(address, of("b")).await.expect("connects");
+    let channel = secure(address, of("fleet/envoy")).await.expect("connects");
     let large = request((0..640).map(|at| format!("{at:0100}")));
     let mut other = Client::open_on(channel, large).await.expect("opens");
     other.ack().await.expect("served");

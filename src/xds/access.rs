@@ -126,6 +126,15 @@ impl Identity {
         (!names.is_empty()).then(|| names.join(", ").into())
     }
 
+    /// Whose it is: the namespace of its ServiceAccount or Gateway, however it was proven; none if it was not. Whoever owns a
+    /// namespace has as many ServiceAccounts as it likes. A certificate of several counts for the first.
+    pub(super) fn namespace(&self) -> Option<&str> {
+        self.names().find_map(|name| match name {
+            Name::ServiceAccount(name) | Name::Gateway(name) => name.split('/').next(),
+            Name::Other(_) => None,
+        })
+    }
+
     /// Whether nothing is known of it that permits anything.
     pub(super) fn is_strange(&self) -> bool {
         *self != Identity::Loopback && !self.is_proven()

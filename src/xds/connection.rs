@@ -21,7 +21,7 @@ use tracing::debug;
 use super::acceptor::{Acceptor, Introduced, Transport};
 use super::access::Identity;
 use super::hub::census::{Counted, Full};
-use super::room::{Room, Rooms};
+use super::room::{Hall, Room, Rooms};
 use crate::lobby::{Busy, Place};
 use crate::metrics;
 
@@ -99,7 +99,7 @@ struct Standing {
     /// Connections of one identity.
     per_identity: usize,
     /// Room for larger requests, of the connection and of the process.
-    room: (Room, Room),
+    room: (Room, Hall),
     /// Requests that came.
     requests: AtomicU64,
     cut: Notify,

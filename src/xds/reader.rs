@@ -1,7 +1,7 @@
 //! Reads length-prefixed messages, below tonic.
 //!
-//! Invariants: a message in the making holds no more than the limit, has [room](super::room) if it is a larger one, and is
-//! whole in time; whoever breaks the framing ends its own stream.
+//! Invariants: a message in the making holds no more than the limit, has [room](super::room) for what came of it if it is a larger
+//! one (or lacks it for one frame), and is whole in time; whoever breaks the framing ends its own stream.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use http_body::Frame;
 use http_body_util::BodyExt;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 
 use super::grpc::PREFIX;
@@ -18,10 +18,13 @@ use super::request::DiscoveryMessage;
 use super::room::{self, Rooms};
 use crate::metrics;
 
-/// The longest that a message waits for room: longer than those that have it may take.
+/// The longest that a message waits for its first room: longer than those that have some may take.
 const ROOM_PATIENCE: Duration = Duration::from_secs(60);
 
-/// How fast one that has room has to come: so many bytes a second after a head start. A window comes in each round trip, which
+/// The longest that one waits for more, all in all: what it holds meanwhile is lost to others.
+const HOLDING_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How fast one that has room has to come: so many bytes a second after a head start from its beginning. A window comes in each round trip, which
 /// is as much over 250 ms.
 const PACE: u32 = 256 << 10;
 const HEAD_START: Duration = Duration::from_secs(5);
@@ -33,7 +36,7 @@ pub(super) struct Intake {
     pub(super) limit: usize,
     /// The most names in one.
     pub(super) names: usize,
-    /// How long one may take to be whole, once it has begun and has room.
+    /// How long one may take to be whole once it has begun, without the time in which it waits for room.
     pub(super) unfinished: Duration,
     /// Room for larger ones.
     pub(super) rooms: Rooms,
@@ -49,16 +52,21 @@ pub(super) struct MessageReader {
     last: Option<room::Taken>,
 }
 
-/// A place in the queue for room: kept when reading is cancelled.
-type Waiting = Pin<Box<dyn Future<Output = room::Taken> + Send>>;
-
 /// A message that has begun and is not whole.
 #[derive(Default)]
 struct Making {
-    begun: Option<tokio::time::Instant>,
+    begun: Option<Instant>,
     room: Option<room::Taken>,
-    /// It waits for room, until this moment.
-    waiting: Option<(Waiting, tokio::time::Instant)>,
+    waiting: Option<Waiting>,
+    /// For how long it has waited for more room.
+    held_up: Duration,
+}
+
+/// A place in the queue for room: kept when reading is cancelled.
+struct Waiting {
+    room: Pin<Box<dyn Future<Output = room::Taken> + Send>>,
+    since: Instant,
+    patience: Duration,
 }
 
 impl MessageReader {
@@ -115,7 +123,7 @@ impl MessageReader {
         if self.unread.is_empty() {
             return self.body.frame().await.transpose();
         }
-        let begun = *self.making.begun.get_or_insert_with(tokio::time::Instant::now);
+        let begun = *self.making.begun.get_or_insert_with(Instant::now);
         timeout_at(begun + self.allowed(), self.body.frame())
             .await
             .unwrap_or_else(|_| {
@@ -133,38 +141,48 @@ impl MessageReader {
         if self.making.room.is_some() { self.intake.unfinished.min(at_pace) } else { self.intake.unfinished }
     }
 
-    /// Waits until there is room for the message that has begun, if it needs any.
+    /// Waits until there is room for what comes next of the message that has begun, if it needs any.
     async fn find_room(&mut self) -> Result<(), Status> {
-        let Some(len) = self.announced()?.filter(|len| *len > room::SMALL && self.making.room.is_none()) else {
-            return Ok(());
-        };
+        let Some(whole) = self.announced()?.map(|len| PREFIX + len) else { return Ok(()) };
         if self.making.waiting.is_none() {
-            let mut room: Waiting = Box::pin(self.intake.rooms.take(len));
+            let has = self.making.room.as_ref().map_or(room::SMALL, room::Taken::bytes);
+            if whole <= has || self.unread.len() < has {
+                return Ok(());
+            }
+            let left = HOLDING_PATIENCE.saturating_sub(self.making.held_up);
+            let patience = if self.making.room.is_some() { left } else { ROOM_PATIENCE };
+            let mut room = Box::pin(self.intake.rooms.take(self.making.room.take(), whole));
             let at_once = tokio::select! {
                 biased;
                 room = room.as_mut() => Some(room),
                 () = std::future::ready(()) => None,
             };
             if let Some(room) = at_once {
-                self.has_room(room, len);
+                self.has_room(room);
                 return Ok(());
             }
             metrics::requests_delayed();
-            self.making.waiting = Some((room, tokio::time::Instant::now() + ROOM_PATIENCE));
+            self.making.waiting = Some(Waiting { room, since: Instant::now(), patience });
         }
-        let Some((room, until)) = &mut self.making.waiting else { return Ok(()) };
-        let Ok(room) = timeout_at(*until, room).await else {
+        let Some(Waiting { room, since, patience }) = &mut self.making.waiting else { return Ok(()) };
+        let Ok(room) = timeout_at(*since + *patience, room).await else {
             metrics::stream_cut("no_room");
             return Err(Status::resource_exhausted("too many large requests are arriving: try again later"));
         };
-        self.has_room(room, len);
+        // The client was not read meanwhile, so that is none of its time.
+        let waited = since.elapsed();
+        self.making.begun = self.making.begun.map(|begun| begun + waited);
+        if *patience < ROOM_PATIENCE {
+            self.making.held_up += waited;
+        }
+        self.making.waiting = None;
+        self.has_room(room);
         Ok(())
     }
 
-    fn has_room(&mut self, room: room::Taken, len: usize) {
-        // The client was not read meanwhile, so its time begins now.
-        self.making = Making { room: Some(room), ..Making::default() };
-        self.unread.reserve((PREFIX + len).saturating_sub(self.unread.len()));
+    fn has_room(&mut self, room: room::Taken) {
+        self.unread.reserve(room.bytes().saturating_sub(self.unread.len()));
+        self.making.room = Some(room);
     }
 
     /// The length of the message that has begun, once its prefix is there.

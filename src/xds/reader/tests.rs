@@ -4,7 +4,7 @@ use tokio::sync::mpsc;
 use tonic::Code;
 
 use super::super::request::DiscoveryRequest;
-use super::super::room::Room;
+use super::super::room::{Hall, Room, Share};
 use super::*;
 
 fn framed(message: &impl Message) -> Vec<u8> {
@@ -15,13 +15,12 @@ fn framed(message: &impl Message) -> Vec<u8> {
     out
 }
 
-fn rooms(of_process: &Room) -> Rooms {
-    let ample = || Room::new(1 << 20);
-    Rooms { of_connection: ample(), of_identity: ample(), of_process: of_process.clone() }
+fn rooms(share: usize) -> Rooms {
+    Rooms { of_connection: Room::new(64 << 20), of_identity: Share::new(share), of_process: Hall::new(64 << 20) }
 }
 
 fn intake(limit: usize) -> Intake {
-    Intake { limit, names: 100, unfinished: Duration::from_secs(30), rooms: rooms(&Room::new(1 << 20)) }
+    Intake { limit, names: 100, unfinished: Duration::from_secs(30), rooms: rooms(64 << 20) }
 }
 
 fn reader(bytes: Vec<u8>) -> MessageReader {
@@ -83,9 +82,9 @@ async fn bounded_a_message_that_is_never_whole_ends_in_time() {
 async fn bounded_a_large_message_waits_for_room_and_small_ones_pass() {
     let large = framed(&DiscoveryRequest { response_nonce: "x".repeat(40 << 10), ..Default::default() });
     let small = framed(&DiscoveryRequest { response_nonce: "a".into(), ..Default::default() });
-    let process = Room::new(60 << 10);
+    let rooms = rooms(60 << 10);
     let reader = |bytes: &[u8]| {
-        let intake = Intake { rooms: rooms(&process), ..intake(1 << 20) };
+        let intake = Intake { rooms: rooms.clone(), ..intake(1 << 20) };
         let cut: Vec<_> =
             bytes.chunks(16 << 10).map(|cut| Ok::<_, Status>(Frame::data(Bytes::copy_from_slice(cut)))).collect();
         MessageReader::new(tonic::body::Body::new(StreamBody::new(tokio_stream::iter(cut))), intake)
@@ -105,7 +104,8 @@ async fn bounded_a_large_message_waits_for_room_and_small_ones_pass() {
 
 #[tokio::test(start_paused = true)]
 async fn bounded_a_message_that_has_room_has_to_come_at_a_pace() {
-    for (each, seconds) in [(0, 5), (PACE / 2, 9), (PACE, 30)] {
+    // One of which nothing comes has no room either.
+    for (each, seconds) in [(0, 30), (PACE / 2, 9), (PACE, 30)] {
         let (sender, frames) = mpsc::channel(1);
         let begins = [&[0][..], &(64_u32 << 20).to_be_bytes()].concat();
         tokio::spawn(async move {
@@ -138,4 +138,23 @@ async fn bounded_a_message_that_was_large_leaves_nothing_behind_when_another_has
     assert!(reader.last.is_some(), "it is worked on");
     reader.done();
     assert!(reader.last.is_none(), "it is done with, though nobody asks for another one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn bounded_a_message_that_holds_room_does_not_wait_long_for_more() {
+    let of_process = Hall::new(room::STEP);
+    let others = || Rooms { of_process: of_process.clone(), ..rooms(64 << 20) };
+    let older = others().take(None, 100).await;
+    let (sender, frames) = mpsc::channel(100);
+    let body = StreamBody::new(tokio_stream::wrappers::ReceiverStream::new(frames));
+    let mut reader = MessageReader::new(tonic::body::Body::new(body), Intake { rooms: others(), ..intake(64 << 20) });
+    let begins = [&[0][..], &(64_u32 << 20).to_be_bytes()].concat();
+    sender.send(Ok::<_, Status>(Frame::data(begins.into()))).await.expect("open");
+    for _ in 0..20 {
+        sender.send(Ok(Frame::data(vec![0; 16 << 10].into()))).await.expect("open");
+    }
+    let start = Instant::now();
+    let refused = reader.next::<DiscoveryRequest>().await.expect_err("there is no more");
+    assert_eq!((refused.code(), start.elapsed()), (Code::ResourceExhausted, HOLDING_PATIENCE));
+    drop(older);
 }
