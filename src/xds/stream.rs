@@ -4,28 +4,28 @@
 //! Invariant: whatever a client does, it costs its own stream: its requests are read one at a time, at most one
 //! response for each type waits to be written, and an error ends this stream alone.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+mod live;
 
-use arcstr::ArcStr;
+use std::sync::Arc;
+use std::time::Duration;
+
 use tokio::sync::mpsc;
 use tonic::Status;
-use tracing::{info, warn};
+use tracing::info;
 
+use self::live::Live;
 use super::access::Access;
 use super::client::ClientName;
 use super::connection::{Bounds, Peer};
-use super::grpc::{Outgoing, Taken, Written};
-use super::hub::{Cause, Hub, Introduction, Published, Seat, now};
+use super::grpc::{Taken, Written};
+use super::hub::{Hub, Introduction, now};
 use super::message::Request;
 use super::node::NodeInfo;
 use super::pace::{Pace, Unread};
 use super::reader::MessageReader;
 use super::request::DiscoveryMessage;
-use super::session::{Answer, Limits, Refusal, Session};
-use super::wire::Encoder;
+use super::session::Limits;
 use crate::metrics;
-use crate::snapshot::Snapshot;
 
 /// Bounds of streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -205,159 +205,4 @@ impl Stream {
             }
         }
     }
-}
-
-/// A stream with a session. However it ends, what it leaves unknown is remembered.
-struct Live {
-    session: Session,
-    seat: Seat,
-    peer: Peer,
-    queue: mpsc::Sender<Written>,
-    unread: Unread,
-    opened: Instant,
-    /// When the Gateway, which is deleted, is emptied.
-    ends: Option<Instant>,
-    gateway: Arc<Snapshot>,
-    /// Of the oldest change that this client has not been told all about.
-    cause: Option<Cause>,
-    acknowledged: bool,
-}
-
-impl Live {
-    fn new(
-        mut seat: Seat,
-        peer: &Peer,
-        variant: super::message::Variant,
-        limits: Limits,
-        queue: mpsc::Sender<Written>,
-        unread: Unread,
-    ) -> Live {
-        metrics::stream_opened(variant.as_str());
-        let doubts = seat.take_doubts();
-        let Published { snapshot, ends, .. } = seat.current().expect("a seat has its channel until it is dropped");
-        let session = Session::new(variant, seat.nonce_prefix(), &snapshot, limits, doubts);
-        Live {
-            session,
-            seat,
-            peer: peer.clone(),
-            queue,
-            unread,
-            opened: now(),
-            ends,
-            gateway: snapshot,
-            cause: None,
-            acknowledged: false,
-        }
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        [self.session.next_deadline(now()), self.ends, self.unread.deadline()].into_iter().flatten().min()
-    }
-
-    async fn on_request(&mut self, request: Request) -> Result<(), Status> {
-        let is_bounded = self.session.on_request(request, now());
-        let answers = self.session.poll_answers();
-        for answer in &answers {
-            self.note(answer);
-        }
-        is_bounded.map_err(|error| {
-            metrics::stream_cut("too_many_names");
-            Status::resource_exhausted(error.to_string())
-        })?;
-        self.write(self.cause).await?;
-        if self.session.has_told_all() {
-            self.cause = None;
-        }
-        self.seat.show(self.session.progress());
-        Ok(())
-    }
-
-    async fn on_update(&mut self) -> Result<(), Status> {
-        let Some(Published { snapshot, ends, cause }) = self.seat.current() else { return Ok(()) };
-        self.ends = ends;
-        self.cause = self.cause.or(cause);
-        self.gateway = snapshot;
-        self.session.on_snapshot(&self.gateway, now());
-        self.write(self.cause).await?;
-        if self.session.has_told_all() {
-            self.cause = None;
-        }
-        self.seat.show(self.session.progress());
-        Ok(())
-    }
-
-    async fn on_tick(&mut self) -> Result<(), Status> {
-        if self.ends.is_some_and(|ends| now() >= ends) {
-            self.ends = None;
-            self.gateway = Arc::new(Snapshot::empty(self.gateway.gateway().clone()));
-            self.session.on_snapshot(&self.gateway, now());
-        }
-        self.session.on_tick(now());
-        // What waits for a clock is late by intent.
-        self.write(None).await?;
-        self.seat.show(self.session.progress());
-        Ok(())
-    }
-
-    async fn write(&mut self, cause: Option<Cause>) -> Result<(), Status> {
-        for response in self.session.poll_responses() {
-            let (kind, resources) = (response.kind, response.resources().len());
-            let message = Box::new(Encoder::new(response)?);
-            let bytes = message.left();
-            self.unread.wrote(bytes, now());
-            metrics::pushed(kind.short(), bytes, resources);
-            self.seat.wrote(bytes);
-            let outgoing = Outgoing { kind, message, cause };
-            let sent = tokio::time::timeout(self.unread.limit, self.queue.send(Written::Response(outgoing))).await;
-            match sent {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => return Err(Status::cancelled("the client has gone")),
-                Err(_) => return Err(self.cut_off()),
-            }
-        }
-        Ok(())
-    }
-
-    /// The client does not read: nothing can be said to it, and the stream's end least of all.
-    fn cut_off(&self) -> Status {
-        self.peer.cut_off();
-        Status::deadline_exceeded("what was sent is not read")
-    }
-
-    fn note(&mut self, answer: &Answer) {
-        match answer {
-            Answer::Accepted(kind, after) => {
-                metrics::ack(kind.short(), *after);
-                self.seat.accepted(*kind);
-                if !std::mem::replace(&mut self.acknowledged, true) {
-                    metrics::first_ack(now().saturating_duration_since(self.opened));
-                }
-            }
-            Answer::Refused(refusal) => {
-                metrics::nack(refusal.kind.short());
-                let blamed = self.seat.refused(refusal);
-                warn_of(refusal, &blamed, &self.seat);
-            }
-        }
-    }
-}
-
-impl Drop for Live {
-    fn drop(&mut self) {
-        self.seat.remember(self.session.doubts());
-        metrics::stream_closed(self.session.variant().as_str());
-    }
-}
-
-/// A client says as much as it likes; a log line holds the beginning of it.
-fn warn_of(refusal: &Refusal, blamed: &[ArcStr], seat: &Seat) {
-    let reason: String = refusal.message.chars().take(1_000).collect();
-    let names = refusal.blamed.iter().take(10).map(|resource| resource.name.as_str()).collect::<Vec<_>>().join(" ");
-    let objects = blamed.iter().take(10).map(ArcStr::as_str).collect::<Vec<_>>().join(", ");
-    let (type_url, nonce, count) = (refusal.kind.type_url(), &refusal.nonce, refusal.names.len());
-    let (stream, node_id, gateway) = (seat.stream, seat.node_id(), seat.gateway());
-    warn!(
-        stream, %node_id, %gateway, type_url, %nonce, count, %names, %objects, %reason,
-        "the client refused a response (NACK)"
-    );
 }
