@@ -31,6 +31,7 @@ mod session;
 mod stream;
 mod tls;
 mod token;
+mod toll;
 mod wire;
 mod words;
 

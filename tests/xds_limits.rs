@@ -309,6 +309,55 @@ async fn bounded_the_accounts_of_one_namespace_leave_room_for_the_large_requests
     assert!(greedy.iter().any(|(_, ended)| !ended.is_finished()), "they are still there");
 }
 
+/// One request a second and ten at once, so that a few are many.
+async fn serve_slowly() -> Served {
+    serve(Settings { requests_per_second: 1, ..Settings::default() }).await
+}
+
+async fn waits(client: &mut Client) -> bool {
+    tokio::time::timeout(Duration::from_millis(700), client.responses.message()).await.is_err()
+}
+
+#[tokio::test]
+async fn bounded_streams_that_come_and_go_do_not_ask_more_than_those_that_stay() {
+    let served = serve_slowly().await;
+    let many = request((0..3_000).map(|at| format!("{at}")));
+    let mut first = Client::open(served.address, many).await.expect("opens");
+    first.next().await.expect("a burst");
+    drop(first);
+    let mut second = Client::open(served.address, request([])).await.expect("opens");
+    assert!(waits(&mut second).await, "it is served before the first one's work is paid for");
+    second.next().await.expect("served when it is");
+}
+
+#[tokio::test]
+async fn bounded_a_request_of_an_unknown_type_costs_what_it_says() {
+    let served = serve_slowly().await;
+    let mut client = neighbour(&served).await;
+    let many = request((0..12_000).map(|at| format!("{at}")));
+    client.send.send(DeltaDiscoveryRequest { type_url: "of/tomorrow".into(), ..many }).await.expect("open");
+    client.send.send(request(["b".to_owned()])).await.expect("open");
+    assert!(waits(&mut client).await, "it is read at once");
+    client.next().await.expect("answered when its time has come");
+}
+
+#[tokio::test]
+async fn bounded_a_nack_costs_more_than_an_ack() {
+    let served = serve_slowly().await;
+    let mut client = Client::open(served.address, request([])).await.expect("opens");
+    for round in 0..5 {
+        let nonce = client.next().await.expect("served").nonce;
+        let error_detail =
+            envoy_types::pb::google::rpc::Status { message: format!("not {round}"), ..Default::default() };
+        let nack = DeltaDiscoveryRequest { response_nonce: nonce, error_detail: Some(error_detail), ..request([]) };
+        client.send.send(nack).await.expect("open");
+        served.publish([word("a", &format!("again {round}"))]).await;
+    }
+    client.next().await.expect("the last change");
+    client.send.send(request(["b".to_owned()])).await.expect("open");
+    assert!(waits(&mut client).await, "it is read at once");
+}
+
 /// A connection on which nothing may be answered, since its window is nothing; the task ends when it is closed.
 async fn windowless(address: SocketAddr) -> (SendRequest<StreamBody<ReceiverStream<Chunk>>>, JoinHandle<()>) {
     let socket = TcpStream::connect(address).await.expect("connects");

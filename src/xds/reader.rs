@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -14,8 +15,10 @@ use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 
 use super::grpc::PREFIX;
+use super::pace;
 use super::request::DiscoveryMessage;
 use super::room::{self, Rooms};
+use super::toll::Payer;
 use crate::metrics;
 
 /// The longest that a message waits for its first room: longer than those that have some may take.
@@ -42,9 +45,19 @@ pub(super) struct Intake {
     pub(super) rooms: Rooms,
 }
 
+/// A message that was read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Incoming<M> {
+    pub(super) message: M,
+    /// How much work it was so far, in names: those that it says, or [bytes](pace::BYTES) that were looked through.
+    pub(super) weight: u64,
+}
+
 /// Reads the messages of a request's body.
 pub(super) struct MessageReader {
     body: tonic::body::Body,
+    /// Who pays for what is read, if anyone does.
+    payer: Option<Arc<Payer>>,
     unread: BytesMut,
     intake: Intake,
     making: Making,
@@ -58,6 +71,8 @@ struct Making {
     begun: Option<Instant>,
     room: Option<room::Taken>,
     waiting: Option<Waiting>,
+    /// It is whole, and is paid for. It keeps its room meanwhile, which is its tenant's.
+    paying: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// For how long it has waited for more room.
     held_up: Duration,
 }
@@ -72,7 +87,12 @@ struct Waiting {
 impl MessageReader {
     /// A reader of a body.
     pub(super) fn new(body: tonic::body::Body, intake: Intake) -> MessageReader {
-        MessageReader { body, unread: BytesMut::new(), intake, making: Making::default(), last: None }
+        MessageReader { body, payer: None, unread: BytesMut::new(), intake, making: Making::default(), last: None }
+    }
+
+    /// Has somebody pay for messages before they are decoded.
+    pub(super) fn paid_by(&mut self, payer: Arc<Payer>) {
+        self.payer = Some(payer);
     }
 
     /// Completes when a message has begun, which means that its prefix is there, or when the client has ended its half.
@@ -97,11 +117,12 @@ impl MessageReader {
     ///
     /// # Errors
     /// What is to be said to the client as its stream ends.
-    pub(super) async fn next<M: DiscoveryMessage>(&mut self) -> Result<Option<M>, Status> {
+    pub(super) async fn next<M: DiscoveryMessage>(&mut self) -> Result<Option<Incoming<M>>, Status> {
         self.done();
         loop {
-            if let Some(message) = self.take_message()? {
-                return Ok(Some(message));
+            if let Some(len) = self.announced()?.filter(|len| self.unread.len() - PREFIX >= *len) {
+                self.pay((len / pace::BYTES) as u64).await;
+                return self.take_message(len).map(Some);
             }
             self.find_room().await?;
             match self.frame().await? {
@@ -200,8 +221,12 @@ impl MessageReader {
         Ok(Some(len))
     }
 
-    fn take_message<M: DiscoveryMessage>(&mut self) -> Result<Option<M>, Status> {
-        let Some(len) = self.announced()?.filter(|len| self.unread.len() - PREFIX >= *len) else { return Ok(None) };
+    async fn pay(&mut self, weight: u64) {
+        let Some(payer) = &self.payer else { return };
+        self.making.paying.get_or_insert_with(|| Box::pin(payer.pay(weight))).await;
+    }
+
+    fn take_message<M: DiscoveryMessage>(&mut self, len: usize) -> Result<Incoming<M>, Status> {
         self.unread.advance(PREFIX);
         let message = M::read(self.unread.split_to(len).freeze(), self.intake.names);
         self.last = std::mem::take(&mut self.making).room;
@@ -210,7 +235,12 @@ impl MessageReader {
             // otherwise keep all that it came behind.
             self.unread = BytesMut::from(&self.unread[..]);
         }
-        message.map(Some)
+        let message = message?;
+        let (paid, names) = ((len / pace::BYTES) as u64, message.names() as u64);
+        if let Some(payer) = &self.payer {
+            payer.charge(names.saturating_sub(paid));
+        }
+        Ok(Incoming { message, weight: names.max(paid) })
     }
 }
 

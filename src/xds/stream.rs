@@ -22,9 +22,10 @@ use super::hub::{Hub, Introduction, now};
 use super::message::Request;
 use super::node::NodeInfo;
 use super::pace::{Pace, Unread};
-use super::reader::MessageReader;
+use super::reader::{Incoming, MessageReader};
 use super::request::DiscoveryMessage;
 use super::session::Limits;
+use super::toll::Payer;
 use crate::metrics;
 
 /// Bounds of streams.
@@ -84,6 +85,10 @@ pub(super) struct Stream {
     pub(super) taken: Taken,
 }
 
+/// A request that was more work to read than this, in names, lets others go first before it is worked on: by then about a
+/// millisecond is over.
+const YIELDS: u64 = 1_000;
+
 /// The most that waits to be written: one response for each type, and the end.
 pub(super) const QUEUE: usize = crate::resource::ResourceType::COUNT + 1;
 
@@ -103,7 +108,11 @@ impl Stream {
         // Until nothing is left of the stream: what was not taken is still held for it.
         let counted = self.hub.census.enter(identity, self.peer.address.ip(), limit);
         let served = match &counted {
-            Ok(_) => self.serve::<M>().await,
+            Ok(counted) => {
+                let payer = Arc::new(counted.pays(self.settings.requests_per_second));
+                self.reader.paid_by(payer.clone());
+                self.serve::<M>(&payer).await
+            }
             Err(full) => {
                 metrics::stream_unserved("too_many_streams");
                 Err(Status::resource_exhausted(format!("too many streams: {full}")))
@@ -128,7 +137,8 @@ impl Stream {
         }
     }
 
-    async fn serve<M: DiscoveryMessage>(&mut self) -> Result<(), Status> {
+    async fn serve<M: DiscoveryMessage>(&mut self, payer: &Arc<Payer>) -> Result<(), Status> {
+        payer.pay_for_opening().await;
         let begins = tokio::time::timeout(self.settings.first_request, self.reader.begins());
         let no_request = |_| {
             metrics::stream_cut("no_request");
@@ -136,7 +146,7 @@ impl Stream {
         };
         begins.await.map_err(no_request)??;
         // One that has begun has its own clocks: it may have to wait for room, which is not the client's fault.
-        let Some(mut first) = self.reader.next::<M>().await? else {
+        let Some(Incoming { message: mut first, weight }) = self.reader.next::<M>().await? else {
             return Ok(());
         };
         let node = first.take_node();
@@ -153,50 +163,54 @@ impl Stream {
         let stream = seat.stream;
         info!(%node_id, %gateway, %peer, variant, stream, "stream opened");
         let unread = Unread::new(self.settings.unread, self.taken.clone());
-        let mut live = Live::new(seat, &self.peer, M::VARIANT, self.settings.session, self.queue.clone(), unread);
-        let ended = self.follow::<M>(&mut live, first).await;
+        let live = Live::new(seat, &self.peer, M::VARIANT, self.settings.session, self.queue.clone(), unread);
+        let mut talk = Talk { live, pace: Pace::new(self.settings.requests_per_second, now()), payer: payer.clone() };
+        let ended = self.follow::<M>(&mut talk, first, weight).await;
+        let live = &talk.live;
         let reason = ended.as_ref().err().map_or("ended by the client", |status| status.message());
         info!(%node_id, %gateway, stream, reason, seconds = live.opened.elapsed().as_secs(), "stream closed");
         ended
     }
 
-    async fn follow<M: DiscoveryMessage>(&mut self, live: &mut Live, first: Option<Request>) -> Result<(), Status> {
-        let (hub, stream, mut peer) = (self.hub.clone(), live.seat.stream, self.peer.clone());
+    async fn follow<M: DiscoveryMessage>(
+        &mut self,
+        talk: &mut Talk,
+        first: Option<Request>,
+        weight: u64,
+    ) -> Result<(), Status> {
+        let (hub, stream, mut peer) = (self.hub.clone(), talk.live.seat.stream, self.peer.clone());
+        let converse = async {
+            talk.on_request(first, weight).await?;
+            self.reader.done();
+            self.converse::<M>(talk).await
+        };
         tokio::select! {
-            ended = self.converse::<M>(live, first) => ended,
+            ended = converse => ended,
             () = hub.drained(stream) => Err(Status::unavailable("this replica is shutting down")),
             () = peer.too_old() => Err(Status::unavailable("this connection is old: open another one")),
         }
     }
 
-    async fn converse<M: DiscoveryMessage>(&mut self, live: &mut Live, first: Option<Request>) -> Result<(), Status> {
-        if let Some(first) = first {
-            live.on_request(first).await?;
-        }
-        self.reader.done();
-        let mut pace = Pace::new(self.settings.requests_per_second, now());
-        let client = live.seat.client.clone();
+    async fn converse<M: DiscoveryMessage>(&mut self, talk: &mut Talk) -> Result<(), Status> {
+        let client = talk.live.seat.client.clone();
         loop {
-            if live.unread.is_over(now()) {
-                return Err(live.cut_off());
+            if talk.live.unread.is_over(now()) {
+                return Err(talk.live.cut_off());
             }
-            let paused = pace.paused(now());
-            let deadline = live.deadline().into_iter().chain(paused).min();
+            let paused = talk.pace.paused(now());
+            let deadline = talk.live.deadline().into_iter().chain(paused).min();
             let tick = async {
                 match deadline {
                     Some(at) => tokio::time::sleep_until(at.into()).await,
                     None => std::future::pending().await,
                 }
             };
+            let live = &mut talk.live;
             tokio::select! {
                 request = self.reader.next::<M>(), if paused.is_none() => {
-                    pace.count(now());
-                    let Some(request) = request? else { return Ok(()) };
-                    if let Some(request) = request.into_request()? {
-                        let before = live.session.work();
-                        live.on_request(request).await?;
-                        pace.charge(live.session.work() - before);
-                    }
+                    let Some(Incoming { message, weight }) = request? else { return Ok(()) };
+                    talk.on_request(message.into_request()?, weight).await?;
+                    // It may be long until another one is asked for.
                     self.reader.done();
                 }
                 () = live.seat.changed() => live.on_update().await?,
@@ -204,5 +218,31 @@ impl Stream {
                 () = client.asked() => live.seat.answer(|| live.session.holdings()),
             }
         }
+    }
+}
+
+/// A stream that is served, and what its requests cost.
+struct Talk {
+    live: Live,
+    pace: Pace,
+    payer: Arc<Payer>,
+}
+
+impl Talk {
+    /// A request was read that was so much work until here; None if its type is not one that we serve.
+    async fn on_request(&mut self, request: Option<Request>, weight: u64) -> Result<(), Status> {
+        self.pace.count(now());
+        self.pace.charge(weight);
+        let Some(request) = request else { return Ok(()) };
+        if weight > YIELDS {
+            tokio::task::yield_now().await;
+        }
+        let before = self.live.session.work();
+        let (heard, refused) = self.live.hear(request);
+        let more = (self.live.session.work() - before).saturating_sub(weight) + refused;
+        self.pace.charge(more);
+        self.payer.charge(more);
+        heard?;
+        self.live.tell().await
     }
 }

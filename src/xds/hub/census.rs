@@ -1,4 +1,5 @@
-//! How many streams, or connections, each identity has, and what those of one tenant share: room for larger requests.
+//! How many streams, or connections, each identity has, and what those of one tenant share: room for larger requests,
+//! and a pace.
 //!
 //! A *tenant* is a namespace: whoever owns one has as many ServiceAccounts as it likes. What a bound on identities cannot
 //! bound is therefore shared by tenants.
@@ -6,7 +7,7 @@
 //! Invariant (`bounded`): one identity cannot take the places of all others, and one tenant not the room. Loopback has no bound
 //! of its own: whoever is on this machine has other ways to disturb it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
@@ -16,6 +17,7 @@ use super::lock;
 use crate::lobby::origin;
 use crate::xds::access::Identity;
 use crate::xds::room::Share;
+use crate::xds::toll::{Payer, Toll};
 
 /// The streams, or the connections, of each identity that has any.
 #[derive(Debug, Default)]
@@ -30,12 +32,17 @@ struct Books {
     /// How many each identity has.
     accounts: HashMap<ArcStr, usize>,
     tenants: HashMap<ArcStr, Tenant>,
+    /// Tenants that had none any more, and whose pace was not rested: whoever leaves and comes back owes what it owed.
+    tired: VecDeque<ArcStr>,
 }
 
 #[derive(Debug)]
 struct Tenant {
     count: usize,
     room: Share,
+    toll: Arc<Toll>,
+    /// Whether it is among the tired.
+    is_tired: bool,
 }
 
 /// Who has as many as it may.
@@ -53,6 +60,7 @@ pub(in crate::xds) struct Counted {
     name: ArcStr,
     tenant: ArcStr,
     room: Share,
+    toll: Arc<Toll>,
 }
 
 impl Census {
@@ -79,11 +87,48 @@ impl Census {
             return Err(Full { name, count });
         }
         books.accounts.insert(name.clone(), count + 1);
+        books.forget_the_rested();
         let shared = books.tenants.entry(tenant.clone());
-        let shared = shared.or_insert_with(|| Tenant { count: 0, room: Share::new(self.room) });
+        let shared = shared.or_insert_with(|| Tenant {
+            count: 0,
+            room: Share::new(self.room),
+            toll: Arc::default(),
+            is_tired: false,
+        });
         shared.count += 1;
-        let room = shared.room.clone();
-        Ok(Counted { census: self.clone(), name, tenant, room })
+        let (room, toll) = (shared.room.clone(), shared.toll.clone());
+        Ok(Counted { census: self.clone(), name, tenant, room, toll })
+    }
+}
+
+impl Books {
+    /// Looks at two of the tired whenever somebody comes: so they become fewer, and nobody has to look at all of them.
+    fn forget_the_rested(&mut self) {
+        for _ in 0..2 {
+            let Some(name) = self.tired.pop_front() else { return };
+            let Some(tenant) = self.tenants.get_mut(&name) else { continue };
+            if tenant.count > 0 {
+                tenant.is_tired = false;
+            } else if tenant.toll.is_rested() {
+                self.tenants.remove(&name);
+            } else {
+                self.tired.push_back(name);
+            }
+        }
+    }
+
+    fn leave(&mut self, tenant: &ArcStr) {
+        let Some(left) = self.tenants.get_mut(tenant) else { return };
+        left.count -= 1;
+        if left.count > 0 || left.is_tired {
+            return;
+        }
+        if left.toll.is_rested() {
+            self.tenants.remove(tenant);
+        } else {
+            left.is_tired = true;
+            self.tired.push_back(tenant.clone());
+        }
     }
 }
 
@@ -110,6 +155,11 @@ impl Counted {
         self.room.clone()
     }
 
+    /// A stream that pays for what it asks, at this pace of its own.
+    pub(in crate::xds) fn pays(&self, per_second: u32) -> Payer {
+        self.toll.stream(per_second)
+    }
+
     /// Counts among those of another identity instead.
     ///
     /// # Errors
@@ -129,12 +179,7 @@ impl Drop for Counted {
                 books.accounts.remove(&self.name);
             }
         }
-        if let Some(tenant) = books.tenants.get_mut(&self.tenant) {
-            tenant.count -= 1;
-            if tenant.count == 0 {
-                books.tenants.remove(&self.tenant);
-            }
-        }
+        books.leave(&self.tenant);
     }
 }
 
@@ -177,6 +222,30 @@ mod tests {
         unknown.becomes(&token, HERE, 1).expect_err("still full");
         unknown.becomes(&token, HERE, 2).expect("free");
         assert!(census.enter(&Identity::Unknown, HERE, 1).is_ok(), "its former place is free");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bounded_a_tenant_that_comes_back_owes_what_it_owed() {
+        let census = Arc::new(Census::default());
+        let open = |account: &str| {
+            let counted = census.enter(&Identity::of_token(account.into()), HERE, 10).expect("free");
+            let payer = counted.pays(1);
+            (payer, counted)
+        };
+        let (payer, counted) = open("shop/a");
+        payer.charge(30_000);
+        drop((payer, counted));
+        let start = tokio::time::Instant::now();
+        let again = open("shop/b");
+        again.0.pay_for_opening().await;
+        assert!(start.elapsed().as_secs() > 10, "{:?}", start.elapsed());
+        drop(again);
+        tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+        drop(open("other/a"));
+        tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+        let _last = census.enter(&Identity::Loopback, HERE, 10);
+        let books = lock(&census.books);
+        assert_eq!((books.tenants.len(), books.tired.len()), (1, 0), "the rested are forgotten");
     }
 
     #[test]

@@ -41,7 +41,8 @@ async fn messages_are_read_however_they_are_cut() {
         let body = tonic::body::Body::new(StreamBody::new(tokio_stream::iter(frames)));
         let mut reader = MessageReader::new(body, intake(100));
         for nonce in ["a", "b"] {
-            assert_eq!(reader.next().await.expect("valid"), Some(request(nonce)));
+            let read = reader.next().await.expect("valid");
+            assert_eq!(read, Some(Incoming { message: request(nonce), weight: 0 }));
         }
         assert_eq!(reader.next::<DiscoveryRequest>().await.expect("valid"), None);
     }

@@ -14,7 +14,7 @@ use crate::xds::connection::Peer;
 use crate::xds::grpc::{Outgoing, Written};
 use crate::xds::hub::{Cause, Published, Seat, now};
 use crate::xds::message::{Request, Variant};
-use crate::xds::pace::Unread;
+use crate::xds::pace::{self, Lines, Unread};
 use crate::xds::session::{Answer, Limits, Refusal, Session};
 use crate::xds::wire::Encoder;
 
@@ -32,6 +32,8 @@ pub(super) struct Live {
     /// Of the oldest change that this client has not been told all about.
     cause: Option<Cause>,
     acknowledged: bool,
+    /// NACKs in the log.
+    lines: Lines,
 }
 
 impl Live {
@@ -58,6 +60,7 @@ impl Live {
             gateway: snapshot,
             cause: None,
             acknowledged: false,
+            lines: Lines::default(),
         }
     }
 
@@ -65,16 +68,20 @@ impl Live {
         [self.session.next_deadline(now()), self.ends, self.unread.deadline()].into_iter().flatten().min()
     }
 
-    pub(super) async fn on_request(&mut self, request: Request) -> Result<(), Status> {
+    /// A request came. Gives how much work its NACK was, in names, if it is one.
+    pub(super) fn hear(&mut self, request: Request) -> (Result<(), Status>, u64) {
         let is_bounded = self.session.on_request(request, now());
         let answers = self.session.poll_answers();
-        for answer in &answers {
-            self.note(answer);
-        }
-        is_bounded.map_err(|error| {
+        let refused = answers.iter().map(|answer| self.note(answer)).sum();
+        let heard = is_bounded.map_err(|error| {
             metrics::stream_cut("too_many_names");
             Status::resource_exhausted(error.to_string())
-        })?;
+        });
+        (heard, refused)
+    }
+
+    /// Writes what is to be said by now.
+    pub(super) async fn tell(&mut self) -> Result<(), Status> {
         self.write(self.cause).await?;
         if self.session.has_told_all() {
             self.cause = None;
@@ -89,12 +96,7 @@ impl Live {
         self.cause = self.cause.or(cause);
         self.gateway = snapshot;
         self.session.on_snapshot(&self.gateway, now());
-        self.write(self.cause).await?;
-        if self.session.has_told_all() {
-            self.cause = None;
-        }
-        self.seat.show(self.session.progress());
-        Ok(())
+        self.tell().await
     }
 
     pub(super) async fn on_tick(&mut self) -> Result<(), Status> {
@@ -135,7 +137,8 @@ impl Live {
         Status::deadline_exceeded("what was sent is not read")
     }
 
-    fn note(&mut self, answer: &Answer) {
+    /// Gives how much work it was, in names.
+    fn note(&mut self, answer: &Answer) -> u64 {
         match answer {
             Answer::Accepted(kind, after) => {
                 metrics::ack(kind.short(), *after);
@@ -143,11 +146,17 @@ impl Live {
                 if !std::mem::replace(&mut self.acknowledged, true) {
                     metrics::first_ack(now().saturating_duration_since(self.opened));
                 }
+                0
             }
             Answer::Refused(refusal) => {
                 metrics::nack(refusal.kind.short());
                 let blamed = self.seat.refused(refusal);
-                warn_of(refusal, &blamed, &self.seat);
+                if let Some(left_out) = self.lines.next(now()) {
+                    warn_of(refusal, &blamed, &self.seat, left_out);
+                }
+                // They may have been decoded to find out whose they are.
+                let searched: usize = refusal.blamed.iter().map(|resource| resource.body.len() / pace::BYTES).sum();
+                pace::NACK + searched as u64
             }
         }
     }
@@ -155,20 +164,24 @@ impl Live {
 
 impl Drop for Live {
     fn drop(&mut self) {
+        let (left_out, stream) = (self.lines.left_out(), self.seat.stream);
+        if left_out > 0 {
+            warn!(stream, left_out, "the client refused more responses (NACK) than are logged");
+        }
         self.seat.remember(self.session.doubts());
         metrics::stream_closed(self.session.variant().as_str());
     }
 }
 
 /// A client says as much as it likes; a log line holds the beginning of it.
-fn warn_of(refusal: &Refusal, blamed: &[ArcStr], seat: &Seat) {
+fn warn_of(refusal: &Refusal, blamed: &[ArcStr], seat: &Seat, left_out: u32) {
     let reason: String = refusal.message.chars().take(1_000).collect();
     let names = refusal.blamed.iter().take(10).map(|resource| resource.name.as_str()).collect::<Vec<_>>().join(" ");
     let objects = blamed.iter().take(10).map(ArcStr::as_str).collect::<Vec<_>>().join(", ");
     let (type_url, nonce, count) = (refusal.kind.type_url(), &refusal.nonce, refusal.names.len());
     let (stream, node_id, gateway) = (seat.stream, seat.node_id(), seat.gateway());
     warn!(
-        stream, %node_id, %gateway, type_url, %nonce, count, %names, %objects, %reason,
+        stream, %node_id, %gateway, type_url, %nonce, count, %names, %objects, %reason, left_out,
         "the client refused a response (NACK)"
     );
 }
