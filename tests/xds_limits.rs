@@ -353,8 +353,8 @@ async fn bounded_a_nack_costs_more_than_an_ack() {
         client.send.send(nack).await.expect("open");
         served.publish([word("a", &format!("again {round}"))]).await;
     }
-    client.next().await.expect("the last change");
-    client.send.send(request(["b".to_owned()])).await.expect("open");
+    let response_nonce = client.next().await.expect("the last change").nonce;
+    client.send.send(DeltaDiscoveryRequest { response_nonce, ..request(["b".to_owned()]) }).await.expect("open");
     assert!(waits(&mut client).await, "it is read at once");
 }
 
