@@ -11,6 +11,7 @@
 //! What is over is paid before more of the tenant is decoded, one after the other. So a debt is never larger than what the
 //! threads of the process work on at once, and those who come wait only for that.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,24 @@ pub(super) struct Toll {
     purse: Mutex<Purse>,
     /// Those who have to wait stand here one behind the other, so that only the first looks at the clock.
     door: tokio::sync::Mutex<()>,
+    /// How many stand there.
+    waiting: AtomicUsize,
+}
+
+/// One that stands at the door.
+struct Waits<'a>(&'a AtomicUsize);
+
+impl Waits<'_> {
+    fn new(waiting: &AtomicUsize) -> Waits<'_> {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Waits(waiting)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A stream of the tenant, as long as it is open.
@@ -68,15 +87,18 @@ impl Toll {
     }
 
     async fn pay(&self, cost: f64) {
-        let _first = self.door.lock().await;
-        let Err(mut until) = self.purse().pay(cost, now()) else { return };
+        // Not through the door as long as nobody stands there: of thousands that come at once each would wait for its turn of
+        // the scheduler.
+        let is_queueing = self.waiting.load(Ordering::Relaxed) > 0;
+        if !is_queueing && self.purse().pay(cost, now()).is_ok() {
+            return;
+        }
         metrics::requests_delayed();
+        let _waits = Waits::new(&self.waiting);
+        let _first = self.door.lock().await;
         loop {
+            let Err(until) = self.purse().pay(cost, now()) else { return };
             tokio::time::sleep_until(until.into()).await;
-            match self.purse().pay(cost, now()) {
-                Ok(()) => return,
-                Err(later) => until = later,
-            }
         }
     }
 }
