@@ -4,7 +4,7 @@
 //!                      hub: the published world, one channel for each Gateway
 //!                       │ snapshots
 //!  Envoy ◄─ connection ─► service ─► stream ─► session: the protocol's rules, without IO, with a clock that is passed in
-//!            (tls)     (access, token) (grpc, request, wire)
+//!            (tls)     (access, token) (reader, request, grpc, wire)
 //! ```
 //!
 //! Numbered rules are those of the xDS protocol that the tests `rule_NN_…` show. Invariants kept here: `gated` (no
@@ -22,6 +22,7 @@ mod hub;
 mod message;
 mod node;
 mod pace;
+mod reader;
 mod request;
 mod room;
 mod serve;
@@ -30,6 +31,7 @@ mod session;
 mod stream;
 mod tls;
 mod token;
+mod toll;
 mod wire;
 mod words;
 

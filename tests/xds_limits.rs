@@ -169,6 +169,21 @@ async fn bounded_a_body_that_trickles_ends_its_stream_alone() {
 }
 
 #[tokio::test]
+async fn a_first_request_that_has_begun_is_waited_for() {
+    let first_request = Duration::from_millis(300);
+    let served = serve(Settings { first_request, ..Settings::default() }).await;
+    let message = request([]).encode_to_vec();
+    let (send, ended) = raw(served.address).await;
+    send.send(prefix(message.len() as u32).freeze()).await.expect("open");
+    tokio::time::sleep(first_request * 3).await;
+    send.send(message.into()).await.expect("open");
+    drop(send);
+    assert_eq!(ended.await.expect("no panic").as_deref(), Some("0"), "served until the client ends it");
+    let (_silent, ended) = raw(served.address).await;
+    assert_eq!(ended.await.expect("no panic").as_deref(), Some("4"), "DEADLINE_EXCEEDED");
+}
+
+#[tokio::test]
 async fn bounded_headers_that_trickle_end_their_connection_alone() {
     let connection =
         Bounds { idle: Duration::from_millis(500), grace: Duration::from_millis(200), ..Bounds::default() };
@@ -251,7 +266,8 @@ async fn bounded_large_requests_that_wait_for_room_hold_up_no_small_ones() {
     let served = serve(Settings { max_request, pending_requests, unfinished_request, ..Settings::default() }).await;
     let mut neighbour = neighbour(&served).await;
     let (greedy, cut) = raw(served.address).await;
-    greedy.send([&prefix(1 << 20)[..], &[1; 1000]].concat().into()).await.expect("open");
+    // Of what does not come nothing is taken.
+    greedy.send([&prefix(1 << 20)[..], &[1; 600 << 10]].concat().into()).await.expect("open");
     tokio::time::sleep(Duration::from_millis(200)).await;
     // 64 kB, which has to wait until the greedy one is cut off.
     let start = Instant::now();
@@ -266,27 +282,80 @@ async fn bounded_large_requests_that_wait_for_room_hold_up_no_small_ones() {
 }
 
 #[tokio::test]
-async fn bounded_one_identity_leaves_room_for_the_large_requests_of_others() {
+async fn bounded_the_accounts_of_one_namespace_leave_room_for_the_large_requests_of_others() {
     let settings = Settings { max_request: 1 << 20, pending_requests: 4 << 20, ..Settings::default() };
-    let server = Secure::bounded((Ipv4Addr::LOCALHOST, 0).into(), Access::default(), None, settings).await;
+    let access = Access { fleets: ["fleet/envoy".into()].into(), ..Access::default() };
+    let server = Secure::bounded((Ipv4Addr::LOCALHOST, 0).into(), access, None, settings).await;
     let address = server.served.address;
-    let of = |name: &str| {
-        server.authority.trust(Some(server.authority.client(&format!("spiffe://cluster.local/ns/ns/sa/{name}"))))
+    let of = |account: &str| {
+        let (namespace, name) = account.split_once('/').expect("both");
+        let uri = format!("spiffe://cluster.local/ns/{namespace}/sa/{name}");
+        server.authority.trust(Some(server.authority.client(&uri)))
     };
     let mut greedy = Vec::new();
-    for _ in 0..12 {
-        let (send, ended) = raw_on(handshake(address, of("a")).await.expect("connects")).await;
-        send.send(prefix(1 << 20).freeze()).await.expect("open");
+    for at in 0..12 {
+        let account = of(&format!("ns/a{at}"));
+        let (send, ended) = raw_on(handshake(address, account).await.expect("connects")).await;
+        send.send([&prefix(1 << 20)[..], &[1; 600 << 10]].concat().into()).await.expect("open");
         greedy.push((send, ended));
     }
     tokio::time::sleep(Duration::from_millis(200)).await;
     let start = Instant::now();
-    let channel = secure(address, of("b")).await.expect("connects");
+    let channel = secure(address, of("fleet/envoy")).await.expect("connects");
     let large = request((0..640).map(|at| format!("{at:0100}")));
     let mut other = Client::open_on(channel, large).await.expect("opens");
     other.ack().await.expect("served");
     assert!(start.elapsed() < Duration::from_secs(3), "it took {:?}", start.elapsed());
     assert!(greedy.iter().any(|(_, ended)| !ended.is_finished()), "they are still there");
+}
+
+/// One request a second and ten at once, so that a few are many.
+async fn serve_slowly() -> Served {
+    serve(Settings { requests_per_second: 1, ..Settings::default() }).await
+}
+
+async fn waits(client: &mut Client) -> bool {
+    tokio::time::timeout(Duration::from_millis(700), client.responses.message()).await.is_err()
+}
+
+#[tokio::test]
+async fn bounded_streams_that_come_and_go_do_not_ask_more_than_those_that_stay() {
+    let served = serve_slowly().await;
+    let many = request((0..3_000).map(|at| format!("{at}")));
+    let mut first = Client::open(served.address, many).await.expect("opens");
+    first.next().await.expect("a burst");
+    drop(first);
+    let mut second = Client::open(served.address, request([])).await.expect("opens");
+    assert!(waits(&mut second).await, "it is served before the first one's work is paid for");
+    second.next().await.expect("served when it is");
+}
+
+#[tokio::test]
+async fn bounded_a_request_of_an_unknown_type_costs_what_it_says() {
+    let served = serve_slowly().await;
+    let mut client = neighbour(&served).await;
+    let many = request((0..12_000).map(|at| format!("{at}")));
+    client.send.send(DeltaDiscoveryRequest { type_url: "of/tomorrow".into(), ..many }).await.expect("open");
+    client.send.send(request(["b".to_owned()])).await.expect("open");
+    assert!(waits(&mut client).await, "it is read at once");
+    client.next().await.expect("answered when its time has come");
+}
+
+#[tokio::test]
+async fn bounded_a_nack_costs_more_than_an_ack() {
+    let served = serve_slowly().await;
+    let mut client = Client::open(served.address, request([])).await.expect("opens");
+    for round in 0..5 {
+        let nonce = client.next().await.expect("served").nonce;
+        let error_detail =
+            envoy_types::pb::google::rpc::Status { message: format!("not {round}"), ..Default::default() };
+        let nack = DeltaDiscoveryRequest { response_nonce: nonce, error_detail: Some(error_detail), ..request([]) };
+        client.send.send(nack).await.expect("open");
+        served.publish([word("a", &format!("again {round}"))]).await;
+    }
+    let response_nonce = client.next().await.expect("the last change").nonce;
+    client.send.send(DeltaDiscoveryRequest { response_nonce, ..request(["b".to_owned()]) }).await.expect("open");
+    assert!(waits(&mut client).await, "it is read at once");
 }
 
 /// A connection on which nothing may be answered, since its window is nothing; the task ends when it is closed.

@@ -24,7 +24,7 @@ use tracing::{debug, warn};
 use super::access::Identity;
 use super::connection::{Bounds, turned};
 use super::hub::census::Census;
-use super::room::Room;
+use super::room::Hall;
 use super::tls::Tls;
 use crate::lobby::{Lobby, Newcomer, Place, Size, origin};
 use crate::metrics;
@@ -56,7 +56,7 @@ pub(super) struct Acceptor {
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) routes: Routes,
     /// Room for larger requests, of each connection in bytes and of all of them.
-    pub(super) room: (usize, Room),
+    pub(super) room: (usize, Hall),
     /// The connections of each identity.
     pub(super) census: Arc<Census>,
     /// Whoever connects may have everything.

@@ -126,10 +126,11 @@ impl Identity {
         (!names.is_empty()).then(|| names.join(", ").into())
     }
 
-    /// The namespace of the first of them.
+    /// Whose it is: the namespace of its ServiceAccount or Gateway, however it was proven; none if it was not. Whoever owns a
+    /// namespace has as many ServiceAccounts as it likes. A certificate of several counts for the first.
     pub(super) fn namespace(&self) -> Option<&str> {
         self.names().find_map(|name| match name {
-            Name::ServiceAccount(of) | Name::Gateway(of) => of.split_once('/').map(|(namespace, _)| namespace),
+            Name::ServiceAccount(name) | Name::Gateway(name) => name.split('/').next(),
             Name::Other(_) => None,
         })
     }

@@ -1,4 +1,4 @@
-//! How fast a client asks, and whether it reads: two clocks of a stream.
+//! How fast a client asks, whether it reads, and how much of it is logged: clocks of a stream.
 
 use std::time::{Duration, Instant};
 
@@ -6,10 +6,21 @@ use super::grpc::Taken;
 use crate::metrics;
 
 /// How many seconds' worth of requests may come at once: a reconnect asks for everything.
-const BURST: f64 = 10.0;
+pub(super) const BURST: f64 = 10.0;
 
-/// Names that a request makes the session go through for nothing: an Envoy's few requests with many names fit into a burst.
-const NAMES: f64 = 1_000.0;
+/// Names for which a request counts once more: an Envoy's few requests with many names fit into a burst.
+pub(super) const NAMES: f64 = 1_000.0;
+
+/// Bytes that are as much work as a name, wherever they are looked through: an empty field, of two bytes, costs a few
+/// nanoseconds to skip, and a name some hundred.
+pub(super) const BYTES: usize = 100;
+
+/// What a NACK costs beside the resources that are searched for what it means, in names: it is traced back and logged.
+pub(super) const NACK: u64 = 1_000;
+
+/// NACKs of a stream that are logged in a minute. An Envoy refuses what it refuses once; they are all counted.
+const LINES: u32 = 5;
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// Requests of a stream: as many a second as allowed, and some at once. Who asks more is read later, and by HTTP/2's
 /// windows cannot even send more. A request that costs more than most counts for several.
@@ -35,7 +46,7 @@ impl Pace {
         }
     }
 
-    /// The request that was read last made the session go through so many names.
+    /// The request that was read last says so many names, or made the session go through them.
     pub(super) fn charge(&mut self, names: u64) {
         self.left -= names as f64 / NAMES;
     }
@@ -52,6 +63,34 @@ impl Pace {
         let since = now.saturating_duration_since(self.at).as_secs_f64();
         self.left = (self.left + since * self.per_second).min(self.per_second * BURST);
         self.at = now;
+    }
+}
+
+/// Which NACKs of a stream are logged.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    since: Option<Instant>,
+    said: u32,
+    left_out: u32,
+}
+
+impl Lines {
+    /// Whether this one is logged, and if so, how many were left out before it.
+    pub(super) fn next(&mut self, now: Instant) -> Option<u32> {
+        if self.since.is_none_or(|since| now.saturating_duration_since(since) >= MINUTE) {
+            (self.since, self.said) = (Some(now), 0);
+        }
+        if self.said == LINES {
+            self.left_out += 1;
+            return None;
+        }
+        self.said += 1;
+        Some(std::mem::take(&mut self.left_out))
+    }
+
+    /// How many were left out and not told of.
+    pub(super) fn left_out(&self) -> u32 {
+        self.left_out
     }
 }
 
@@ -111,6 +150,15 @@ mod tests {
         assert_eq!(pace.paused(until), None);
         pace.count(until);
         assert!(pace.paused(until).is_some());
+    }
+
+    #[test]
+    fn bounded_a_stream_fills_no_log() {
+        let (start, mut lines) = (Instant::now(), Lines::default());
+        let logged = (0..100).filter(|_| lines.next(start).is_some()).count();
+        assert_eq!((logged, lines.left_out()), (5, 95));
+        assert_eq!(lines.next(start + MINUTE), Some(95));
+        assert_eq!((lines.next(start + MINUTE), lines.left_out()), (Some(0), 0));
     }
 
     #[test]

@@ -165,6 +165,9 @@ pub(super) trait DiscoveryMessage: Message + Default + 'static {
     /// The fields that hold one name each.
     const NAMES: &'static [u32];
 
+    /// How many names it says, whatever for.
+    fn names(&self) -> usize;
+
     /// Who asks; sure to be there in the first request of a stream only (rule 1).
     fn take_node(&mut self) -> Option<Node>;
 
@@ -207,6 +210,10 @@ impl DiscoveryMessage for DiscoveryRequest {
     const VARIANT: Variant = Variant::StateOfTheWorld;
     const NAMES: &'static [u32] = &[3];
 
+    fn names(&self) -> usize {
+        self.resource_names.len()
+    }
+
     fn take_node(&mut self) -> Option<Node> {
         self.node.take()
     }
@@ -220,6 +227,11 @@ impl DiscoveryMessage for DiscoveryRequest {
 impl DiscoveryMessage for DeltaDiscoveryRequest {
     const VARIANT: Variant = Variant::Delta;
     const NAMES: &'static [u32] = &[3, 4, 5];
+
+    fn names(&self) -> usize {
+        let (more, less) = (&self.resource_names_subscribe, &self.resource_names_unsubscribe);
+        more.len() + less.len() + self.initial_resource_versions.len()
+    }
 
     fn take_node(&mut self) -> Option<Node> {
         self.node.take()

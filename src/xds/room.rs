@@ -1,36 +1,45 @@
 //! Room for requests that are not whole yet: bytes that peers can make the process hold before anything is understood.
 //!
-//! Small requests need no room. A larger one gets room for all of it, or waits without being read, and by HTTP/2's windows
-//! without being sent. So the requests that have room can always become whole, and those that wait are served first come
-//! first served.
+//! Small requests need no room, and neither does what was announced and has not come. A larger request takes room as its bytes
+//! come: a [step](STEP) first, then as much again as it has, so what it takes is never more than twice what came. Who has to
+//! wait for room is not read, and by HTTP/2's windows cannot even send more.
 //!
-//! Invariant (`bounded`): what is held for larger requests is at most the room of the process, of one identity at most that of
-//! the identity, and of one connection at most that of the connection. So one identity leaves room for others.
+//! The room of the process is a [hall], in which each tenant has a [share](Share): whoever owns a namespace has as many
+//! ServiceAccounts as it likes, so these share one. Of those that wait, the tenant that holds least is next; of one tenant's
+//! requests the one that holds least, and of those the oldest.
+//!
+//! Requests that hold some room and wait for more could wait for each other. So two are never kept waiting: the oldest of all by
+//! the hall, and the oldest of each tenant by its share. And a tenant that holds nothing gets one step whatever others hold,
+//! which is about every request there is (400 names with their versions are 40 KiB): nobody else can keep it waiting.
+//!
+//! Invariant (`bounded`): what is held for larger requests is at most the room of the process, one request, and a step for
+//! each tenant; of one tenant at most its share and one request; of one connection at most what the connection may have.
 
-use std::future::Future;
+mod hall;
+
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Requests up to this size need no room, in bytes: an ACK has some hundred, and an HTTP/2 frame has this size.
+use self::hall::Claim;
+pub(super) use self::hall::{Hall, Share};
+
+/// Requests up to this size need no room, in bytes, and neither do the first bytes of larger ones: an ACK has some hundred, and
+/// an HTTP/2 frame has this size.
 pub(super) const SMALL: usize = 16 << 10;
 
-/// What room is counted in: requests may be larger than a semaphore counts at once.
+/// What a request takes first, in bytes: as much as a connection's window may make the process hold in any case.
+pub(super) const STEP: usize = 256 << 10;
+
+/// What room of connections is counted in: requests may be larger than a semaphore counts at once.
 const UNIT: usize = 1 << 10;
 
-/// Room of a process, of an identity or of a connection. Clones share it.
+/// Room of a connection. Its streams take the whole of what they announce, one after the other: that harms nobody else. Clones
+/// share it.
 #[derive(Debug, Clone)]
 pub(super) struct Room {
     total: u32,
     free: Arc<Semaphore>,
-}
-
-/// Room that is taken, as long as it is held.
-#[derive(Debug)]
-pub(super) struct Taken {
-    _of_connection: Option<OwnedSemaphorePermit>,
-    _of_identity: Option<OwnedSemaphorePermit>,
-    _of_process: Option<OwnedSemaphorePermit>,
 }
 
 impl Room {
@@ -40,31 +49,51 @@ impl Room {
         Room { total, free: Arc::new(Semaphore::new(total as usize)) }
     }
 
-    async fn units(self, wanted: u32) -> Option<OwnedSemaphorePermit> {
+    async fn take(self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         // The semaphore is never closed. A request that is larger than everything gets everything.
-        self.free.acquire_many_owned(wanted.min(self.total)).await.ok()
+        self.free.acquire_many_owned(units(bytes).min(self.total)).await.ok()
     }
 }
 
-/// The room of a connection within that of its identity, within that of the process.
+/// The room of a connection, the share of its tenant, and the hall.
 #[derive(Debug, Clone)]
 pub(super) struct Rooms {
     pub(super) of_connection: Room,
-    pub(super) of_identity: Room,
-    pub(super) of_process: Room,
+    pub(super) of_identity: Share,
+    pub(super) of_process: Hall,
+}
+
+/// Room that is taken for one request, as long as it is held.
+#[derive(Debug)]
+pub(super) struct Taken {
+    _of_connection: Option<OwnedSemaphorePermit>,
+    claim: Claim,
 }
 
 impl Rooms {
-    /// Takes room for so many bytes once there is some. The narrower ones come first, so that nobody waits in the process'
-    /// queue with more than one identity may have.
-    pub(super) fn take(&self, bytes: usize) -> impl Future<Output = Taken> + Send + use<> {
-        let (rooms, wanted) = (self.clone(), units(bytes));
+    /// Takes room for a request of so many bytes, or more room, once there is some.
+    pub(super) fn take(&self, taken: Option<Taken>, whole: usize) -> impl Future<Output = Taken> + Send + use<> {
+        let rooms = self.clone();
         async move {
-            let _of_connection = rooms.of_connection.units(wanted).await;
-            let _of_identity = rooms.of_identity.units(wanted).await;
-            let _of_process = rooms.of_process.units(wanted).await;
-            Taken { _of_connection, _of_identity, _of_process }
+            let mut taken = match taken {
+                Some(taken) => taken,
+                None => {
+                    let _of_connection = rooms.of_connection.take(whole).await;
+                    Taken { _of_connection, claim: rooms.of_process.claim(&rooms.of_identity) }
+                }
+            };
+            let bytes = taken.bytes();
+            let next = STEP.max(bytes.saturating_mul(2)).min(whole);
+            taken.claim.grow(next.saturating_sub(bytes)).await;
+            taken
         }
+    }
+}
+
+impl Taken {
+    /// How much it is, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.claim.bytes()
     }
 }
 
@@ -74,34 +103,4 @@ fn units(bytes: usize) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    async fn comes(taken: impl Future<Output = Taken>) -> Option<Taken> {
-        tokio::time::timeout(Duration::from_secs(1), taken).await.ok()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn bounded_neither_a_connection_nor_an_identity_can_take_the_room_of_others() {
-        let of_process = Room::new(100 * UNIT);
-        let identity = || Room::new(70 * UNIT);
-        let connection = |of_identity: &Room| Rooms {
-            of_connection: Room::new(60 * UNIT),
-            of_identity: of_identity.clone(),
-            of_process: of_process.clone(),
-        };
-        let (a, b) = (identity(), identity());
-        let (one, same, other) = (connection(&a), connection(&a), connection(&b));
-        let first = comes(one.take(50 * UNIT)).await.expect("free");
-        assert!(comes(one.take(20 * UNIT)).await.is_none(), "more than the connection's");
-        assert!(comes(same.take(30 * UNIT)).await.is_none(), "more than the identity's");
-        let second = comes(other.take(50 * UNIT)).await.expect("free");
-        assert!(comes(same.take(UNIT)).await.is_none(), "more than the process'");
-        drop(first);
-        assert!(comes(same.take(UNIT)).await.is_some());
-        drop(second);
-        assert!(comes(one.take(1000 * UNIT)).await.is_some(), "what is larger than everything gets everything");
-    }
-}
+mod tests;

@@ -18,7 +18,7 @@ use super::acceptor::{Acceptor, HANDSHAKES, STRANGERS};
 use super::access::Access;
 use super::hub::Hub;
 use super::hub::census::Census;
-use super::room::Room;
+use super::room::Hall;
 use super::service::{self, service};
 use super::stream::Settings;
 use super::tls::Tls;
@@ -32,7 +32,7 @@ const GRACE: Duration = Duration::from_secs(1);
 /// The largest request for health, in bytes: it holds the name of a service, and strangers may ask.
 const HEALTH_REQUEST: usize = 1 << 10;
 
-/// The room for larger requests is that of so many identities.
+/// The room for larger requests is that of so many tenants.
 const SHARES: usize = 4;
 
 /// Who may connect.
@@ -68,7 +68,7 @@ pub async fn serve(
         bounds: settings.connection,
         tls: guard.tls.clone(),
         routes,
-        room: (settings.max_request, Room::new(settings.pending_requests)),
+        room: (settings.max_request, Hall::new(settings.pending_requests)),
         census: Arc::new(Census::with_room(settings.max_request.max(settings.pending_requests / SHARES))),
         anyone,
         connections: Lobby::new(settings.connection.places()),

@@ -14,9 +14,10 @@ use tonic::body::Body;
 
 use super::access::{Access, Identity};
 use super::connection::Peer;
-use super::grpc::{Intake, MessageReader, ResponseBody, Taken};
+use super::grpc::{ResponseBody, Taken};
 use super::hub::Hub;
 use super::message::Variant;
+use super::reader::{Intake, MessageReader};
 use super::request::{DeltaDiscoveryRequest, DiscoveryRequest};
 use super::stream::{QUEUE, Settings, Stream};
 use super::token::{Refusal, Tokens};

@@ -4,28 +4,30 @@
 //! Invariant: whatever a client does, it costs its own stream: its requests are read one at a time, at most one
 //! response for each type waits to be written, and an error ends this stream alone.
 
+mod live;
+
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use arcstr::ArcStr;
 use tokio::sync::mpsc;
 use tonic::Status;
-use tracing::{info, warn};
+use tracing::info;
 
+use self::live::Live;
 use super::access::Access;
 use super::client::ClientName;
 use super::connection::{Bounds, Peer};
-use super::grpc::{MessageReader, Outgoing, Taken, Written};
-use super::hub::{Cause, Hub, Introduction, Published, Seat, now};
+use super::grpc::{Taken, Written};
+use super::hub::{Hub, Introduction, now};
 use super::message::Request;
 use super::node::NodeInfo;
 use super::pace::{Pace, Unread};
+use super::reader::{Incoming, MessageReader};
 use super::request::DiscoveryMessage;
-use super::session::{Answer, Limits, Refusal, Session};
-use super::wire::Encoder;
+use super::session::Limits;
+use super::toll::Payer;
 use crate::metrics;
-use crate::snapshot::Snapshot;
 
 /// Bounds of streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +42,7 @@ pub struct Settings {
     pub streams_per_identity: usize,
     /// How long a client that comes before the first publication is held unanswered.
     pub patience: Duration,
-    /// How long an opened stream may stay without its first request.
+    /// How long an opened stream may stay without its first request: until the prefix of it is there.
     pub first_request: Duration,
     /// The longest that a client may leave what it was sent unread.
     pub unread: Duration,
@@ -84,6 +86,10 @@ pub(super) struct Stream {
     pub(super) taken: Taken,
 }
 
+/// A request that was more work to read than this, in names, lets others go first before it is worked on: by then about a
+/// millisecond is over.
+const YIELDS: u64 = 1_000;
+
 /// The most that waits to be written: one response for each type, and the end.
 pub(super) const QUEUE: usize = crate::resource::ResourceType::COUNT + 1;
 
@@ -105,7 +111,11 @@ impl Stream {
         // Until nothing is left of the stream: what was not taken is still held for it.
         let counted = self.hub.census.enter(identity, self.peer.address.ip(), limit);
         let served = match &counted {
-            Ok(_) => self.serve::<M>().await,
+            Ok(counted) => {
+                let payer = Arc::new(counted.pays(self.settings.requests_per_second));
+                self.reader.paid_by(payer.clone());
+                self.serve::<M>(&payer).await
+            }
             Err(full) => {
                 metrics::stream_unserved("too_many_streams");
                 Err(Status::resource_exhausted(format!("too many streams: {full}")))
@@ -130,27 +140,36 @@ impl Stream {
         }
     }
 
-    async fn serve<M: DiscoveryMessage>(&mut self) -> Result<(), Status> {
-        let Some((mut live, first)) = self.open::<M>().await? else { return Ok(()) };
-        let ended = match first.map_or(Ok(()), |first| live.on_request(first)) {
-            Ok(()) => self.follow::<M>(&mut live).await,
+    async fn serve<M: DiscoveryMessage>(&mut self, payer: &Arc<Payer>) -> Result<(), Status> {
+        let Some((mut talk, first, weight)) = self.open::<M>(payer).await? else { return Ok(()) };
+        let heard = talk.hear(first, weight);
+        self.reader.done();
+        let ended = match heard {
+            Ok(()) => self.follow::<M>(&mut talk).await,
             Err(status) => Err(status),
         };
+        let live = &talk.live;
         let reason = ended.as_ref().err().map_or("ended by the client", |status| status.message());
         let (node_id, gateway, stream) = (live.seat.node_id(), live.seat.gateway(), live.seat.stream);
         info!(%node_id, %gateway, stream, reason, seconds = live.opened.elapsed().as_secs(), "stream closed");
         ended
     }
 
-    /// The first request, and a session for its client; None if there is no request. Apart from what follows, so that nothing of this
-    /// takes memory for as long as the stream is open.
-    async fn open<M: DiscoveryMessage>(&mut self) -> Result<Option<(Live, Option<Request>)>, Status> {
-        let first = tokio::time::timeout(self.settings.first_request, self.reader.next::<M>());
+    /// A session for the client of the first request, and that request with its weight; None if there is none. Apart from what follows,
+    /// so that nothing of this takes memory for as long as the stream is open.
+    async fn open<M: DiscoveryMessage>(
+        &mut self,
+        payer: &Arc<Payer>,
+    ) -> Result<Option<(Talk, Option<Request>, u64)>, Status> {
+        payer.pay_for_opening().await;
+        let begins = tokio::time::timeout(self.settings.first_request, self.reader.begins());
         let no_request = |_| {
             metrics::stream_cut("no_request");
             Status::deadline_exceeded("no request came")
         };
-        let Some(mut first) = first.await.map_err(no_request)?? else {
+        begins.await.map_err(no_request)??;
+        // One that has begun has its own clocks: it may have to wait for room, which is not the client's fault.
+        let Some(Incoming { message: mut first, weight }) = self.reader.next::<M>().await? else {
             return Ok(None);
         };
         let node = first.take_node();
@@ -168,210 +187,90 @@ impl Stream {
         info!(%node_id, %gateway, %peer, variant, stream, "stream opened");
         let unread = Unread::new(self.settings.unread, self.taken.clone());
         let live = Live::new(seat, &self.peer, M::VARIANT, self.settings.session, self.queue.clone(), unread);
-        Ok(Some((live, first)))
+        if weight > YIELDS {
+            tokio::task::yield_now().await;
+        }
+        let pace = Pace::new(self.settings.requests_per_second, now());
+        Ok(Some((Talk { live, pace, payer: payer.clone() }, first, weight)))
     }
 
-    async fn follow<M: DiscoveryMessage>(&mut self, live: &mut Live) -> Result<(), Status> {
-        let (hub, stream, mut peer) = (self.hub.clone(), live.seat.stream, self.peer.clone());
+    async fn follow<M: DiscoveryMessage>(&mut self, talk: &mut Talk) -> Result<(), Status> {
+        let (hub, stream, mut peer) = (self.hub.clone(), talk.live.seat.stream, self.peer.clone());
         tokio::select! {
-            ended = self.converse::<M>(live) => ended,
+            ended = self.converse::<M>(talk) => ended,
             () = hub.drained(stream) => Err(Status::unavailable("this replica is shutting down")),
             () = peer.too_old() => Err(Status::unavailable("this connection is old: open another one")),
         }
     }
 
-    async fn converse<M: DiscoveryMessage>(&mut self, live: &mut Live) -> Result<(), Status> {
-        live.tell(live.cause).await?;
-        let mut pace = Pace::new(self.settings.requests_per_second, now());
-        let client = live.seat.client.clone();
+    async fn converse<M: DiscoveryMessage>(&mut self, talk: &mut Talk) -> Result<(), Status> {
+        let client = talk.live.seat.client.clone();
+        talk.live.tell(talk.live.cause).await?;
         loop {
-            if live.unread.is_over(now()) {
-                return Err(live.cut_off());
+            if talk.live.unread.is_over(now()) {
+                return Err(talk.live.cut_off());
             }
-            let paused = pace.paused(now());
-            let deadline = live.deadline().into_iter().chain(paused).min();
+            let paused = talk.pace.paused(now());
+            let deadline = talk.live.deadline().into_iter().chain(paused).min();
             let tick = async {
                 match deadline {
                     Some(at) => tokio::time::sleep_until(at.into()).await,
                     None => std::future::pending().await,
                 }
             };
-            // Nothing is awaited in here: the request would take memory all the time.
-            let cause = tokio::select! {
+            let live = &mut talk.live;
+            // Nothing is awaited in here: a request would take memory all the time.
+            let (request, cause) = tokio::select! {
                 request = self.reader.next::<M>(), if paused.is_none() => {
-                    pace.count(now());
-                    let Some(request) = request? else { return Ok(()) };
-                    let Some(request) = request.into_request()? else { continue };
-                    let before = live.session.work();
-                    live.on_request(request)?;
-                    pace.charge(live.session.work() - before);
-                    live.cause
+                    let Some(Incoming { message, weight }) = request? else { return Ok(()) };
+                    (Some((message.into_request()?.map(Box::new), weight)), live.cause)
                 }
                 () = live.seat.changed() => {
                     live.on_update();
-                    live.cause
+                    (None, live.cause)
                 }
                 () = tick => {
                     live.on_tick();
                     // What waits for a clock is late by intent.
-                    None
+                    (None, None)
                 }
                 () = client.asked() => {
                     live.seat.answer(|| live.session.holdings());
                     continue;
                 }
             };
-            live.tell(cause).await?;
-        }
-    }
-}
-
-/// A stream with a session. However it ends, what it leaves unknown is remembered.
-struct Live {
-    session: Session,
-    seat: Seat,
-    peer: Peer,
-    queue: mpsc::Sender<Written>,
-    unread: Unread,
-    opened: Instant,
-    /// When the Gateway, which is deleted, is emptied.
-    ends: Option<Instant>,
-    gateway: Arc<Snapshot>,
-    /// Of the oldest change that this client has not been told all about.
-    cause: Option<Cause>,
-    acknowledged: bool,
-}
-
-impl Live {
-    fn new(
-        mut seat: Seat,
-        peer: &Peer,
-        variant: super::message::Variant,
-        limits: Limits,
-        queue: mpsc::Sender<Written>,
-        unread: Unread,
-    ) -> Live {
-        metrics::stream_opened(variant.as_str());
-        let doubts = seat.take_doubts();
-        let Published { snapshot, ends, .. } = seat.current().expect("a seat has its channel until it is dropped");
-        let session =
-            Session::new(variant, seat.nonce_prefix(), &snapshot, limits, doubts).remembering(seat.take_past());
-        Live {
-            session,
-            seat,
-            peer: peer.clone(),
-            queue,
-            unread,
-            opened: now(),
-            ends,
-            gateway: snapshot,
-            cause: None,
-            acknowledged: false,
-        }
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        [self.session.next_deadline(now()), self.ends, self.unread.deadline()].into_iter().flatten().min()
-    }
-
-    fn on_request(&mut self, request: Request) -> Result<(), Status> {
-        let is_bounded = self.session.on_request(request, now());
-        let answers = self.session.poll_answers();
-        for answer in &answers {
-            self.note(answer);
-        }
-        is_bounded.map_err(|error| {
-            metrics::stream_cut("too_many_names");
-            Status::resource_exhausted(error.to_string())
-        })
-    }
-
-    fn on_update(&mut self) {
-        let Some(Published { snapshot, ends, cause }) = self.seat.current() else { return };
-        self.ends = ends;
-        self.cause = self.cause.or(cause);
-        self.gateway = snapshot;
-        self.session.on_snapshot(&self.gateway, now());
-    }
-
-    fn on_tick(&mut self) {
-        if self.ends.is_some_and(|ends| now() >= ends) {
-            self.ends = None;
-            self.gateway = Arc::new(Snapshot::empty(self.gateway.gateway().clone()));
-            self.session.on_snapshot(&self.gateway, now());
-        }
-        self.session.on_tick(now());
-    }
-
-    /// Writes what is to be said, which `cause` caused.
-    async fn tell(&mut self, cause: Option<Cause>) -> Result<(), Status> {
-        self.write(cause).await?;
-        if cause.is_some() && self.session.has_told_all() {
-            self.cause = None;
-        }
-        self.seat.show(self.session.progress());
-        Ok(())
-    }
-
-    async fn write(&mut self, cause: Option<Cause>) -> Result<(), Status> {
-        for response in self.session.poll_responses() {
-            let (kind, resources) = (response.kind, response.resources().len());
-            let message = Encoder::new(response)?;
-            let bytes = message.left();
-            self.unread.wrote(bytes, now());
-            metrics::pushed(kind.short(), bytes, resources);
-            self.seat.wrote(bytes);
-            let outgoing = Box::new(Outgoing { kind, message, cause });
-            let sent = tokio::time::timeout(self.unread.limit, self.queue.send(Written::Response(outgoing))).await;
-            match sent {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => return Err(Status::cancelled("the client has gone")),
-                Err(_) => return Err(self.cut_off()),
-            }
-        }
-        Ok(())
-    }
-
-    /// The client does not read: nothing can be said to it, and the stream's end least of all.
-    fn cut_off(&self) -> Status {
-        self.peer.cut_off();
-        Status::deadline_exceeded("what was sent is not read")
-    }
-
-    fn note(&mut self, answer: &Answer) {
-        match answer {
-            Answer::Accepted(kind, after) => {
-                metrics::ack(kind.short(), *after);
-                self.seat.accepted(*kind);
-                if !std::mem::replace(&mut self.acknowledged, true) {
-                    metrics::first_ack(now().saturating_duration_since(self.opened));
+            if let Some((request, weight)) = request {
+                if weight > YIELDS {
+                    tokio::task::yield_now().await;
                 }
+                let heard = talk.hear(request.map(|request| *request), weight);
+                // It may be long until another one is asked for.
+                self.reader.done();
+                heard?;
             }
-            Answer::Refused(refusal) => {
-                metrics::nack(refusal.kind.short());
-                let blamed = self.seat.refused(refusal);
-                warn_of(refusal, &blamed, &self.seat);
-            }
+            talk.live.tell(cause).await?;
         }
     }
 }
 
-impl Drop for Live {
-    fn drop(&mut self) {
-        self.seat.remember(self.session.doubts());
-        metrics::stream_closed(self.session.variant().as_str());
-    }
+/// A stream that is served, and what its requests cost.
+struct Talk {
+    live: Live,
+    pace: Pace,
+    payer: Arc<Payer>,
 }
 
-/// A client says as much as it likes; a log line holds the beginning of it.
-fn warn_of(refusal: &Refusal, blamed: &[ArcStr], seat: &Seat) {
-    let reason: String = refusal.message.chars().take(1_000).collect();
-    let names = refusal.blamed.iter().take(10).map(|resource| resource.name.as_str()).collect::<Vec<_>>().join(" ");
-    let objects = blamed.iter().take(10).map(ArcStr::as_str).collect::<Vec<_>>().join(", ");
-    let (type_url, nonce, count) = (refusal.kind.type_url(), &refusal.nonce, refusal.names.len());
-    let (stream, node_id, gateway) = (seat.stream, seat.node_id(), seat.gateway());
-    warn!(
-        stream, %node_id, %gateway, type_url, %nonce, count, %names, %objects, %reason,
-        "the client refused a response (NACK)"
-    );
+impl Talk {
+    /// A request was read that was so much work until here; None if its type is not one that we serve.
+    fn hear(&mut self, request: Option<Request>, weight: u64) -> Result<(), Status> {
+        self.pace.count(now());
+        self.pace.charge(weight);
+        let Some(request) = request else { return Ok(()) };
+        let before = self.live.session.work();
+        let (heard, refused) = self.live.hear(request);
+        let more = (self.live.session.work() - before).saturating_sub(weight) + refused;
+        self.pace.charge(more);
+        self.payer.charge(more);
+        heard
+    }
 }

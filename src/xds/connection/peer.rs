@@ -9,11 +9,11 @@ use tokio::sync::{Notify, SetOnce, watch};
 use tonic::Status;
 
 use super::turns::Turns;
-use crate::lobby::{Busy, Lobby, Newcomer, Place, origin};
+use crate::lobby::{Busy, Lobby, Newcomer, Place};
 use crate::metrics;
 use crate::xds::access::Identity;
-use crate::xds::hub::census::{Counted, Full};
-use crate::xds::room::{Room, Rooms};
+use crate::xds::hub::census::{Counted, Full, tenant};
+use crate::xds::room::{Hall, Room, Rooms};
 
 /// The other end of a connection. Each of its streams holds a clone.
 #[derive(Debug, Clone)]
@@ -43,7 +43,7 @@ pub(super) struct Standing {
     /// Connections of one identity.
     per_identity: usize,
     /// Room for larger requests, of the connection and of the process.
-    room: (Room, Room),
+    room: (Room, Hall),
     /// Requests that came.
     pub(super) requests: AtomicU64,
     /// When a stranger's are answered.
@@ -135,7 +135,7 @@ impl Standing {
         stranger: Option<Place<IpAddr>>,
         counted: Counted,
         per_identity: usize,
-        room: (Room, Room),
+        room: (Room, Hall),
         seats: Lobby<ArcStr>,
     ) -> Self {
         Standing {
@@ -196,17 +196,5 @@ impl Standing {
     /// Completes when its place was given to somebody whose tenant has fewer.
     pub(super) async fn outnumbered(&self) {
         self.seat.wait().await.ousted().await;
-    }
-}
-
-/// Whom a connection counts for where there are too many of all: whoever may make accounts in a namespace has as many of them as it
-/// likes, so they count together. Whoever shows nothing is told apart by the address.
-fn tenant(identity: &Identity, address: IpAddr) -> ArcStr {
-    match identity {
-        Identity::Loopback => arcstr::literal!("loopback"),
-        known => match known.namespace() {
-            Some(namespace) => arcstr::format!("namespace {namespace}"),
-            None => arcstr::format!("address {}", origin(address)),
-        },
     }
 }

@@ -1,9 +1,13 @@
-//! How many streams, or connections, each identity has, and the room that its larger requests share.
+//! How many streams, or connections, each identity has, and what those of one tenant share: room for larger requests,
+//! and a pace.
 //!
-//! Invariant (`bounded`): one identity cannot take the places of all others. Loopback has no bound of its own: whoever is
-//! on this machine has other ways to disturb it.
+//! A *tenant* is a namespace: whoever owns one has as many ServiceAccounts as it likes. What a bound on identities cannot
+//! bound is therefore shared by tenants.
+//!
+//! Invariant (`bounded`): one identity cannot take the places of all others, and one tenant not the room. Loopback has no bound
+//! of its own: whoever is on this machine has other ways to disturb it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
@@ -12,20 +16,33 @@ use arcstr::ArcStr;
 use super::lock;
 use crate::lobby::origin;
 use crate::xds::access::Identity;
-use crate::xds::room::Room;
+use crate::xds::room::Share;
+use crate::xds::toll::{Payer, Toll};
 
 /// The streams, or the connections, of each identity that has any.
 #[derive(Debug, Default)]
 pub(in crate::xds) struct Census {
-    accounts: Mutex<HashMap<ArcStr, Account>>,
-    /// Room for the larger requests of each identity, in bytes; none where nobody asks for it.
+    books: Mutex<Books>,
+    /// Room for the larger requests of each tenant, in bytes; none where nobody asks for it.
     room: usize,
 }
 
+#[derive(Debug, Default)]
+struct Books {
+    /// How many each identity has.
+    accounts: HashMap<ArcStr, usize>,
+    tenants: HashMap<ArcStr, Tenant>,
+    /// Tenants that had none any more, and whose pace was not rested: whoever leaves and comes back owes what it owed.
+    tired: VecDeque<ArcStr>,
+}
+
 #[derive(Debug)]
-struct Account {
+struct Tenant {
     count: usize,
-    room: Room,
+    room: Share,
+    toll: Arc<Toll>,
+    /// Whether it is among the tired.
+    is_tired: bool,
 }
 
 /// Who has as many as it may.
@@ -41,11 +58,13 @@ pub(in crate::xds) struct Full {
 pub(in crate::xds) struct Counted {
     census: Arc<Census>,
     name: ArcStr,
-    room: Room,
+    tenant: ArcStr,
+    room: Share,
+    toll: Arc<Toll>,
 }
 
 impl Census {
-    /// One whose identities have so much room each.
+    /// One whose tenants have so much room each.
     pub(in crate::xds) fn with_room(bytes: usize) -> Census {
         Census { room: bytes, ..Census::default() }
     }
@@ -61,16 +80,55 @@ impl Census {
         limit: usize,
     ) -> Result<Counted, Full> {
         let limit = if *identity == Identity::Loopback { usize::MAX } else { limit };
-        let name = name(identity, address);
-        let mut accounts = lock(&self.accounts);
-        let account = accounts.entry(name.clone());
-        let account = account.or_insert_with(|| Account { count: 0, room: Room::new(self.room) });
-        if account.count >= limit {
-            return Err(Full { name, count: account.count });
+        let (name, tenant) = (name(identity, address), tenant(identity, address));
+        let mut books = lock(&self.books);
+        let count = books.accounts.get(&name).copied().unwrap_or_default();
+        if count >= limit {
+            return Err(Full { name, count });
         }
-        account.count += 1;
-        let room = account.room.clone();
-        Ok(Counted { census: self.clone(), name, room })
+        books.accounts.insert(name.clone(), count + 1);
+        books.forget_the_rested();
+        let shared = books.tenants.entry(tenant.clone());
+        let shared = shared.or_insert_with(|| Tenant {
+            count: 0,
+            room: Share::new(self.room),
+            toll: Arc::default(),
+            is_tired: false,
+        });
+        shared.count += 1;
+        let (room, toll) = (shared.room.clone(), shared.toll.clone());
+        Ok(Counted { census: self.clone(), name, tenant, room, toll })
+    }
+}
+
+impl Books {
+    /// Looks at two of the tired whenever somebody comes: so they become fewer, and nobody has to look at all of them.
+    fn forget_the_rested(&mut self) {
+        for _ in 0..2 {
+            let Some(name) = self.tired.pop_front() else { return };
+            let Some(tenant) = self.tenants.get_mut(&name) else { continue };
+            if tenant.count > 0 {
+                tenant.is_tired = false;
+            } else if tenant.toll.is_rested() {
+                self.tenants.remove(&name);
+            } else {
+                self.tired.push_back(name);
+            }
+        }
+    }
+
+    fn leave(&mut self, tenant: &ArcStr) {
+        let Some(left) = self.tenants.get_mut(tenant) else { return };
+        left.count -= 1;
+        if left.count > 0 || left.is_tired {
+            return;
+        }
+        if left.toll.is_rested() {
+            self.tenants.remove(tenant);
+        } else {
+            left.is_tired = true;
+            self.tired.push_back(tenant.clone());
+        }
     }
 }
 
@@ -85,10 +143,21 @@ fn name(identity: &Identity, address: IpAddr) -> ArcStr {
     }
 }
 
+/// Whose it is.
+pub(in crate::xds) fn tenant(identity: &Identity, address: IpAddr) -> ArcStr {
+    // No namespace is called like a peer that is in none: these have spaces.
+    identity.namespace().map_or_else(|| name(identity, address), ArcStr::from)
+}
+
 impl Counted {
-    /// Room for the larger requests of its identity.
-    pub(in crate::xds) fn room(&self) -> Room {
+    /// Room for the larger requests of its tenant.
+    pub(in crate::xds) fn room(&self) -> Share {
         self.room.clone()
+    }
+
+    /// A stream that pays for what it asks, at this pace of its own.
+    pub(in crate::xds) fn pays(&self, per_second: u32) -> Payer {
+        self.toll.stream(per_second)
     }
 
     /// Counts among those of another identity instead.
@@ -103,13 +172,14 @@ impl Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let mut accounts = lock(&self.census.accounts);
-        if let Some(account) = accounts.get_mut(&self.name) {
-            account.count -= 1;
-            if account.count == 0 {
-                accounts.remove(&self.name);
+        let mut books = lock(&self.census.books);
+        if let Some(count) = books.accounts.get_mut(&self.name) {
+            *count -= 1;
+            if *count == 0 {
+                books.accounts.remove(&self.name);
             }
         }
+        books.leave(&self.tenant);
     }
 }
 
@@ -133,7 +203,8 @@ mod tests {
         drop(one);
         drop(unknown(HERE).expect("one has gone"));
         drop((two, other, local));
-        assert!(lock(&census.accounts).is_empty(), "gone is gone");
+        let books = lock(&census.books);
+        assert!(books.accounts.is_empty() && books.tenants.is_empty(), "gone is gone");
     }
 
     #[test]
@@ -151,5 +222,40 @@ mod tests {
         unknown.becomes(&token, HERE, 1).expect_err("still full");
         unknown.becomes(&token, HERE, 2).expect("free");
         assert!(census.enter(&Identity::Unknown, HERE, 1).is_ok(), "its former place is free");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bounded_a_tenant_that_comes_back_owes_what_it_owed() {
+        let census = Arc::new(Census::default());
+        let open = |account: &str| {
+            let counted = census.enter(&Identity::of_token(account.into()), HERE, 10).expect("free");
+            let payer = counted.pays(1);
+            (payer, counted)
+        };
+        let (payer, counted) = open("shop/a");
+        payer.charge(30_000);
+        drop((payer, counted));
+        let start = tokio::time::Instant::now();
+        let again = open("shop/b");
+        again.0.pay_for_opening().await;
+        assert!(start.elapsed().as_secs() > 10, "{:?}", start.elapsed());
+        drop(again);
+        tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+        drop(open("other/a"));
+        tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+        let _last = census.enter(&Identity::Loopback, HERE, 10);
+        let books = lock(&census.books);
+        assert_eq!((books.tenants.len(), books.tired.len()), (1, 0), "the rested are forgotten");
+    }
+
+    #[test]
+    fn bounded_the_accounts_of_a_namespace_share_its_room() {
+        let of = |uri: &str| Identity::of_token(uri.into());
+        let gateway = Identity::Certificate(Arc::new([Name::Gateway("shop/web".into())]));
+        assert_eq!(tenant(&of("shop/a"), HERE), "shop");
+        assert_eq!(tenant(&of("shop/b"), THERE), "shop");
+        assert_eq!(tenant(&gateway, HERE), "shop");
+        assert_ne!(tenant(&of("shopping/a"), HERE), "shop");
+        assert_ne!(tenant(&Identity::Unknown, HERE), tenant(&Identity::Unknown, THERE));
     }
 }
