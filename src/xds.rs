@@ -20,6 +20,7 @@ mod csds;
 mod grpc;
 mod hub;
 mod message;
+mod names;
 mod node;
 mod pace;
 mod reader;

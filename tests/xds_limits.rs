@@ -232,6 +232,33 @@ async fn one_harms_one_garbage_frames_end_their_connection_alone() {
     neighbour.is_undisturbed(&served, "2").await;
 }
 
+/// Each of them alone has as many as it may.
+#[tokio::test]
+async fn bounded_names_of_all_streams_of_a_tenant_take_so_much_together() {
+    let served = serve(Settings { name_bytes: 150_000, ..Settings::default() }).await;
+    let names = || (0..1_000).map(|at| format!("service/demo/app-{at}/80/http"));
+    let mut within = Client::open(served.address, request(names())).await.expect("opens");
+    within.ack().await.expect("as much as allowed");
+    let mut greedy = Client::open(served.address, request(names())).await.expect("opens");
+    let refused = loop {
+        if let Err(refused) = greedy.next().await {
+            break refused;
+        }
+    };
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert!(refused.message().contains("--xds-max-name-bytes-per-namespace"), "{refused}");
+    drop(within);
+    // What a stream had is there for others once it has gone.
+    for _ in 0..100 {
+        let mut again = Client::open(served.address, request(names())).await.expect("opens");
+        if again.ack().await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("nothing was given back");
+}
+
 #[tokio::test]
 async fn bounded_names_end_the_stream_that_has_too_many() {
     let session = Limits { names: 10_000, ..Limits::default() };

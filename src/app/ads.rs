@@ -39,6 +39,7 @@ pub fn settings(config: &XdsConfig) -> Settings {
     };
     Settings {
         max_request: config.max_request_bytes,
+        name_bytes: config.max_name_bytes_per_namespace,
         pending_requests: config.max_pending_request_bytes,
         streams_per_identity: config.max_streams_per_identity,
         requests_per_second: config.max_requests_per_second,

@@ -56,6 +56,10 @@ pub struct XdsArgs {
     #[arg(long, env = "SYNCGATE_XDS_MAX_NAMES", default_value_t = 100_000, value_name = "COUNT")]
     pub xds_max_names: usize,
 
+    /// What the names that all streams of one namespace subscribe to may take together, in bytes: 64 for each beside its own.
+    #[arg(long, env = "SYNCGATE_XDS_MAX_NAME_BYTES_PER_NAMESPACE", default_value_t = 2 << 30, value_name = "BYTES")]
+    pub xds_max_name_bytes_per_namespace: usize,
+
     /// The largest request of an Envoy, in bytes; a reconnect names everything that it holds.
     #[arg(long, env = "SYNCGATE_XDS_MAX_REQUEST_BYTES", default_value_t = 16 << 20, value_name = "BYTES")]
     pub xds_max_request_bytes: usize,
@@ -90,6 +94,8 @@ pub struct XdsConfig {
     pub max_connection_age: Duration,
     /// Names that one stream may subscribe to.
     pub max_names: usize,
+    /// Bytes of names of one namespace.
+    pub max_name_bytes_per_namespace: usize,
     /// Bytes of a request.
     pub max_request_bytes: usize,
     /// Bytes of all larger requests that have begun to arrive.
@@ -139,6 +145,7 @@ impl XdsArgs {
         for (flag, value) in [
             ("--xds-max-connections", self.xds_max_connections),
             ("--xds-max-names", self.xds_max_names),
+            ("--xds-max-name-bytes-per-namespace", self.xds_max_name_bytes_per_namespace),
             ("--xds-max-streams-per-identity", self.xds_max_streams_per_identity),
             ("--xds-max-requests-per-second", self.xds_max_requests_per_second as usize),
         ] {
@@ -164,6 +171,7 @@ impl XdsArgs {
             max_connections: self.xds_max_connections,
             max_connection_age: age,
             max_names: self.xds_max_names,
+            max_name_bytes_per_namespace: self.xds_max_name_bytes_per_namespace,
             max_request_bytes: self.xds_max_request_bytes,
             max_pending_request_bytes: self.xds_max_pending_request_bytes,
             max_streams_per_identity: self.xds_max_streams_per_identity,

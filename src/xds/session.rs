@@ -107,7 +107,7 @@ pub struct Progress {
 pub enum TooManyNames {
     /// It wants too many.
     #[error(
-        "subscribed to {names} names or holds some that are gone, of {limit} allowed; subscribe to * instead, or raise the limit"
+        "subscribed to, with those it holds that are gone, {names} names, of {limit} allowed; subscribe to * instead, or raise the limit"
     )]
     Wanted {
         /// So many, over all types.

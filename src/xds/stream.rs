@@ -21,6 +21,7 @@ use super::connection::{Bounds, Peer};
 use super::grpc::{Taken, Written};
 use super::hub::{Hub, Introduction, now};
 use super::message::Request;
+use super::names::Names;
 use super::node::NodeInfo;
 use super::pace::{Pace, Unread};
 use super::reader::{Incoming, MessageReader};
@@ -48,6 +49,8 @@ pub struct Settings {
     pub unread: Duration,
     /// Requests a second that are read of a stream, and ten times as many at once; more are read later.
     pub requests_per_second: u32,
+    /// What the names of all streams of one tenant may take together, in bytes: 64 for each beside its own.
+    pub name_bytes: usize,
     /// Bounds of the session.
     pub session: Limits,
     /// Bounds of connections.
@@ -69,6 +72,8 @@ impl Default for Settings {
             unread: Duration::from_secs(60),
             // An Envoy answers each response once, and asks for names as clusters come.
             requests_per_second: 200,
+            // Those of 10,000 Envoys that want 2,000 names of 40 bytes each.
+            name_bytes: 2 << 30,
             session: Limits::default(),
             connection: Bounds::default(),
         }
@@ -114,7 +119,8 @@ impl Stream {
             Ok(counted) => {
                 let payer = Arc::new(counted.pays(self.settings.requests_per_second));
                 self.reader.paid_by(payer.clone());
-                self.serve::<M>(&payer).await
+                let names = counted.names(self.settings.name_bytes);
+                self.serve::<M>(&payer, names).await
             }
             Err(full) => {
                 metrics::stream_unserved("too_many_streams");
@@ -140,8 +146,8 @@ impl Stream {
         }
     }
 
-    async fn serve<M: DiscoveryMessage>(&mut self, payer: &Arc<Payer>) -> Result<(), Status> {
-        let Some((mut talk, first, weight)) = self.open::<M>(payer).await? else { return Ok(()) };
+    async fn serve<M: DiscoveryMessage>(&mut self, payer: &Arc<Payer>, names: Names) -> Result<(), Status> {
+        let Some((mut talk, first, weight)) = self.open::<M>(payer, names).await? else { return Ok(()) };
         let heard = talk.hear(first, weight);
         self.reader.done();
         let ended = match heard {
@@ -160,6 +166,7 @@ impl Stream {
     async fn open<M: DiscoveryMessage>(
         &mut self,
         payer: &Arc<Payer>,
+        names: Names,
     ) -> Result<Option<(Talk, Option<Request>, u64)>, Status> {
         payer.pay_for_opening().await;
         let begins = tokio::time::timeout(self.settings.first_request, self.reader.begins());
@@ -191,7 +198,7 @@ impl Stream {
             tokio::task::yield_now().await;
         }
         let pace = Pace::new(self.settings.requests_per_second, now());
-        Ok(Some((Talk { live, pace, payer: payer.clone() }, first, weight)))
+        Ok(Some((Talk { live, pace, payer: payer.clone(), names }, first, weight)))
     }
 
     async fn follow<M: DiscoveryMessage>(&mut self, talk: &mut Talk) -> Result<(), Status> {
@@ -258,6 +265,7 @@ struct Talk {
     live: Live,
     pace: Pace,
     payer: Arc<Payer>,
+    names: Names,
 }
 
 impl Talk {
@@ -271,6 +279,10 @@ impl Talk {
         let more = (self.live.session.work() - before).saturating_sub(weight) + refused;
         self.pace.charge(more);
         self.payer.charge(more);
-        heard
+        heard?;
+        self.names.take(self.live.session.bytes_of_names()).map_err(|too_much| {
+            metrics::stream_cut("names_of_namespace");
+            Status::resource_exhausted(too_much.to_string())
+        })
     }
 }

@@ -9,6 +9,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 
 use arcstr::ArcStr;
@@ -16,6 +17,7 @@ use arcstr::ArcStr;
 use super::lock;
 use crate::lobby::origin;
 use crate::xds::access::Identity;
+use crate::xds::names::Names;
 use crate::xds::room::Share;
 use crate::xds::toll::{Payer, Toll};
 
@@ -41,6 +43,8 @@ struct Tenant {
     count: usize,
     room: Share,
     toll: Arc<Toll>,
+    /// What the names of its streams take, in bytes.
+    names: Arc<AtomicUsize>,
     /// Whether it is among the tired.
     is_tired: bool,
 }
@@ -61,6 +65,7 @@ pub(in crate::xds) struct Counted {
     tenant: ArcStr,
     room: Share,
     toll: Arc<Toll>,
+    names: Arc<AtomicUsize>,
 }
 
 impl Census {
@@ -93,11 +98,12 @@ impl Census {
             count: 0,
             room: Share::new(self.room),
             toll: Arc::default(),
+            names: Arc::default(),
             is_tired: false,
         });
         shared.count += 1;
-        let (room, toll) = (shared.room.clone(), shared.toll.clone());
-        Ok(Counted { census: self.clone(), name, tenant, room, toll })
+        let (room, toll, names) = (shared.room.clone(), shared.toll.clone(), shared.names.clone());
+        Ok(Counted { census: self.clone(), name, tenant, room, toll, names })
     }
 }
 
@@ -153,6 +159,11 @@ impl Counted {
     /// Room for the larger requests of its tenant.
     pub(in crate::xds) fn room(&self) -> Share {
         self.room.clone()
+    }
+
+    /// What the names of one of its streams take, of which all together may take so many bytes.
+    pub(in crate::xds) fn names(&self, limit: usize) -> Names {
+        Names::new(self.names.clone(), limit)
     }
 
     /// A stream that pays for what it asks, at this pace of its own.
