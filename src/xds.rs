@@ -14,25 +14,22 @@
 
 mod acceptor;
 mod access;
+mod bounds;
 mod client;
 mod connection;
 mod csds;
 mod grpc;
 mod hub;
 mod message;
-mod names;
 mod node;
-mod pace;
 mod reader;
 mod request;
-mod room;
 mod serve;
 mod service;
 mod session;
 mod stream;
 mod tls;
 mod token;
-mod toll;
 mod wire;
 mod words;
 

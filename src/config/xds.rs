@@ -56,7 +56,8 @@ pub struct XdsArgs {
     #[arg(long, env = "SYNCGATE_XDS_MAX_NAMES", default_value_t = 100_000, value_name = "COUNT")]
     pub xds_max_names: usize,
 
-    /// What the names that all streams of one namespace subscribe to may take together, in bytes: 64 for each beside its own.
+    /// What the names that all streams of one namespace subscribe to may take together, in bytes: 24 for each that there is, and 80
+    /// beside its own for others.
     #[arg(long, env = "SYNCGATE_XDS_MAX_NAME_BYTES_PER_NAMESPACE", default_value_t = 2 << 30, value_name = "BYTES")]
     pub xds_max_name_bytes_per_namespace: usize,
 

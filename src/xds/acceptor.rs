@@ -22,9 +22,9 @@ use tonic::service::Routes;
 use tracing::{debug, warn};
 
 use super::access::Identity;
+use super::bounds::census::Census;
+use super::bounds::room::Hall;
 use super::connection::{Bounds, turned};
-use super::hub::census::Census;
-use super::room::Hall;
 use super::tls::Tls;
 use crate::lobby::{Lobby, Newcomer, Place, Size, origin};
 use crate::metrics;

@@ -23,7 +23,7 @@ use tracing::debug;
 pub(super) use self::peer::Peer;
 use self::peer::Standing;
 use super::acceptor::{Acceptor, Introduced, Transport};
-use super::room::Room;
+use super::bounds::room::Room;
 use crate::lobby::Size;
 use crate::metrics;
 

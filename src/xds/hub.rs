@@ -7,7 +7,6 @@
 //! own Gateway only (`own_only`). A Gateway that was deleted keeps its clients' configuration for a
 //! [while](Hub::TOMBSTONE): a deletion by mistake can be undone in it.
 
-pub(super) mod census;
 mod clients;
 mod doubts;
 mod graves;
@@ -23,7 +22,6 @@ use arcstr::ArcStr;
 use tokio::sync::watch;
 use tonic::Status;
 
-use self::census::Census;
 use self::clients::Client;
 pub(super) use self::clients::Introduction;
 pub use self::clients::{ClientView, Marks, Which};
@@ -32,6 +30,7 @@ use self::graves::{Graves, Tombstone};
 use self::history::History;
 use self::origins::Origins;
 pub use self::origins::TraceBack;
+use super::bounds::census::Census;
 use super::session::{Doubts, Holding, Past, Progress, Refusal};
 use crate::metrics;
 use crate::readiness::Readiness;
@@ -185,7 +184,9 @@ impl Hub {
             return Err(Status::unavailable(format!("there is no Gateway {gateway}")));
         };
         let channel = state.channels.entry(gateway).or_insert_with(|| watch::Sender::new(published));
-        let updates = channel.subscribe();
+        let mut updates = channel.subscribe();
+        // What is published and what was go together: a change between the two would be in neither.
+        let published = updates.borrow_and_update().clone();
         let stream = self.streams.fetch_add(1, Ordering::Relaxed) + 1;
         let left = state.doubts.take(&client.name);
         let past = state.history.of(&client.name.gateway);
@@ -193,13 +194,20 @@ impl Hub {
         state.clients.insert(stream, client.clone());
         drop(state);
         drop(forgotten);
-        let doubts = doubts::merged(left);
-        Ok(Seat { hub: self.clone(), stream, updates: Some(updates), client, doubts, past })
+        let start = Box::new(Start { published, past, doubts: doubts::merged(left) });
+        let (updates, start) = (Some(updates), Some(start));
+        Ok(Seat { hub: self.clone(), stream, updates, client, start, doubts: Doubts::new() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
+}
+
+/// What is not kept any more, and is to be freed without the lock.
+struct Forgotten {
+    _doubts: Vec<Doubts>,
+    _pasts: Vec<Past>,
 }
 
 impl State {
@@ -220,9 +228,8 @@ impl State {
 
     /// Ends the tombstones whose time has come, and forgets clients that stay away; returns what is to be freed without the lock.
     #[must_use]
-    fn expire(&mut self, now: Instant) -> Vec<Doubts> {
-        let forgotten = self.doubts.expire(now);
-        self.history.expire(now);
+    fn expire(&mut self, now: Instant) -> Forgotten {
+        let forgotten = Forgotten { _doubts: self.doubts.expire(now), _pasts: self.history.expire(now) };
         while let Some(gateway) = self.graves.expire(now) {
             self.tell(&gateway, None);
         }
@@ -255,8 +262,20 @@ pub(super) struct Seat {
     /// None only while it is dropped.
     updates: Option<watch::Receiver<Published>>,
     pub(super) client: Arc<Client>,
+    start: Option<Box<Start>>,
+    /// What the stream leaves unknown.
     doubts: Doubts,
-    past: Arc<Past>,
+}
+
+/// What a stream begins with.
+#[derive(Debug)]
+pub(super) struct Start {
+    /// What is published.
+    pub(super) published: Published,
+    /// What the Gateway had before.
+    pub(super) past: Arc<Past>,
+    /// What the client's earlier streams left unknown.
+    pub(super) doubts: Doubts,
 }
 
 impl Seat {
@@ -275,14 +294,9 @@ impl Seat {
         &self.client.name.node_id
     }
 
-    /// What the client's earlier streams left unknown.
-    pub(super) fn take_doubts(&mut self) -> Doubts {
-        std::mem::take(&mut self.doubts)
-    }
-
-    /// What the Gateway had before the client came.
-    pub(super) fn take_past(&mut self) -> Arc<Past> {
-        std::mem::take(&mut self.past)
+    /// What the stream begins with, once.
+    pub(super) fn take_start(&mut self) -> Option<Box<Start>> {
+        self.start.take()
     }
 
     /// What is published now.
@@ -358,7 +372,7 @@ pub(super) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Every change under a lock is whole after each statement, so a panic elsewhere leaves nothing half done.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

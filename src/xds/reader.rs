@@ -1,6 +1,6 @@
 //! Reads length-prefixed messages, below tonic.
 //!
-//! Invariants: a message in the making holds no more than the limit, has [room](super::room) for what came of it if it is a larger
+//! Invariants: a message in the making holds no more than the limit, has [room] for what came of it if it is a larger
 //! one (or lacks it for one frame), and is whole in time; whoever breaks the framing ends its own stream.
 
 use std::future::Future;
@@ -14,11 +14,11 @@ use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 
+use super::bounds::pace;
+use super::bounds::room::{self, Rooms};
+use super::bounds::toll::Payer;
 use super::grpc::PREFIX;
-use super::pace;
 use super::request::DiscoveryMessage;
-use super::room::{self, Rooms};
-use super::toll::Payer;
 use crate::metrics;
 
 /// The longest that a message waits for its first room: longer than those that have some may take.
@@ -31,6 +31,9 @@ const HOLDING_PATIENCE: Duration = Duration::from_secs(10);
 /// is as much over 250 ms.
 const PACE: u32 = 256 << 10;
 const HEAD_START: Duration = Duration::from_secs(5);
+
+/// The largest message that never waits for what its tenant owes, in bytes: an ACK. What it costs is charged all the same.
+const FREE: usize = 1 << 10;
 
 /// How messages are taken in.
 #[derive(Debug, Clone)]
@@ -113,6 +116,11 @@ impl MessageReader {
         self.last = None;
     }
 
+    /// Nothing more is read: nothing is held any more, however long the end takes.
+    pub(super) fn end(&mut self) {
+        (self.last, self.making, self.unread) = (None, Making::default(), BytesMut::new());
+    }
+
     /// The next message; None when the client has ended its half. Cancelling loses nothing.
     ///
     /// # Errors
@@ -121,7 +129,9 @@ impl MessageReader {
         self.done();
         loop {
             if let Some(len) = self.announced()?.filter(|len| self.unread.len() - PREFIX >= *len) {
-                self.pay((len / pace::BYTES) as u64).await;
+                if len > FREE {
+                    self.pay((len / pace::BYTES) as u64).await;
+                }
                 return self.take_message(len).map(Some);
             }
             self.find_room().await?;
@@ -236,11 +246,13 @@ impl MessageReader {
             self.unread = BytesMut::from(&self.unread[..]);
         }
         let message = message?;
-        let (paid, names) = ((len / pace::BYTES) as u64, message.names() as u64);
+        let (read, names) = ((len / pace::BYTES) as u64, message.names() as u64);
+        let paid = if len > FREE { read } else { 0 };
+        let weight = names.max(read);
         if let Some(payer) = &self.payer {
-            payer.charge(names.saturating_sub(paid));
+            payer.charge(weight.saturating_sub(paid));
         }
-        Ok(Incoming { message, weight: names.max(paid) })
+        Ok(Incoming { message, weight })
     }
 }
 

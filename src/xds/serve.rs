@@ -16,9 +16,9 @@ use tracing::info;
 
 use super::acceptor::{Acceptor, HANDSHAKES, STRANGERS};
 use super::access::Access;
+use super::bounds::census::Census;
+use super::bounds::room::Hall;
 use super::hub::Hub;
-use super::hub::census::Census;
-use super::room::Hall;
 use super::service::{self, service};
 use super::stream::Settings;
 use super::tls::Tls;

@@ -35,7 +35,6 @@ use self::making::Making;
 use self::mutant::Mutant;
 pub use self::past::Past;
 use self::retirement::Retirement;
-use self::subscription::Weight;
 use self::type_state::TypeState;
 pub use self::type_state::{Holding, Refusal, State};
 use crate::resource::{PerType, ResourceType};
@@ -49,8 +48,8 @@ pub struct Limits {
     pub hold: Duration,
     /// How long what was replaced stays after the routes moved on: requests that are under way end in it.
     pub linger: Duration,
-    /// The most names that a client may subscribe to, over all types, those included that it holds and that are gone when its stream
-    /// begins; one of more than 256 bytes counts as several.
+    /// The most names that a client may subscribe to, over all types; one of more than 256 bytes counts as several. Twice as many may be
+    /// among those that it holds and that are gone when its stream begins.
     pub names: usize,
     /// The size at which a delta response is cut, in bytes; one resource that is larger goes alone.
     pub response: usize,
@@ -106,10 +105,16 @@ pub struct Progress {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TooManyNames {
     /// It wants too many.
-    #[error(
-        "subscribed to, with those it holds that are gone, {names} names, of {limit} allowed; subscribe to * instead, or raise the limit"
-    )]
+    #[error("subscribed to {names} names, of {limit} allowed; subscribe to * instead, or raise the limit")]
     Wanted {
+        /// So many, over all types.
+        names: usize,
+        /// Of so many.
+        limit: usize,
+    },
+    /// It holds too many that are gone.
+    #[error("holds {names} names that are gone, of {limit} allowed; start it anew, or raise the limit")]
+    Vanished {
         /// So many, over all types.
         names: usize,
         /// Of so many.
@@ -125,6 +130,15 @@ pub enum TooManyNames {
     },
 }
 
+/// What a client's Gateway had when its session began, and before.
+#[derive(Debug)]
+struct Before {
+    past: Arc<Past>,
+    joined: Arc<Snapshot>,
+    /// When it is forgotten, if the client still asks for no clusters.
+    until: Option<Instant>,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Session {
@@ -138,7 +152,7 @@ pub struct Session {
     /// What earlier streams left unknown, of types that the client has not asked for yet.
     doubts: Doubts,
     /// What the Gateway had before, and when this session began, until the client asks for clusters.
-    past: Option<(Arc<Past>, Arc<Snapshot>)>,
+    past: Option<Before>,
     /// The types that it has asked for.
     types: PerType<TypeState>,
     /// Counts names in requests.
@@ -190,7 +204,7 @@ impl Session {
     #[must_use]
     pub fn remembering(mut self, past: Arc<Past>) -> Session {
         let is_needed = self.variant == Variant::StateOfTheWorld && !mutant::is(Mutant::ForgetsThePast);
-        self.past = is_needed.then(|| (past, self.snapshot.clone()));
+        self.past = is_needed.then(|| Before { past, joined: self.snapshot.clone(), until: None });
         self
     }
 
@@ -213,6 +227,7 @@ impl Session {
             return Err(TooManyNames::InRequest { names, limit });
         }
         self.said += names as u64;
+        self.forget_the_past(now);
         if kind.is_delta_only() && self.variant == Variant::StateOfTheWorld {
             return Ok(());
         }
@@ -257,6 +272,7 @@ impl Session {
     /// The Gateway's configuration changed.
     pub fn on_snapshot(&mut self, snapshot: &Arc<Snapshot>, now: Instant) {
         self.generation += 1;
+        self.forget_the_past(now);
         let before = std::mem::replace(&mut self.snapshot, snapshot.clone());
         for state in self.types.values_mut() {
             let upserts = state.retarget(snapshot.set(state.kind));
@@ -346,11 +362,8 @@ impl Session {
     /// What the names that are kept for this client take at most, in bytes.
     #[must_use]
     pub fn bytes_of_names(&self) -> usize {
-        self.weight().bytes
-    }
-
-    fn weight(&self) -> Weight {
-        self.types.values().map(TypeState::weight).sum()
+        let of = |state: &TypeState| [state.subscription.weight().bytes, state.vanished.bytes];
+        self.types.values().flat_map(of).sum()
     }
 
     /// Whether the client asked for a type, and this holds of it.
@@ -359,9 +372,16 @@ impl Session {
     }
 
     fn check_names(&self) -> Result<(), TooManyNames> {
-        let Weight { names, .. } = self.weight();
-        if names > self.limits.names {
-            return Err(TooManyNames::Wanted { names, limit: self.limits.names });
+        let (names, limit) =
+            (self.types.values().map(|state| state.subscription.weight().names).sum(), self.limits.names);
+        if names > limit {
+            return Err(TooManyNames::Wanted { names, limit });
+        }
+        // As many as one request may say: a client that comes back after everything was renamed wants as many others besides.
+        let (names, limit) =
+            (self.types.values().map(|state| state.vanished.names).sum(), self.limits.names_in_request());
+        if names > limit {
+            return Err(TooManyNames::Vanished { names, limit });
         }
         Ok(())
     }

@@ -16,18 +16,18 @@ use tracing::info;
 
 use self::live::Live;
 use super::access::Access;
+use super::bounds::names::Names;
+use super::bounds::pace::{Pace, Unread};
+use super::bounds::toll::Payer;
 use super::client::ClientName;
 use super::connection::{Bounds, Peer};
 use super::grpc::{Taken, Written};
 use super::hub::{Hub, Introduction, now};
 use super::message::Request;
-use super::names::Names;
 use super::node::NodeInfo;
-use super::pace::{Pace, Unread};
 use super::reader::{Incoming, MessageReader};
 use super::request::DiscoveryMessage;
 use super::session::Limits;
-use super::toll::Payer;
 use crate::metrics;
 
 /// Bounds of streams.
@@ -49,7 +49,7 @@ pub struct Settings {
     pub unread: Duration,
     /// Requests a second that are read of a stream, and ten times as many at once; more are read later.
     pub requests_per_second: u32,
-    /// What the names of all streams of one tenant may take together, in bytes: 64 for each beside its own.
+    /// What the names of all streams of one tenant may take together, in bytes.
     pub name_bytes: usize,
     /// Bounds of the session.
     pub session: Limits,
@@ -72,7 +72,7 @@ impl Default for Settings {
             unread: Duration::from_secs(60),
             // An Envoy answers each response once, and asks for names as clusters come.
             requests_per_second: 200,
-            // Those of 10,000 Envoys that want 2,000 names of 40 bytes each.
+            // Those of 20,000 Envoys that want 4,000 names each that there are.
             name_bytes: 2 << 30,
             session: Limits::default(),
             connection: Bounds::default(),
@@ -127,6 +127,7 @@ impl Stream {
                 Err(Status::resource_exhausted(format!("too many streams: {full}")))
             }
         };
+        self.reader.end();
         let end = Written::End(served.err().unwrap_or_else(|| Status::ok("")));
         if tokio::time::timeout(self.settings.unread, self.queue.send(end)).await.is_ok() {
             self.untaken().await;

@@ -12,8 +12,8 @@ use super::turns::Turns;
 use crate::lobby::{Busy, Lobby, Newcomer, Place};
 use crate::metrics;
 use crate::xds::access::Identity;
-use crate::xds::hub::census::{Counted, Full, tenant};
-use crate::xds::room::{Hall, Room, Rooms};
+use crate::xds::bounds::census::{Counted, Full, tenant};
+use crate::xds::bounds::room::{Hall, Room, Rooms};
 
 /// The other end of a connection. Each of its streams holds a clone.
 #[derive(Debug, Clone)]

@@ -23,7 +23,6 @@ const MAX_AGE: Duration = Duration::from_secs(600);
 const NAME: usize = 32;
 const CLIENT: usize = 512;
 
-/// See the module.
 /// What a stream left, and what that takes.
 #[derive(Debug)]
 pub(super) struct Left {
@@ -49,6 +48,7 @@ pub(super) fn merged(left: Vec<Doubts>) -> Doubts {
     all
 }
 
+/// See the module.
 #[derive(Debug)]
 pub(super) struct DoubtBook {
     max_bytes: usize,

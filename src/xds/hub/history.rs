@@ -37,18 +37,21 @@ impl History {
         self.pasts.get(gateway).cloned().unwrap_or_default()
     }
 
-    /// Forgets what is too long ago. Costs what is forgotten.
-    pub(super) fn expire(&mut self, now: Instant) {
+    /// Forgets what is too long ago, and returns it.
+    #[must_use]
+    pub(super) fn expire(&mut self, now: Instant) -> Vec<Past> {
+        let mut forgotten = Vec::new();
         let is_over = |(at, _): &(Instant, ArcStr)| now.saturating_duration_since(*at) >= Past::MAX_AGE;
         while let Some((_, gateway)) = self.changes.front().filter(|change| is_over(change)) {
             if let Some(past) = self.pasts.get_mut(gateway) {
-                Arc::make_mut(past).expire(now);
+                forgotten.push(Arc::make_mut(past).expire(now));
                 if past.is_empty() {
                     self.pasts.remove(gateway);
                 }
             }
             self.changes.pop_front();
         }
+        forgotten
     }
 
     /// Whether nothing is remembered.

@@ -131,8 +131,8 @@ async fn doubts_are_kept_for_the_clients_next_stream() {
     let mut seat = join(&hub, "ns/gw").expect("known");
     seat.remember(doubts.clone());
     drop(seat);
-    assert_eq!(join(&hub, "ns/gw").expect("known").take_doubts(), doubts);
-    assert_eq!(join(&hub, "ns/gw").expect("known").take_doubts(), Doubts::new());
+    assert_eq!(join(&hub, "ns/gw").expect("known").take_start().expect("once").doubts, doubts);
+    assert_eq!(join(&hub, "ns/gw").expect("known").take_start().expect("once").doubts, Doubts::new());
 }
 
 #[tokio::test(start_paused = true)]
@@ -174,6 +174,8 @@ async fn what_a_deleted_gateway_had_goes_with_its_tombstone() {
     publish(&hub, &mut world, &["ns/gw", "ns/other"], "1");
     let last = Arc::downgrade(&hub.snapshot("ns/gw").expect("known"));
     let mut stays = join(&hub, "ns/gw").expect("known");
+    // Its stream has begun.
+    drop(stays.take_start());
     delete(&hub, &mut world, "ns/gw");
     tokio::time::sleep(Hub::TOMBSTONE / 2).await;
     publish(&hub, &mut world, &["ns/other"], "2");
@@ -196,7 +198,7 @@ async fn doubts_of_two_streams_of_one_client_add_up() {
     two.remember(doubts("b"));
     drop((one, two));
     let both = Doubts::from([(ResourceType::Cluster, ["a".into(), "b".into()].into())]);
-    assert_eq!(join(&hub, "ns/gw").expect("known").take_doubts(), both);
+    assert_eq!(join(&hub, "ns/gw").expect("known").take_start().expect("once").doubts, both);
 }
 
 fn join_as(hub: &Arc<Hub>, gateway: &str, node_id: &str) -> Seat {
@@ -309,7 +311,7 @@ async fn gone_is_gone_what_a_gateway_had_is_remembered_for_a_minute() {
     let (hub, mut world) = (hub(), World::new());
     publish(&hub, &mut world, &["ns/one", "ns/two"], "1");
     publish(&hub, &mut world, &["ns/one"], "2");
-    let has_past = |gateway: &str| !join(&hub, gateway).expect("known").take_past().is_empty();
+    let has_past = |gateway: &str| !join(&hub, gateway).expect("known").take_start().expect("once").past.is_empty();
     assert_eq!(["ns/one", "ns/two"].map(has_past), [true, false], "its own, and what changed");
     // A Gateway that was deleted by mistake comes back: its clients had what it had.
     delete(&hub, &mut world, "ns/two");

@@ -3,8 +3,8 @@ use prost::Message;
 use tokio::sync::mpsc;
 use tonic::Code;
 
+use super::super::bounds::room::{Hall, Room, Share};
 use super::super::request::DiscoveryRequest;
-use super::super::room::{Hall, Room, Share};
 use super::*;
 
 fn framed(message: &impl Message) -> Vec<u8> {

@@ -29,7 +29,7 @@ pub struct Past {
 struct Step {
     at: Instant,
     before: ResourceSet,
-    gone: Vec<Gone>,
+    gone: Arc<[Gone]>,
 }
 
 /// A cluster that went, with the load assignments that it names.
@@ -62,11 +62,12 @@ impl Past {
         }
     }
 
-    /// Forgets what is too long ago.
-    pub fn expire(&mut self, now: Instant) {
-        while self.steps.front().is_some_and(|step| now.saturating_duration_since(step.at) >= Self::MAX_AGE) {
-            self.steps.pop_front();
-        }
+    /// Forgets what is too long ago, and returns it: to free it may take its time.
+    #[must_use]
+    pub fn expire(&mut self, now: Instant) -> Past {
+        let is_old = |step: &Step| now.saturating_duration_since(step.at) >= Self::MAX_AGE;
+        let rest = self.steps.split_off(self.steps.partition_point(is_old));
+        Past { steps: std::mem::replace(&mut self.steps, rest) }
     }
 
     /// Whether nothing is remembered.
@@ -145,9 +146,9 @@ mod tests {
         }
         assert_eq!(past.steps.len(), MAX_STEPS);
         past.note(&one, &other, start + Past::MAX_AGE);
-        past.expire(start + Past::MAX_AGE);
+        assert_eq!(past.expire(start + Past::MAX_AGE).steps.len(), MAX_STEPS - 1);
         assert_eq!(past.steps.len(), 1);
-        past.expire(start + Past::MAX_AGE * 2);
+        drop(past.expire(start + Past::MAX_AGE * 2));
         assert!(past.is_empty());
     }
 }

@@ -9,11 +9,11 @@ use std::time::Instant;
 
 use arcstr::ArcStr;
 
-use super::Session;
 use super::mutant::{self, Mutant};
-use super::past::Gone;
+use super::past::{Gone, Past};
 use super::subscription::Weight;
 use super::type_state::{Held, Todo, TypeState, Why};
+use super::{Before, Session};
 use crate::resource::{Resource, ResourceType};
 use crate::snapshot::ResourceSet;
 use crate::xds::message::{Ask, Variant};
@@ -32,6 +32,11 @@ enum Resume {
 }
 
 impl Session {
+    /// Of a client that asks for no clusters for so long.
+    pub(super) fn forget_the_past(&mut self, now: Instant) {
+        self.past.take_if(|before| now >= *before.until.get_or_insert(now + Past::MAX_AGE));
+    }
+
     /// Clusters that a client may hold that asks for clusters now and does not say which it has, and that are gone.
     pub(super) fn gone_meanwhile(
         &mut self,
@@ -40,7 +45,7 @@ impl Session {
         doubts: &BTreeSet<ArcStr>,
         now: Instant,
     ) -> Vec<Gone> {
-        let (Some((past, joined)), Ask::StateOfTheWorld { version, .. }) =
+        let (Some(Before { past, joined, .. }), Ask::StateOfTheWorld { version, .. }) =
             (self.past.take_if(|_| kind == ResourceType::Cluster), ask)
         else {
             return Vec::new();
@@ -82,7 +87,7 @@ impl TypeState {
         };
         state.resumes = !matches!(resume, Resume::Fresh);
         if let Resume::Holds(held) = &resume {
-            state.vanished = state.vanished(held).map(Weight::of).sum();
+            state.vanished = state.vanished(held).map(|name| Weight::of(name, true)).sum();
         }
         state.answer_due &= !matches!(resume, Resume::Current);
         for name in state.concerned(&resume, doubts) {

@@ -15,8 +15,9 @@ const WILDCARD: &str = "*";
 /// The longest name that counts as one, in bytes. Few of those that translation makes are longer, and none counts for more than three.
 pub(super) const USUAL_NAME: usize = 256;
 
-/// What a name takes beside its letters, in bytes.
-const NAME: usize = 64;
+/// What a name takes that a snapshot has too, in bytes, and what another one takes beside its letters: its header, and places in two sets.
+const SHARED: usize = 24;
+const FOREIGN: usize = 80;
 
 /// The names that a client wants. Names are kept as clones of the snapshot's, so a name costs a pointer.
 #[derive(Debug, Default)]
@@ -24,6 +25,8 @@ pub(super) struct Subscription {
     /// How all names are wanted, if they are.
     wildcard: Wildcard,
     names: BTreeSet<ArcStr>,
+    /// Those of them that were the client's alone when it asked for them.
+    foreign: BTreeSet<ArcStr>,
     /// What the names count for.
     weight: Weight,
 }
@@ -95,13 +98,14 @@ impl Subscription {
         };
         let wanted: BTreeSet<ArcStr> =
             names.into_iter().filter(|name| name != WILDCARD).map(|name| intern(name, target)).collect();
+        self.foreign = wanted.iter().filter(|name| is_foreign(name, target)).cloned().collect();
         let update = Update {
             asked: wanted.difference(&self.names).cloned().collect(),
             dropped: self.names.difference(&wanted).cloned().collect(),
             all_asked: before == Wildcard::No && self.is_wildcard(),
             all_dropped: before != Wildcard::No && !self.is_wildcard(),
         };
-        self.weight = wanted.iter().map(|name| Weight::of(name)).sum();
+        self.weight = wanted.iter().map(|name| Weight::of(name, self.foreign.contains(name))).sum();
         self.names = wanted;
         update
     }
@@ -128,14 +132,14 @@ impl Subscription {
                 update.asked.push(intern(name, target));
             }
         }
-        self.add(&update.asked);
+        self.add(&update.asked, target);
         for name in unsubscribe {
             if name == WILDCARD {
                 update.all_dropped = self.is_wildcard() && !update.all_asked;
                 update.all_asked = false;
                 self.wildcard = Wildcard::No;
             } else if let Some(name) = self.names.take(name.as_str()) {
-                self.weight -= Weight::of(&name);
+                self.weight -= Weight::of(&name, self.foreign.remove(&name));
                 update.dropped.push(name);
             }
         }
@@ -151,16 +155,21 @@ impl Subscription {
         update
     }
 
-    fn add(&mut self, names: &[ArcStr]) {
+    fn add(&mut self, names: &[ArcStr], target: &ResourceSet) {
         if self.names.is_empty() {
             // Built at once, a set takes two thirds of the memory that it takes name by name.
             self.names = names.iter().cloned().collect();
-            self.weight = self.names.iter().map(|name| Weight::of(name)).sum();
+            self.foreign = self.names.iter().filter(|name| is_foreign(name, target)).cloned().collect();
+            self.weight = self.names.iter().map(|name| Weight::of(name, self.foreign.contains(name))).sum();
             return;
         }
         for name in names {
             if self.names.insert(name.clone()) {
-                self.weight += Weight::of(name);
+                let is_foreign = is_foreign(name, target);
+                self.weight += Weight::of(name, is_foreign);
+                if is_foreign {
+                    self.foreign.insert(name.clone());
+                }
             }
         }
     }
@@ -176,13 +185,14 @@ fn implies_wildcard(kind: ResourceType) -> bool {
 pub(super) struct Weight {
     /// As names of a usual length: a long one that nothing has counts for several.
     pub(super) names: usize,
-    /// As what they take if nothing else has them.
+    /// As what they take: those that a snapshot has too are shared with it.
     pub(super) bytes: usize,
 }
 
 impl Weight {
-    pub(super) fn of(name: &str) -> Weight {
-        Weight { names: name.len().div_ceil(USUAL_NAME).max(1), bytes: NAME + name.len() }
+    pub(super) fn of(name: &str, is_foreign: bool) -> Weight {
+        let bytes = if is_foreign { FOREIGN + name.len() } else { SHARED };
+        Weight { names: name.len().div_ceil(USUAL_NAME).max(1), bytes }
     }
 }
 
@@ -206,6 +216,11 @@ impl Sum for Weight {
         all.for_each(|weight| sum += weight);
         sum
     }
+}
+
+/// Whether nothing but a client has this name.
+fn is_foreign(name: &str, target: &ResourceSet) -> bool {
+    !target.contains(name)
 }
 
 fn intern(name: String, target: &ResourceSet) -> ArcStr {

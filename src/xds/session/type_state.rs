@@ -177,11 +177,6 @@ pub(super) struct TypeState {
 }
 
 impl TypeState {
-    /// What the names count for that are kept for this client and may be of its own making.
-    pub(super) fn weight(&self) -> Weight {
-        [self.subscription.weight(), self.vanished].into_iter().sum()
-    }
-
     /// Of a client that wants nothing yet.
     pub(super) fn new(kind: ResourceType, variant: Variant, target: ResourceSet) -> TypeState {
         TypeState {

@@ -10,11 +10,11 @@ use tracing::warn;
 
 use crate::metrics;
 use crate::snapshot::Snapshot;
+use crate::xds::bounds::pace::{self, Lines, Unread};
 use crate::xds::connection::Peer;
 use crate::xds::grpc::{Outgoing, Written};
-use crate::xds::hub::{Cause, Published, Seat, now};
+use crate::xds::hub::{Cause, Published, Seat, Start, now};
 use crate::xds::message::{Request, Variant};
-use crate::xds::pace::{self, Lines, Unread};
 use crate::xds::session::{Answer, Limits, Refusal, Session};
 use crate::xds::wire::Encoder;
 
@@ -46,10 +46,9 @@ impl Live {
         unread: Unread,
     ) -> Live {
         metrics::stream_opened(variant.as_str());
-        let doubts = seat.take_doubts();
-        let Published { snapshot, ends, .. } = seat.current().expect("a seat has its channel until it is dropped");
-        let session =
-            Session::new(variant, seat.nonce_prefix(), &snapshot, limits, doubts).remembering(seat.take_past());
+        let Start { published, past, doubts } = *seat.take_start().expect("a seat begins once");
+        let Published { snapshot, ends, .. } = published;
+        let session = Session::new(variant, seat.nonce_prefix(), &snapshot, limits, doubts).remembering(past);
         Live {
             session,
             seat,

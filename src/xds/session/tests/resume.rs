@@ -195,6 +195,10 @@ fn rule_27_only_what_a_client_may_hold_lingers_while_it_was_away() {
     assert_eq!(resume("a=1 b=1"), "CDS a=1 b=2", "it was between the two");
     let named = Client::after_all(&worlds).reconnect("CDS", "b", "b=0");
     assert_eq!(named, "CDS b=2", "it does not want the other");
+    let mut late = Client::after_all(&worlds);
+    late.reconnect("LDS", "", "x=1");
+    late.after(60_000);
+    assert_eq!(late.reconnect("CDS", "", "a=1"), "CDS b=2", "that was too long ago");
     // What goes between the stream's beginning and its first request for clusters is not known from before.
     let mut client = Client::after_all(&worlds[..2]);
     client.snapshot("c:d=1");

@@ -6,7 +6,7 @@
 //!
 //! The room of the process is a [hall], in which each tenant has a [share](Share): whoever owns a namespace has as many
 //! ServiceAccounts as it likes, so these share one. Of those that wait, the tenant that holds least is next; of one tenant's
-//! requests the one that holds least, and of those the oldest.
+//! requests the oldest.
 //!
 //! Requests that hold some room and wait for more could wait for each other. So two are never kept waiting: the oldest of all by
 //! the hall, and the oldest of each tenant by its share. And a tenant that holds nothing gets one step whatever others hold,
@@ -22,14 +22,14 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::hall::Claim;
-pub(super) use self::hall::{Hall, Share};
+pub(in crate::xds) use self::hall::{Hall, Share};
 
 /// Requests up to this size need no room, in bytes, and neither do the first bytes of larger ones: an ACK has some hundred, and
 /// an HTTP/2 frame has this size.
-pub(super) const SMALL: usize = 16 << 10;
+pub(in crate::xds) const SMALL: usize = 16 << 10;
 
 /// What a request takes first, in bytes: as much as a connection's window may make the process hold in any case.
-pub(super) const STEP: usize = 256 << 10;
+pub(in crate::xds) const STEP: usize = 256 << 10;
 
 /// What room of connections is counted in: requests may be larger than a semaphore counts at once.
 const UNIT: usize = 1 << 10;
@@ -37,14 +37,14 @@ const UNIT: usize = 1 << 10;
 /// Room of a connection. Its streams take the whole of what they announce, one after the other: that harms nobody else. Clones
 /// share it.
 #[derive(Debug, Clone)]
-pub(super) struct Room {
+pub(in crate::xds) struct Room {
     total: u32,
     free: Arc<Semaphore>,
 }
 
 impl Room {
     /// Room for so many bytes.
-    pub(super) fn new(bytes: usize) -> Room {
+    pub(in crate::xds) fn new(bytes: usize) -> Room {
         let total = units(bytes);
         Room { total, free: Arc::new(Semaphore::new(total as usize)) }
     }
@@ -57,22 +57,26 @@ impl Room {
 
 /// The room of a connection, the share of its tenant, and the hall.
 #[derive(Debug, Clone)]
-pub(super) struct Rooms {
-    pub(super) of_connection: Room,
-    pub(super) of_identity: Share,
-    pub(super) of_process: Hall,
+pub(in crate::xds) struct Rooms {
+    pub(in crate::xds) of_connection: Room,
+    pub(in crate::xds) of_identity: Share,
+    pub(in crate::xds) of_process: Hall,
 }
 
 /// Room that is taken for one request, as long as it is held.
 #[derive(Debug)]
-pub(super) struct Taken {
+pub(in crate::xds) struct Taken {
     _of_connection: Option<OwnedSemaphorePermit>,
     claim: Claim,
 }
 
 impl Rooms {
     /// Takes room for a request of so many bytes, or more room, once there is some.
-    pub(super) fn take(&self, taken: Option<Taken>, whole: usize) -> impl Future<Output = Taken> + Send + use<> {
+    pub(in crate::xds) fn take(
+        &self,
+        taken: Option<Taken>,
+        whole: usize,
+    ) -> impl Future<Output = Taken> + Send + use<> {
         let rooms = self.clone();
         async move {
             let mut taken = match taken {
@@ -92,7 +96,7 @@ impl Rooms {
 
 impl Taken {
     /// How much it is, in bytes.
-    pub(super) fn bytes(&self) -> usize {
+    pub(in crate::xds) fn bytes(&self) -> usize {
         self.claim.bytes()
     }
 }

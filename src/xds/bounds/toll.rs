@@ -15,9 +15,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::hub::now;
 use super::pace::{BURST, NAMES};
 use crate::metrics;
+use crate::xds::hub::now;
 
 /// What an open stream adds to its tenant's pace, as a share of its own: half of the largest request in each ten seconds.
 const SHARE: f64 = 1.0 / 20.0;
@@ -30,7 +30,7 @@ const LOOK: Duration = Duration::from_micros(100);
 
 /// Of one tenant.
 #[derive(Debug, Default)]
-pub(super) struct Toll {
+pub(in crate::xds) struct Toll {
     purse: Mutex<Purse>,
     /// How many wait. They hold nothing that others need: whoever waits may be busy with a client that does not read.
     waiting: AtomicUsize,
@@ -54,7 +54,7 @@ impl Drop for Waits<'_> {
 
 /// A stream of the tenant, as long as it is open.
 #[derive(Debug)]
-pub(super) struct Payer(Arc<Toll>);
+pub(in crate::xds) struct Payer(Arc<Toll>);
 
 #[derive(Debug, Default)]
 struct Purse {
@@ -72,13 +72,13 @@ struct Purse {
 
 impl Toll {
     /// A stream is open, each of which may have so many requests a second.
-    pub(super) fn stream(self: &Arc<Toll>, per_second: u32) -> Payer {
+    pub(in crate::xds) fn stream(self: &Arc<Toll>, per_second: u32) -> Payer {
         self.purse().enter(f64::from(per_second.max(1)), now());
         Payer(self.clone())
     }
 
     /// Whether it would make no difference to forget it.
-    pub(super) fn is_rested(&self) -> bool {
+    pub(in crate::xds) fn is_rested(&self) -> bool {
         self.purse().is_rested(now())
     }
 
@@ -88,8 +88,8 @@ impl Toll {
     }
 
     async fn pay(&self, cost: f64) {
-        let is_waited_for = self.waiting.load(Ordering::Relaxed) > 0;
-        if !is_waited_for && self.purse().pay(cost, now()).is_ok() {
+        // Not behind those that wait: some may be busy with a client that does not read.
+        if self.purse().pay(cost, now()).is_ok() {
             return;
         }
         metrics::requests_delayed();
@@ -108,18 +108,18 @@ impl Toll {
 
 impl Payer {
     /// Pays for the opening, once nothing is owed.
-    pub(super) async fn pay_for_opening(&self) {
+    pub(in crate::xds) async fn pay_for_opening(&self) {
         self.0.pay(OPENING).await;
     }
 
     /// Pays for as much work as so many names are, once nothing is owed. Does not borrow, so that it can be kept.
-    pub(super) fn pay(&self, names: u64) -> impl Future<Output = ()> + Send + use<> {
+    pub(in crate::xds) fn pay(&self, names: u64) -> impl Future<Output = ()> + Send + use<> {
         let toll = self.0.clone();
         async move { toll.pay(names as f64 / NAMES).await }
     }
 
     /// Work was done that was not paid for.
-    pub(super) fn charge(&self, names: u64) {
+    pub(in crate::xds) fn charge(&self, names: u64) {
         self.0.purse().left -= names as f64 / NAMES;
     }
 }

@@ -14,12 +14,12 @@ use std::sync::{Arc, Mutex};
 
 use arcstr::ArcStr;
 
-use super::lock;
+use super::names::Names;
+use super::room::Share;
+use super::toll::{Payer, Toll};
 use crate::lobby::origin;
 use crate::xds::access::Identity;
-use crate::xds::names::Names;
-use crate::xds::room::Share;
-use crate::xds::toll::{Payer, Toll};
+use crate::xds::hub::lock;
 
 /// The streams, or the connections, of each identity that has any.
 #[derive(Debug, Default)]

@@ -98,3 +98,28 @@ async fn bounded_of_those_that_wait_the_tenant_that_holds_least_is_next() {
     assert!(tokio::time::timeout(Duration::from_secs(1), more_of_b).await.is_ok());
     drop(of_b);
 }
+
+/// Otherwise of a fleet that comes back each Envoy would have some of its room, and one after the other the rest.
+#[tokio::test(start_paused = true)]
+async fn bounded_requests_that_began_first_are_whole_first() {
+    let (hall, share) = (Hall::new(16 * STEP), Share::new(4 * STEP));
+    let rooms = rooms(&hall, &share);
+    let whole = STEP + 1;
+    let mut begun = Vec::new();
+    for _ in 0..4 {
+        begun.push(comes(&rooms, None, whole).await.expect("free"));
+    }
+    let newcomers: Vec<_> = (0..4).map(|_| tokio::spawn(rooms.take(None, whole))).collect();
+    tokio::task::yield_now().await;
+    let mut rest: Vec<_> = begun.into_iter().map(|taken| tokio::spawn(rooms.take(Some(taken), whole))).collect();
+    let oldest = rest.remove(0).await.expect("no panic");
+    assert_eq!(oldest.bytes(), whole, "the oldest never waits");
+    drop(oldest);
+    for taken in rest {
+        let taken = tokio::time::timeout(Duration::from_secs(1), taken).await.expect("its turn").expect("no panic");
+        assert_eq!(taken.bytes(), whole);
+    }
+    for newcomer in newcomers {
+        newcomer.await.expect("no panic");
+    }
+}

@@ -2,21 +2,21 @@
 
 use std::time::{Duration, Instant};
 
-use super::grpc::Taken;
 use crate::metrics;
+use crate::xds::grpc::Taken;
 
 /// How many seconds' worth of requests may come at once: a reconnect asks for everything.
-pub(super) const BURST: f64 = 10.0;
+pub(in crate::xds) const BURST: f64 = 10.0;
 
 /// Names for which a request counts once more: an Envoy's few requests with many names fit into a burst.
-pub(super) const NAMES: f64 = 1_000.0;
+pub(in crate::xds) const NAMES: f64 = 1_000.0;
 
 /// Bytes that are as much work as a name, wherever they are looked through: an empty field, of two bytes, costs a few
 /// nanoseconds to skip, and a name some hundred.
-pub(super) const BYTES: usize = 100;
+pub(in crate::xds) const BYTES: usize = 100;
 
 /// What a NACK costs beside the resources that are searched for what it means, in names: it is traced back and logged.
-pub(super) const NACK: u64 = 1_000;
+pub(in crate::xds) const NACK: u64 = 1_000;
 
 /// NACKs of a stream that are logged in a minute. An Envoy refuses what it refuses once; they are all counted.
 const LINES: u32 = 5;
@@ -25,20 +25,20 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// Requests of a stream: as many a second as allowed, and some at once. Who asks more is read later, and by HTTP/2's
 /// windows cannot even send more. A request that costs more than most counts for several.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(in crate::xds) struct Pace {
     per_second: f64,
     left: f64,
     at: Instant,
 }
 
 impl Pace {
-    pub(super) fn new(per_second: u32, now: Instant) -> Self {
+    pub(in crate::xds) fn new(per_second: u32, now: Instant) -> Self {
         let per_second = f64::from(per_second.max(1));
         Self { per_second, left: per_second * BURST, at: now }
     }
 
     /// A request was read.
-    pub(super) fn count(&mut self, now: Instant) {
+    pub(in crate::xds) fn count(&mut self, now: Instant) {
         self.refill(now);
         self.left -= 1.0;
         if self.left < 1.0 {
@@ -47,12 +47,12 @@ impl Pace {
     }
 
     /// The request that was read last says so many names, or made the session go through them.
-    pub(super) fn charge(&mut self, names: u64) {
+    pub(in crate::xds) fn charge(&mut self, names: u64) {
         self.left -= names as f64 / NAMES;
     }
 
     /// Until when no request is to be read, if that is so.
-    pub(super) fn paused(&mut self, now: Instant) -> Option<Instant> {
+    pub(in crate::xds) fn paused(&mut self, now: Instant) -> Option<Instant> {
         self.refill(now);
         // A little more than the time until there is one again, so that rounding never wakes anyone in vain.
         let wait = || Duration::from_secs_f64((1.0 - self.left) / self.per_second) + Duration::from_millis(1);
@@ -68,7 +68,7 @@ impl Pace {
 
 /// Which NACKs of a stream are logged.
 #[derive(Debug, Default)]
-pub(super) struct Lines {
+pub(in crate::xds) struct Lines {
     since: Option<Instant>,
     said: u32,
     left_out: u32,
@@ -76,7 +76,7 @@ pub(super) struct Lines {
 
 impl Lines {
     /// Whether this one is logged, and if so, how many were left out before it.
-    pub(super) fn next(&mut self, now: Instant) -> Option<u32> {
+    pub(in crate::xds) fn next(&mut self, now: Instant) -> Option<u32> {
         if self.since.is_none_or(|since| now.saturating_duration_since(since) >= MINUTE) {
             (self.since, self.said) = (Some(now), 0);
         }
@@ -89,16 +89,16 @@ impl Lines {
     }
 
     /// How many were left out and not told of.
-    pub(super) fn left_out(&self) -> u32 {
+    pub(in crate::xds) fn left_out(&self) -> u32 {
         self.left_out
     }
 }
 
 /// What was written and not taken to the socket.
 #[derive(Debug)]
-pub(super) struct Unread {
+pub(in crate::xds) struct Unread {
     /// The longest that nothing may be taken.
-    pub(super) limit: Duration,
+    pub(in crate::xds) limit: Duration,
     taken: Taken,
     written: u64,
     /// How much was taken when it was looked last, and when that was first seen.
@@ -106,12 +106,12 @@ pub(super) struct Unread {
 }
 
 impl Unread {
-    pub(super) fn new(limit: Duration, taken: Taken) -> Self {
-        Self { limit, taken, written: 0, seen: (0, super::hub::now()) }
+    pub(in crate::xds) fn new(limit: Duration, taken: Taken) -> Self {
+        Self { limit, taken, written: 0, seen: (0, crate::xds::hub::now()) }
     }
 
     /// So many bytes were written.
-    pub(super) fn wrote(&mut self, bytes: usize, now: Instant) {
+    pub(in crate::xds) fn wrote(&mut self, bytes: usize, now: Instant) {
         if self.taken.count() == self.written {
             self.seen = (self.written, now);
         }
@@ -119,7 +119,7 @@ impl Unread {
     }
 
     /// Whether the client has left unread what it was sent, for too long.
-    pub(super) fn is_over(&mut self, now: Instant) -> bool {
+    pub(in crate::xds) fn is_over(&mut self, now: Instant) -> bool {
         let taken = self.taken.count();
         if taken != self.seen.0 {
             self.seen = (taken, now);
@@ -128,7 +128,7 @@ impl Unread {
     }
 
     /// When that may be so, if nothing is taken until then.
-    pub(super) fn deadline(&self) -> Option<Instant> {
+    pub(in crate::xds) fn deadline(&self) -> Option<Instant> {
         (self.taken.count() < self.written).then(|| self.seen.1 + self.limit)
     }
 }

@@ -45,8 +45,8 @@ struct Tenant {
     held: usize,
     /// What each claim holds, by its age.
     claims: BTreeMap<u64, usize>,
-    /// Those that wait: by what they hold, and by age.
-    waiting: BTreeMap<(usize, u64), Wish>,
+    /// Those that wait, by age.
+    waiting: BTreeMap<u64, Wish>,
 }
 
 /// So many bytes more.
@@ -103,7 +103,7 @@ impl Claim {
         {
             let mut ledger = self.hall.ledger();
             if let Some(tenant) = ledger.tenants.get_mut(&self.share.key()) {
-                tenant.waiting.insert((self.bytes, self.age), Wish { bytes, granted });
+                tenant.waiting.insert(self.age, Wish { bytes, granted });
             }
             ledger.serve();
         }
@@ -126,7 +126,7 @@ impl Ledger {
         self.claims.remove(&age);
         let Some(tenant) = self.tenants.get_mut(&key) else { return };
         let held = tenant.claims.remove(&age).unwrap_or_default();
-        tenant.waiting.remove(&(held, age));
+        tenant.waiting.remove(&age);
         tenant.held -= held;
         self.held -= held;
         if tenant.claims.is_empty() {
@@ -136,11 +136,11 @@ impl Ledger {
 
     /// Grants what can be granted.
     fn serve(&mut self) {
-        while let Some((key, at)) = self.next() {
+        while let Some((key, age)) = self.next() {
             let Some(tenant) = self.tenants.get_mut(&key) else { return };
-            let Some(wish) = tenant.waiting.remove(&at) else { return };
+            let Some(wish) = tenant.waiting.remove(&age) else { return };
             tenant.held += wish.bytes;
-            *tenant.claims.entry(at.1).or_default() += wish.bytes;
+            *tenant.claims.entry(age).or_default() += wish.bytes;
             self.held += wish.bytes;
             // Whoever does not hear of it is about to drop its claim.
             let _ = wish.granted.send(());
@@ -148,38 +148,32 @@ impl Ledger {
     }
 
     /// Whose turn it is, if what it wishes is to be had.
-    fn next(&self) -> Option<(Key, (usize, u64))> {
+    fn next(&self) -> Option<(Key, u64)> {
         self.oldest().or_else(|| {
-            let candidates = self
-                .tenants
-                .iter()
-                .filter_map(|(key, tenant)| tenant.candidate().map(|at| (tenant.held, at.1, key, at)));
-            let (held, _, key, at) = candidates.min()?;
-            let wish = self.tenants.get(key)?.waiting.get(&at)?.bytes;
+            let candidates =
+                self.tenants.iter().filter_map(|(key, tenant)| tenant.candidate().map(|age| (tenant.held, age, key)));
+            let (held, age, key) = candidates.min()?;
+            let wish = self.tenants.get(key)?.waiting.get(&age)?.bytes;
             // Nobody passes the one whose turn it is: otherwise many small ones would keep a larger one waiting.
             let fits = self.held.saturating_add(wish) <= self.total || (held == 0 && wish <= STEP);
-            fits.then_some((*key, at))
+            fits.then_some((*key, age))
         })
     }
 
     /// The oldest of all, if it waits: it has whatever it wishes.
-    fn oldest(&self) -> Option<(Key, (usize, u64))> {
+    fn oldest(&self) -> Option<(Key, u64)> {
         let (age, key) = self.claims.first_key_value()?;
-        let tenant = self.tenants.get(key)?;
-        let at = (*tenant.claims.get(age)?, *age);
-        tenant.waiting.contains_key(&at).then_some((*key, at))
+        self.tenants.get(key)?.waiting.contains_key(age).then_some((*key, *age))
     }
 }
 
 impl Tenant {
     /// Whose turn it is among its own, as far as its share goes.
-    fn candidate(&self) -> Option<(usize, u64)> {
+    fn candidate(&self) -> Option<u64> {
+        // Those that began first are the first to be whole: if newer ones had their turn, all would hold some and none would end.
         let (next, wish) = self.waiting.first_key_value()?;
-        if self.held.saturating_add(wish.bytes) <= self.share {
-            return Some(*next);
-        }
-        let (age, held) = self.claims.first_key_value()?;
-        let oldest = (*held, *age);
-        self.waiting.contains_key(&oldest).then_some(oldest)
+        let fits = self.held.saturating_add(wish.bytes) <= self.share;
+        let is_oldest = self.claims.first_key_value().is_some_and(|(oldest, _)| oldest == next);
+        (fits || is_oldest).then_some(*next)
     }
 }

@@ -1,14 +1,13 @@
 //! What all streams of one tenant may keep of names together: streams are free, so a bound of each alone bounds nothing.
 //!
-//! Counted is what the names would take if nothing else had them. Those that a snapshot has too take less, so a fleet is far
-//! below it, and somebody who makes up names is not.
+//! Names that a snapshot has too are shared with it and take little, so a fleet is far below; who makes up names is not.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Of one stream, as long as it is open.
 #[derive(Debug)]
-pub(super) struct Names {
+pub(in crate::xds) struct Names {
     /// Of all streams of the tenant, in bytes.
     all: Arc<AtomicUsize>,
     own: usize,
@@ -21,13 +20,13 @@ pub(super) struct Names {
     "the names that streams of this namespace are subscribed to take {bytes} bytes, of {limit} allowed; subscribe to * instead, \
      or raise --xds-max-name-bytes-per-namespace"
 )]
-pub(super) struct TooMuch {
+pub(in crate::xds) struct TooMuch {
     bytes: usize,
     limit: usize,
 }
 
 impl Names {
-    pub(super) fn new(all: Arc<AtomicUsize>, limit: usize) -> Names {
+    pub(in crate::xds) fn new(all: Arc<AtomicUsize>, limit: usize) -> Names {
         Names { all, own: 0, limit }
     }
 
@@ -35,7 +34,7 @@ impl Names {
     ///
     /// # Errors
     /// If they are more than before, and all together are too many.
-    pub(super) fn take(&mut self, bytes: usize) -> Result<(), TooMuch> {
+    pub(in crate::xds) fn take(&mut self, bytes: usize) -> Result<(), TooMuch> {
         let before = std::mem::replace(&mut self.own, bytes);
         if bytes <= before {
             self.all.fetch_sub(before - bytes, Ordering::Relaxed);
