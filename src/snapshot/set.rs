@@ -121,6 +121,12 @@ impl ResourceSet {
         })
     }
 
+    /// The version, if anybody asked for it: to tell whether a client was sent this very set costs nothing.
+    #[must_use]
+    pub fn known_version(&self) -> Option<Version> {
+        self.derived.version.get().copied()
+    }
+
     /// Puts a resource in. Says whether the set changed; an equal one that is there stays, so that structure and
     /// version stay shared.
     pub(super) fn insert(&mut self, resource: Arc<Resource>) -> bool {

@@ -59,7 +59,7 @@ impl Room {
 #[derive(Debug, Clone)]
 pub(in crate::xds) struct Rooms {
     pub(in crate::xds) of_connection: Room,
-    pub(in crate::xds) of_identity: Share,
+    pub(in crate::xds) of_tenant: Share,
     pub(in crate::xds) of_process: Hall,
 }
 
@@ -83,7 +83,7 @@ impl Rooms {
                 Some(taken) => taken,
                 None => {
                     let _of_connection = rooms.of_connection.take(whole).await;
-                    Taken { _of_connection, claim: rooms.of_process.claim(&rooms.of_identity) }
+                    Taken { _of_connection, claim: rooms.of_process.claim(&rooms.of_tenant) }
                 }
             };
             let bytes = taken.bytes();

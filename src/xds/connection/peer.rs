@@ -118,9 +118,9 @@ impl Peer {
 
     /// Room for its larger requests.
     pub(in crate::xds) fn rooms(&self) -> Rooms {
-        let of_identity = self.standing.account().counted.room();
+        let of_tenant = self.standing.account().counted.room();
         let (of_connection, of_process) = self.standing.room.clone();
-        Rooms { of_connection, of_identity, of_process }
+        Rooms { of_connection, of_tenant, of_process }
     }
 
     /// Closes the connection at once: its client does not read, so nothing can be said to it.

@@ -1,6 +1,6 @@
 //! What each Gateway had lately, for state-of-the-world clients that were away meanwhile (rule 27).
 //!
-//! Invariant: nothing is kept longer than [`Past::MAX_AGE`], nor of a Gateway that did not change in that time.
+//! Invariant: nothing is told that is older than [`Past::MAX_AGE`]; it is freed at the next publication, or when the next stream begins.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

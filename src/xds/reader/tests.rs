@@ -16,7 +16,7 @@ fn framed(message: &impl Message) -> Vec<u8> {
 }
 
 fn rooms(share: usize) -> Rooms {
-    Rooms { of_connection: Room::new(64 << 20), of_identity: Share::new(share), of_process: Hall::new(64 << 20) }
+    Rooms { of_connection: Room::new(64 << 20), of_tenant: Share::new(share), of_process: Hall::new(64 << 20) }
 }
 
 fn intake(limit: usize) -> Intake {

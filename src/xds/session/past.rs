@@ -1,8 +1,8 @@
 //! Clusters that a Gateway had lately: what a state-of-the-world client that was away may hold, although it cannot say so
 //! (rules 13 and 27).
 //!
-//! Such a client says the version of the set that it holds. If that set is remembered, what went since is known;
-//! otherwise it may hold whatever went lately. Until its routes have moved on, it is sent these too.
+//! Such a client says the version of the set that it holds. If that set is remembered, and a client of this process was sent
+//! it, what went since is known; otherwise it may hold whatever went lately. Until its routes have moved on, it is sent these too.
 //!
 //! Invariant: bounded in steps and in time. Beyond that a client is believed to hold what there is.
 
@@ -83,7 +83,8 @@ impl Past {
             for gone in gone.iter().filter(|gone| !now.contains(&gone.cluster.name)) {
                 all.entry(gone.cluster.name.clone()).or_insert_with(|| gone.clone());
             }
-            if before.version().to_string() == version {
+            // Not computed for this: that would cost every name of every set.
+            if before.known_version().is_some_and(|known| known.to_string() == version) {
                 all.retain(|name, gone| match before.get(name) {
                     Some(held) => {
                         gone.cluster = held.clone();
@@ -100,7 +101,7 @@ impl Past {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::snapshot;
+    use super::super::tests::{sent, snapshot};
     use super::*;
 
     /// The names and contents of what is gone, for a client with the clusters of `held`.
@@ -118,7 +119,7 @@ mod tests {
     fn of(worlds: &[&str]) -> Past {
         let (mut past, now) = (Past::default(), Instant::now());
         for pair in worlds.windows(2) {
-            past.note(&snapshot(pair[0]), &snapshot(pair[1]), now);
+            past.note(&sent(pair[0]), &sent(pair[1]), now);
         }
         past
     }
@@ -132,6 +133,9 @@ mod tests {
         assert_eq!(gone(&past, worlds[2], worlds[3]), "d=2 with 5");
         assert_eq!(gone(&past, "c:x=1", worlds[3]), "a=1 with 7 d=2 with 5", "whatever it holds may be any of them");
         assert_eq!(gone(&past, worlds[0], "c:a=2 c:b=2"), "", "it is back");
+        let mut past = Past::default();
+        past.note(&snapshot(worlds[1]), &snapshot(worlds[3]), Instant::now());
+        assert_eq!(gone(&past, worlds[0], worlds[3]), "d=1 with 4", "nobody was sent that set here");
     }
 
     #[test]

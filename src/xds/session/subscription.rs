@@ -96,9 +96,16 @@ impl Subscription {
         } else {
             Wildcard::No
         };
-        let wanted: BTreeSet<ArcStr> =
-            names.into_iter().filter(|name| name != WILDCARD).map(|name| intern(name, target)).collect();
-        self.foreign = wanted.iter().filter(|name| is_foreign(name, target)).cloned().collect();
+        self.foreign.clear();
+        let mut kept = |name: String| {
+            let shared = target.get(&name).map(|resource| resource.name.clone());
+            shared.unwrap_or_else(|| {
+                let foreign = ArcStr::from(name);
+                self.foreign.insert(foreign.clone());
+                foreign
+            })
+        };
+        let wanted: BTreeSet<ArcStr> = names.into_iter().filter(|name| name != WILDCARD).map(&mut kept).collect();
         let update = Update {
             asked: wanted.difference(&self.names).cloned().collect(),
             dropped: self.names.difference(&wanted).cloned().collect(),

@@ -84,6 +84,13 @@ pub(super) fn snapshot(text: &str) -> Arc<Snapshot> {
     world.get(&gateway).expect("just announced")
 }
 
+/// A snapshot whose clusters somebody was sent.
+pub(super) fn sent(text: &str) -> Arc<Snapshot> {
+    let snapshot = snapshot(text);
+    let _ = snapshot.set(ResourceType::Cluster).version();
+    snapshot
+}
+
 fn written(response: &Response) -> String {
     let mut text = response.kind.short().to_owned();
     for resource in response.resources() {
@@ -143,8 +150,10 @@ impl Client {
         let mut client = Client::new(Variant::StateOfTheWorld, worlds[worlds.len() - 1]);
         let mut past = Past::default();
         for pair in worlds.windows(2) {
-            past.note(&snapshot(pair[0]), &snapshot(pair[1]), client.now);
+            past.note(&sent(pair[0]), &sent(pair[1]), client.now);
         }
+        // The first of its process was sent what there is.
+        let _ = client.session.snapshot.set(ResourceType::Cluster).version();
         client.session = client.session.remembering(Arc::new(past));
         client
     }

@@ -10,7 +10,7 @@ async fn comes(rooms: &Rooms, taken: Option<Taken>, whole: usize) -> Option<Take
 }
 
 fn rooms(hall: &Hall, share: &Share) -> Rooms {
-    Rooms { of_connection: Room::new(1 << 30), of_identity: share.clone(), of_process: hall.clone() }
+    Rooms { of_connection: Room::new(1 << 30), of_tenant: share.clone(), of_process: hall.clone() }
 }
 
 #[tokio::test(start_paused = true)]
